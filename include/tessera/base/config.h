@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: MIT
+// Version, inline namespace and debug checks: every macro that a user of the library may see.
+#ifndef TESSERA_BASE_CONFIG_H_
+#define TESSERA_BASE_CONFIG_H_
+
+#define TESSERA_VERSION_MAJOR 0
+#define TESSERA_VERSION_MINOR 1
+#define TESSERA_VERSION_PATCH 0
+#define TESSERA_VERSION_STRING "0.1.0"
+
+// Reassociation and "no NaN" assumptions break both the bit-equality promises and the NaN rule.
+#if defined(__FAST_MATH__)
+#error "Tessera cannot be compiled with -ffast-math: its results would depend on the tiling."
+#endif
+
+// Bodies that impl.h provides: inline, so that two libraries may embed them, and emitted although
+// nothing in that file calls them.
+#if defined(__GNUC__) || defined(__clang__)
+#define TESSERA_IMPL [[gnu::used]] inline
+#else
+#define TESSERA_IMPL inline
+#endif
+
+#endif  // TESSERA_BASE_CONFIG_H_

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+// The epilogue: what happens to a tile of the product before it is stored.
+#ifndef TESSERA_CORE_EPILOGUE_H_
+#define TESSERA_CORE_EPILOGUE_H_
+
+#include <cstdint>
+
+#include "tessera/base/config.h"
+
+namespace tessera::inline v0_1 {
+
+enum class Activation : uint8_t {
+  none,
+  relu,  // max(v, 0); NaN stays NaN
+  silu,  // v / (1 + exp(-v))
+  gelu,  // v / (1 + exp(-2 z)), z = sqrt(2/pi) (v + 0.044715 v^3): the tanh form
+};
+
+/// y = activation(scale * (x W^T) + bias + beta * y), in f32; the result is rounded once to y's
+/// format. With beta == 0 the old y is not read, so it may hold anything.
+struct Epilogue {
+  float scale = 1.0f;
+  float beta = 0.0f;
+  const float* bias = nullptr;  // [n], added to every row; null for none
+  Activation activation = Activation::none;
+};
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_CORE_EPILOGUE_H_

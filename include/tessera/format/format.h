@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What a format file must provide.
+//
+// Plain section, seen once:
+//   Block            the exact bytes; sizeof is asserted
+//   kDType, kName    run-time name
+//   kBlockValues     values a block holds along k (1 for float formats)
+//   decode(block, out)   the meaning of the bytes: kBlockValues floats
+//   encode(in, block)    the rounding rule, bit-equal to ggml's reference quantizer
+// and a block format also says how a value is made of code, scale and min,
+//   value = scale * (code - kOffset) + min,
+//   kOffset          what an unsigned code is too high by
+//   kHasMin          whether a block stores a min behind its scale
+//   kScaleBytes      bytes of scale (and min), f16 each, at the start of a block
+//   kCodeWords       32-bit words of packed codes behind them
+//
+// Per-target section (TESSERA_SIMD_PASS, once per target), how vectors read it:
+//   float formats:   load_values(df, p)         Lanes(df) values
+//                    panel_value(df, p, even, odd) panel words -> the two values of each
+//   block formats:   panel_quad(du, words, stride, q)  codes 4q .. 4q+3 of one block per lane, as
+//   bytes
+//                    row_codes(du, words)       the 32 codes of one block in value order
+#ifndef TESSERA_FORMAT_FORMAT_H_
+#define TESSERA_FORMAT_FORMAT_H_
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+
+#include "tessera/core/dtype.h"
+
+namespace tessera::inline v0_1 {
+
+// Blocks and panels are read as little-endian words where they lie.
+static_assert(std::endian::native == std::endian::little, "Tessera needs a little-endian machine");
+
+template <class F>
+concept Format = requires(const typename F::Block& block, typename F::Block& out, float* values,
+                          const float* in) {
+  { F::kDType } -> std::convertible_to<DType>;
+  { F::kName } -> std::convertible_to<const char*>;
+  { F::kBlockValues } -> std::convertible_to<size_t>;
+  { F::kIsBlock } -> std::convertible_to<bool>;
+  F::decode(block, values);
+  F::encode(in, out);
+};
+
+template <class F>
+concept BlockFormat = Format<F> && F::kIsBlock && F::kBlockValues == 32 && requires {
+  { F::kOffset } -> std::convertible_to<int>;
+  { F::kHasMin } -> std::convertible_to<bool>;
+  { F::kScaleBytes } -> std::convertible_to<size_t>;
+  { F::kCodeWords } -> std::convertible_to<size_t>;
+  { F::kCodeXor } -> std::convertible_to<uint32_t>;
+};
+
+namespace detail {
+/// x * factor, rounded to f32 before anything else happens to it. A compiler that may contract
+/// would fuse the product into a following addition and so change codes that lie on a tie.
+inline float rounded_product(float x, float factor) noexcept {
+  float product = x * factor;
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__riscv_fdiv) || defined(__PPC__)
+  asm volatile("" : "+m"(product));
+#endif
+  return product;
+}
+}  // namespace detail
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_FORMAT_FORMAT_H_

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// q4_0: blocks of 32 four-bit codes under one f16 scale, ggml type 2, 18 bytes.
+//   value[i] = scale * (code[i] - 8)
+//   byte j of codes:   | code j+16 | code j |     high nibble, low nibble; j = 0 .. 15
+// Encoding (ggml quantize_row_q4_0_ref): m = the value of largest magnitude, the first if several;
+// scale = m / -8, code = min(15, trunc(v * (1 / scale) + 8.5)).
+#ifndef TESSERA_FORMAT_Q4_0_H_
+#define TESSERA_FORMAT_Q4_0_H_
+
+#include <cmath>
+#include "tessera/base/half.h"
+#include "tessera/format/format.h"
+#include "tessera/format/nibble.h"
+
+namespace tessera::inline v0_1 {
+
+struct Q4_0 {
+  struct Block {
+    uint16_t scale;  // f16
+    uint8_t codes[16];
+  };
+  static constexpr DType kDType = DType::q4_0;
+  static constexpr const char* kName = "q4_0";
+  static constexpr size_t kBlockValues = 32;
+  static constexpr bool kIsBlock = true;
+  static constexpr int kOffset = 8;
+  static constexpr bool kHasMin = false;
+  static constexpr size_t kScaleBytes = 2;
+  static constexpr size_t kCodeWords = 4;
+  static constexpr uint32_t kCodeXor = 0;
+
+  static void decode(const Block& block, float* values) noexcept {
+    const float scale = to_float(f16_t{block.scale});
+    for (size_t i = 0; i < 32; ++i) {
+      values[i] = scale * static_cast<float>(get_nibble(block.codes, i) - kOffset);
+    }
+  }
+
+  static void encode(const float* values, Block& block) noexcept {
+    float max = 0.0f, signed_max = 0.0f;
+    for (size_t i = 0; i < 32; ++i) {
+      if (max < std::fabs(values[i])) {
+        max = std::fabs(values[i]);
+        signed_max = values[i];
+      }
+    }
+    const float scale = signed_max / -8.0f;
+    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    block.scale = to_f16(scale).bits;
+    set_nibbles(block.codes, [&](size_t i) {
+      return to_nibble(detail::rounded_product(values[i], inverse) + 8.5f);
+    });
+  }
+};
+static_assert(sizeof(Q4_0::Block) == 18 && BlockFormat<Q4_0>);
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_FORMAT_Q4_0_H_
+
+#if defined(TESSERA_SIMD_PASS)
+#if defined(TESSERA_FORMAT_Q4_0_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_FORMAT_Q4_0_SIMD_
+#undef TESSERA_FORMAT_Q4_0_SIMD_
+#else
+#define TESSERA_FORMAT_Q4_0_SIMD_
+#endif
+
+#include "tessera/format/nibble.h"
+
+// No code here that would need the target's attributes.
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+template <>
+struct SimdOf<Q4_0> : NibbleCodes {};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+
+#endif  // TESSERA_FORMAT_Q4_0_SIMD_
+#endif  // TESSERA_SIMD_PASS

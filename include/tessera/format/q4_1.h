@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+// q4_1: blocks of 32 four-bit codes under an f16 scale and an f16 min, ggml type 3, 20 bytes.
+//   value[i] = scale * code[i] + min          nibbles in the order of q4_0
+// Encoding (ggml quantize_row_q4_1_ref): scale = (max - min) / 15,
+// code = min(15, trunc((v - min) * (1 / scale) + 0.5)); max starts from the lowest float.
+#ifndef TESSERA_FORMAT_Q4_1_H_
+#define TESSERA_FORMAT_Q4_1_H_
+
+#include <cfloat>
+#include "tessera/base/half.h"
+#include "tessera/format/format.h"
+#include "tessera/format/nibble.h"
+
+namespace tessera::inline v0_1 {
+
+struct Q4_1 {
+  struct Block {
+    uint16_t scale;  // f16
+    uint16_t min;    // f16
+    uint8_t codes[16];
+  };
+  static constexpr DType kDType = DType::q4_1;
+  static constexpr const char* kName = "q4_1";
+  static constexpr size_t kBlockValues = 32;
+  static constexpr bool kIsBlock = true;
+  static constexpr int kOffset = 0;
+  static constexpr bool kHasMin = true;
+  static constexpr size_t kScaleBytes = 4;
+  static constexpr size_t kCodeWords = 4;
+  static constexpr uint32_t kCodeXor = 0;
+
+  static void decode(const Block& block, float* values) noexcept {
+    const float scale = to_float(f16_t{block.scale}), min = to_float(f16_t{block.min});
+    for (size_t i = 0; i < 32; ++i) {
+      // Exact before the sum: a scale has 11 significant bits, a code 4.
+      values[i] = scale * static_cast<float>(get_nibble(block.codes, i)) + min;
+    }
+  }
+
+  static void encode(const float* values, Block& block) noexcept {
+    float min = FLT_MAX, max = -FLT_MAX;
+    for (size_t i = 0; i < 32; ++i) {
+      if (values[i] < min) min = values[i];
+      if (values[i] > max) max = values[i];
+    }
+    const float scale = (max - min) / 15.0f;
+    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    block.scale = to_f16(scale).bits;
+    block.min = to_f16(min).bits;
+    set_nibbles(block.codes, [&](size_t i) {
+      return to_nibble(detail::rounded_product(values[i] - min, inverse) + 0.5f);
+    });
+  }
+};
+static_assert(sizeof(Q4_1::Block) == 20 && BlockFormat<Q4_1>);
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_FORMAT_Q4_1_H_
+
+#if defined(TESSERA_SIMD_PASS)
+#if defined(TESSERA_FORMAT_Q4_1_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_FORMAT_Q4_1_SIMD_
+#undef TESSERA_FORMAT_Q4_1_SIMD_
+#else
+#define TESSERA_FORMAT_Q4_1_SIMD_
+#endif
+
+#include "tessera/format/nibble.h"
+
+// No code here that would need the target's attributes.
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+template <>
+struct SimdOf<Q4_1> : NibbleCodes {};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+
+#endif  // TESSERA_FORMAT_Q4_1_SIMD_
+#endif  // TESSERA_SIMD_PASS

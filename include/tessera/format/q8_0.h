@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// q8_0: blocks of 32 signed bytes under one f16 scale, ggml type 8, 34 bytes.
+//   value[i] = scale * codes[i]
+// Encoding (ggml quantize_row_q8_0_ref): scale = max|v| / 127, code = round(v * (1 / scale)) with
+// halves away from zero; the f32 scale is used for the codes and only then rounded to f16.
+#ifndef TESSERA_FORMAT_Q8_0_H_
+#define TESSERA_FORMAT_Q8_0_H_
+
+#include <cmath>
+
+#include "tessera/base/half.h"
+#include "tessera/format/format.h"
+
+namespace tessera::inline v0_1 {
+
+struct Q8_0 {
+  struct Block {
+    uint16_t scale;  // f16
+    int8_t codes[32];
+  };
+  static constexpr DType kDType = DType::q8_0;
+  static constexpr const char* kName = "q8_0";
+  static constexpr size_t kBlockValues = 32;
+  static constexpr bool kIsBlock = true;
+  static constexpr int kOffset = 128;  // vectors see the signed byte c as the unsigned c + 128
+  static constexpr bool kHasMin = false;
+  static constexpr size_t kScaleBytes = 2;
+  static constexpr size_t kCodeWords = 8;
+  static constexpr uint32_t kCodeXor = 0x80808080u;  // stored bytes -> unsigned codes
+
+  static void decode(const Block& block, float* values) noexcept {
+    const float scale = to_float(f16_t{block.scale});
+    for (size_t i = 0; i < 32; ++i) values[i] = scale * static_cast<float>(block.codes[i]);
+  }
+
+  static void encode(const float* values, Block& block) noexcept {
+    float max = 0.0f;
+    for (size_t i = 0; i < 32; ++i) max = std::fmax(max, std::fabs(values[i]));
+    const float scale = max / 127.0f;
+    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+    block.scale = to_f16(scale).bits;
+    for (size_t i = 0; i < 32; ++i) block.codes[i] = to_code(values[i] * inverse);
+  }
+
+ private:
+  // A scale so small that its inverse is infinite, or a NaN among the values, gives code 0.
+  static int8_t to_code(float v) noexcept {
+    return std::fabs(v) <= 127.5f ? static_cast<int8_t>(std::roundf(v)) : int8_t{0};
+  }
+};
+static_assert(sizeof(Q8_0::Block) == 34 && BlockFormat<Q8_0>);
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_FORMAT_Q8_0_H_
+
+#if defined(TESSERA_SIMD_PASS)
+#if defined(TESSERA_FORMAT_Q8_0_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_FORMAT_Q8_0_SIMD_
+#undef TESSERA_FORMAT_Q8_0_SIMD_
+#else
+#define TESSERA_FORMAT_Q8_0_SIMD_
+#endif
+
+#include "tessera/simd/ops-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+template <>
+struct SimdOf<Q8_0> {
+  static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+  // Panel words are XORed when packed, so they are codes already.
+  static HWY_INLINE VU panel_quad(const uint32_t* words, size_t nr, size_t quad) {
+    return hn::LoadU(DU(), words + quad * nr);
+  }
+
+  template <class D>
+  static HWY_INLINE hn::VFromD<D> row_codes(D du, const uint8_t* codes, size_t first_word) {
+    return hn::Xor(load_bytes(du, codes + 4 * first_word), hn::Set(du, Q8_0::kCodeXor));
+  }
+};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_FORMAT_Q8_0_SIMD_
+#endif  // TESSERA_SIMD_PASS

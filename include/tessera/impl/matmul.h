@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+// Bodies of plan/matmul.h: checks, sizes, and the two indirect calls that a product costs.
+#ifndef TESSERA_IMPL_MATMUL_H_
+#define TESSERA_IMPL_MATMUL_H_
+
+#include <limits>
+#include <memory>
+
+#include "tessera/format/list.h"
+#include "tessera/impl/cache_sizes.h"
+#include "tessera/impl/dispatch.h"
+#include "tessera/plan/matmul.h"
+
+namespace tessera::inline v0_1 {
+
+// What Matmul's members share with blas::gemm.
+struct MatmulAccess {
+  static constexpr size_t kMaxBytes = std::numeric_limits<size_t>::max() / 4;
+
+  // W is stored as [k, n], its rows `stride` bytes apart.
+  static void set_w_k_major(Matmul& plan, size_t stride) noexcept {
+    plan.w_k_major_ = true;
+    plan.w_stride_ = stride;
+  }
+
+  static bool empty(const Matmul& p) noexcept { return p.entry_ == nullptr; }
+
+  static Status no_plan() noexcept {
+    return detail::error(StatusCode::wrong_plan, "plan", 0, 0,
+                         "the plan is empty: it was not made by Matmul::plan");
+  }
+
+  // Rows of x up to which weights in place are read by matvec.
+  static size_t matvec_m(const Matmul& p) noexcept {
+    return p.packed_ || p.w_k_major_ ? 0 : p.entry_->matvec_m;
+  }
+
+  static size_t units(const Matmul& p) noexcept {
+    const size_t values = p.entry_->shape.unit_values;
+    return p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
+  }
+
+  // Height limit of panels of x: matvec reads rows in order, panels of one.
+  static size_t mr(const Matmul& p, size_t m) noexcept {
+    return m <= matvec_m(p) ? 1 : p.entry_->shape.mr;
+  }
+
+  static Blocking blocking(const Matmul& p, size_t m) noexcept {
+    const Blocking own = choose_blocking(p.entry_->shape, m, p.k_, detail::cache_sizes());
+    return {p.blocking_.mc != 0 ? p.blocking_.mc : own.mc,
+            p.blocking_.kc_units != 0 ? p.blocking_.kc_units : own.kc_units};
+  }
+
+  // Bytes of one packed row of x.
+  static size_t packed_row_bytes(const Matmul& p) noexcept {
+    const KernelEntry& e = *p.entry_;
+    const size_t values = e.packed_row_values;
+    const size_t padded = p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
+    return padded * (values / e.shape.unit_values * e.shape.x_unit_bytes);
+  }
+
+  static Status check_rows(const Matmul& p, size_t m) noexcept {
+    const size_t row = packed_row_bytes(p);
+    if (row != 0 && m > kMaxBytes / row) {
+      return detail::error(StatusCode::size_overflow, "packed x", m, row);
+    }
+    return {};
+  }
+
+  static Status check_part(const Part& part) noexcept {
+    if (part.index < part.count) return {};
+    return detail::error(StatusCode::part_out_of_range, "part", part.index, part.count);
+  }
+
+  static Status check_run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
+                          std::span<std::byte> worker) noexcept {
+    if (empty(p)) return no_plan();
+    if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
+      return detail::unsupported("y", y.dtype, "is not f32 or bf16");
+    }
+    if (Status s = check_view(y, "y"); !s.ok()) return s;
+    if (y.cols != p.n_) {
+      return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n_, "w.rows");
+    }
+    if (Status s = check_rows(p, y.rows); !s.ok()) return s;
+    if (packed_x.size() < p.packed_x_bytes(y.rows)) {
+      return detail::error(StatusCode::buffer_too_small, "packed_x", packed_x.size(),
+                           p.packed_x_bytes(y.rows));
+    }
+    if (worker.size() < p.worker_bytes(y.rows)) {
+      return detail::error(StatusCode::buffer_too_small, "worker", worker.size(),
+                           p.worker_bytes(y.rows));
+    }
+    return {};
+  }
+
+  // x[m, k], or stored as [k, m] for blas::gemm, where the view is the stored matrix.
+  static void pack(const Matmul& p, const MatView& x, bool k_major, std::span<std::byte> packed_x,
+                   const Part& part) noexcept {
+    const size_t m = k_major ? x.cols : x.rows;
+    const size_t limit = mr(p, m);
+    const Panels panels(m, limit);
+    if (m == 0) return;
+    const Range mine = split(panels.count, 1, part.index, part.count);
+    if (mine.begin == mine.end) return;
+    p.entry_->pack_x({static_cast<const std::byte*>(x.data),
+                      x.row_stride,
+                      x.dtype,
+                      k_major,
+                      m,
+                      p.k_,
+                      limit,
+                      {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
+                      packed_x.data()});
+  }
+
+  static void run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
+                  std::span<std::byte> worker, const Epilogue& epilogue,
+                  const Rect& rect) noexcept {
+    if (rect.empty()) return;
+    RunArgs a;
+    a.w = p.w_;
+    a.w_stride = p.w_stride_;
+    a.w_packed = p.packed_;
+    a.w_k_major = p.w_k_major_;
+    a.m = y.rows;
+    a.n = p.n_;
+    a.k = p.k_;
+    a.mr = mr(p, y.rows);
+    a.packed_x = packed_x.data();
+    a.y = static_cast<std::byte*>(y.data);
+    a.y_stride = y.row_stride;
+    a.y_dtype = y.dtype;
+    a.epilogue = epilogue;
+    a.rect = rect;
+    a.blocking = blocking(p, y.rows);
+    a.worker = worker.data();
+    if (y.rows <= matvec_m(p)) {
+      p.entry_->matvec(a);
+    } else {
+      p.entry_->matmul(a);
+    }
+  }
+
+  // This part's rectangle of y: columns in whole panels of W, rows in whole panels of x.
+  static Rect rect(const Matmul& p, size_t m, const Part& part) noexcept {
+    const Panels panels(m, mr(p, m));
+    Rect r = partition(panels.count, p.n_, 1, p.entry_->shape.nr, part);
+    if (m == 0 || r.empty()) return {};
+    r.row_begin = panels.rows(r.row_begin).begin;
+    r.row_end = panels.rows(r.row_end - 1).end;
+    return r;
+  }
+};
+
+TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
+                                         const PlanOptions& options) noexcept {
+  if (Status s = check_view(w, "w"); !s.ok()) return s;
+  if (x_dtype != DType::f32 && x_dtype != DType::f16 && x_dtype != DType::bf16) {
+    return detail::unsupported("x", x_dtype, "is not f32, f16 or bf16");
+  }
+  const Result<const KernelTable*> table = detail::find_table(options.target);
+  if (!table.ok()) return table.status();
+  Matmul p;
+  p.table_ = *table;
+  p.entry_ = detail::find_entry(**table, w.dtype, options.accuracy);
+  p.w_ = static_cast<const std::byte*>(w.data);
+  p.w_stride_ = w.row_stride;
+  p.n_ = w.rows;
+  p.k_ = w.cols;
+  p.x_dtype_ = x_dtype;
+  p.blocking_ = options.blocking;
+  return p;
+}
+
+TESSERA_IMPL size_t Matmul::packed_w_bytes() const noexcept {
+  if (MatmulAccess::empty(*this)) return 0;
+  const size_t nr = entry_->shape.nr;
+  return (n_ / nr + (n_ % nr != 0 ? 1 : 0)) * MatmulAccess::units(*this) * entry_->panel_unit_bytes;
+}
+
+TESSERA_IMPL Status Matmul::pack_weights(std::span<std::byte> panels, Part part) const noexcept {
+  if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
+  if (packed_) {
+    return detail::error(StatusCode::wrong_plan, "plan", 0, 0,
+                         "the weights of this plan are packed already");
+  }
+  if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
+  if (panels.size() < packed_w_bytes()) {
+    return detail::error(StatusCode::buffer_too_small, "panels", panels.size(), packed_w_bytes());
+  }
+  const Range rows = split(n_, entry_->shape.nr, part.index, part.count);
+  if (k_ != 0 && rows.begin < rows.end) {
+    entry_->pack_w({w_, w_stride_, w_k_major_, n_, k_, rows, panels.data()});
+  }
+  return {};
+}
+
+TESSERA_IMPL Result<Matmul> Matmul::with_packed(std::span<const std::byte> panels) const noexcept {
+  if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
+  if (panels.size() < packed_w_bytes()) {
+    return detail::error(StatusCode::buffer_too_small, "panels", panels.size(), packed_w_bytes());
+  }
+  Matmul p = *this;
+  p.w_ = panels.data();
+  p.w_stride_ = 0;
+  p.packed_ = true;
+  p.w_k_major_ = false;
+  return p;
+}
+
+TESSERA_IMPL size_t Matmul::packed_x_bytes(size_t m) const noexcept {
+  if (MatmulAccess::empty(*this) || !MatmulAccess::check_rows(*this, m).ok()) return 0;
+  return m * MatmulAccess::packed_row_bytes(*this);
+}
+
+TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {
+  if (MatmulAccess::empty(*this) || m <= MatmulAccess::matvec_m(*this)) return 0;
+  const KernelEntry& e = *entry_;
+  const Blocking b = MatmulAccess::blocking(*this, m);
+  const size_t kc = std::min(b.kc_units, MatmulAccess::units(*this));
+  size_t bytes = 0;
+  if (e.widens || !packed_) bytes += b.kc_units * e.shape.w_unit_bytes;
+  if (e.widens && !packed_) bytes += b.kc_units * e.panel_unit_bytes;
+  // Partial sums of the panels that mc rows touch, or of one tile if k is done in one pass.
+  const bool one_pass = kc == MatmulAccess::units(*this);
+  const size_t rows = one_pass ? e.shape.mr : std::min(b.mc, m) + 2 * e.shape.mr;
+  return bytes + rows * e.shape.nr * sizeof(float);
+}
+
+TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
+  if (MatmulAccess::empty(*this) || MatmulAccess::empty(other)) return false;
+  const KernelEntry &a = *entry_, &b = *other.entry_;
+  return table_ == other.table_ && k_ == other.k_ && a.x == b.x && a.x_variant == b.x_variant &&
+         a.shape.mr == b.shape.mr && a.packed_row_values == b.packed_row_values &&
+         MatmulAccess::matvec_m(*this) == MatmulAccess::matvec_m(other);
+}
+
+TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x,
+                                 Part part) const noexcept {
+  if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
+  if (x.dtype != x_dtype_) {
+    return detail::unsupported("x", x.dtype, "is not the format that the plan was made for");
+  }
+  if (Status s = check_view(x, "x"); !s.ok()) return s;
+  if (x.cols != k_)
+    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, k_, "w.cols");
+  if (Status s = MatmulAccess::check_rows(*this, x.rows); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
+  if (packed_x.size() < packed_x_bytes(x.rows)) {
+    return detail::error(StatusCode::buffer_too_small, "packed_x", packed_x.size(),
+                         packed_x_bytes(x.rows));
+  }
+  MatmulAccess::pack(*this, x, false, packed_x, part);
+  return {};
+}
+
+TESSERA_IMPL Status Matmul::run(std::span<const std::byte> packed_x, const MutMatView& y,
+                                std::span<std::byte> worker, const Epilogue& epilogue,
+                                Part part) const noexcept {
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
+  MatmulAccess::run(*this, packed_x, y, worker, epilogue, MatmulAccess::rect(*this, y.rows, part));
+  return {};
+}
+
+TESSERA_IMPL Status Matmul::run_rect(std::span<const std::byte> packed_x, const MutMatView& y,
+                                     std::span<std::byte> worker, const Epilogue& epilogue,
+                                     const Rect& rect) const noexcept {
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker); !s.ok()) return s;
+  if (rect.row_end > y.rows) {
+    return detail::error(StatusCode::rect_out_of_range, "rect.row_end", rect.row_end, y.rows);
+  }
+  if (rect.col_end > y.cols) {
+    return detail::error(StatusCode::rect_out_of_range, "rect.col_end", rect.col_end, y.cols);
+  }
+  MatmulAccess::run(*this, packed_x, y, worker, epilogue, rect);
+  return {};
+}
+
+TESSERA_IMPL size_t Matmul::tile_rows(size_t m) const noexcept {
+  if (MatmulAccess::empty(*this) || m == 0) return 1;
+  const Panels panels(m, MatmulAccess::mr(*this, m));
+  return m / panels.count + (m % panels.count != 0 ? 1 : 0);
+}
+
+TESSERA_IMPL size_t Matmul::tile_cols() const noexcept {
+  return MatmulAccess::empty(*this) ? 1 : entry_->shape.nr;
+}
+
+TESSERA_IMPL Explanation Matmul::explain(size_t m) const noexcept {
+  Explanation e;
+  if (MatmulAccess::empty(*this)) return e;
+  const bool matvec = m <= MatmulAccess::matvec_m(*this);
+  const Blocking b = MatmulAccess::blocking(*this, m);
+  e.target = table_->target;
+  e.kernel = entry_->name;
+  e.w = dtype_name(entry_->w);
+  e.x = to_string(entry_->x);
+  e.path = matvec ? "matvec" : packed_ ? "matmul" : "matmul, W packed per call";
+  e.note = entry_->note;
+  e.mr = MatmulAccess::mr(*this, m);
+  e.nr = matvec ? 1 : entry_->shape.nr;
+  e.mc = matvec ? m : b.mc;
+  e.kc = matvec ? k_ : std::min(k_, b.kc_units * entry_->shape.unit_values);
+  e.packed = packed_;
+  return e;
+}
+
+TESSERA_IMPL StatusText Explanation::text() const noexcept {
+  StatusText out;
+  std::snprintf(out.text, sizeof(out.text),
+                "%s: %s, W %s (%s), x %s; %s, tile %zu x %zu, mc %zu, kc %zu%s%s", target, kernel,
+                w, packed ? "packed" : "in place", x, path, mr, nr, mc, kc,
+                note[0] != '\0' ? "; " : "", note);
+  return out;
+}
+
+namespace detail {
+
+// Packs x and runs a plan on an executor with scratch of its own.
+inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x, bool x_k_major,
+                       const Epilogue& epilogue, const Executor& executor) noexcept {
+  constexpr size_t kAlign = 64;
+  const auto round_up = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };
+  const size_t parts = std::max<size_t>(1, executor.workers);
+  const size_t x_bytes = round_up(plan.packed_x_bytes(y.rows));
+  const size_t worker_bytes = round_up(plan.worker_bytes(y.rows));
+  if (worker_bytes != 0 && parts > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
+    return error(StatusCode::size_overflow, "scratch", parts, worker_bytes);
+  }
+  const size_t bytes = x_bytes + parts * worker_bytes + kAlign;
+  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
+  if (memory == nullptr) return error(StatusCode::out_of_memory, "scratch", bytes);
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory.get());
+  std::byte* scratch = memory.get() + (kAlign - address % kAlign) % kAlign;
+
+  struct Work {
+    const Matmul& plan;
+    const MutMatView& y;
+    const MatView& x;
+    bool x_k_major;
+    const Epilogue& epilogue;
+    std::span<std::byte> packed_x;
+    std::byte* workers;
+    size_t worker_bytes, parts;
+  } work{plan,         y,    x, x_k_major, epilogue, {scratch, x_bytes}, scratch + x_bytes,
+         worker_bytes, parts};
+
+  executor(
+      parts,
+      [](void* argument, size_t i) {
+        const Work& w = *static_cast<const Work*>(argument);
+        MatmulAccess::pack(w.plan, w.x, w.x_k_major, w.packed_x, {i, w.parts});
+      },
+      &work);
+  executor(
+      parts,
+      [](void* argument, size_t i) {
+        const Work& w = *static_cast<const Work*>(argument);
+        MatmulAccess::run(w.plan, w.packed_x, w.y, {w.workers + i * w.worker_bytes, w.worker_bytes},
+                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.parts}));
+      },
+      &work);
+  return {};
+}
+
+}  // namespace detail
+
+TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView& w,
+                           const Epilogue& epilogue, Executor executor,
+                           const PlanOptions& options) noexcept {
+  const Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
+  if (!plan.ok()) return plan.status();
+  if (Status s = check_view(x, "x"); !s.ok()) return s;
+  if (x.cols != w.cols) {
+    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, w.cols, "w.cols");
+  }
+  if (x.rows != y.rows) {
+    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
+  }
+  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
+    return detail::unsupported("y", y.dtype, "is not f32 or bf16");
+  }
+  if (Status s = check_view(y, "y"); !s.ok()) return s;
+  if (y.cols != w.rows) {
+    return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, w.rows, "w.rows");
+  }
+  if (Status s = MatmulAccess::check_rows(*plan, x.rows); !s.ok()) return s;
+  return detail::run_once(*plan, y, x, false, epilogue, executor);
+}
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_IMPL_MATMUL_H_

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// The watershed: above, plans and views; below, per-target kernels. One KernelEntry is one way to
+// multiply one format on one target; a KernelTable is all of them.
+#ifndef TESSERA_PLAN_KERNEL_TABLE_H_
+#define TESSERA_PLAN_KERNEL_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tessera/core/dtype.h"
+#include "tessera/core/epilogue.h"
+#include "tessera/core/partition.h"
+#include "tessera/plan/blocking.h"
+
+namespace tessera::inline v0_1 {
+
+/// What a product may round. Accumulation is f32 either way.
+enum class Accuracy : uint8_t {
+  fast,   // x is rounded to what the format's fastest dot takes: 8-bit blocks for q*, bf16 for bf16
+  exact,  // W is widened to f32 and multiplied in f32; x is not rounded
+};
+
+/// How x is packed: f32 values, bf16 pairs, or blocks of 32 signed bytes with an f32 scale.
+enum class PackedX : uint8_t { f32, bf16, q8 };
+
+constexpr const char* to_string(PackedX p) noexcept {
+  return p == PackedX::f32 ? "f32" : p == PackedX::bf16 ? "bf16" : "q8";
+}
+
+/// Rows [rows.begin, rows.end) of x[m, k] -> packed panels. Row i goes to the panel that
+/// panel_of(i) names; heights of panels differ by at most one row and never exceed mr.
+struct PackXArgs {
+  const std::byte* x = nullptr;
+  size_t row_stride = 0;     // bytes; between values of k if k_major
+  DType dtype = DType::f32;  // f32, f16 or bf16
+  bool k_major = false;      // x is stored as [k, m] (f32 only)
+  size_t m = 0, k = 0;
+  size_t mr = 1;
+  Range rows;
+  std::byte* packed = nullptr;
+};
+
+/// Rows [rows.begin, rows.end) of W[n, k], multiples of nr but for the last -> panels.
+struct PackWArgs {
+  const std::byte* w = nullptr;
+  size_t row_stride = 0;  // bytes; between values of k if k_major
+  bool k_major = false;   // W is stored as [k, n] (f32 only)
+  size_t n = 0, k = 0;
+  Range rows;
+  std::byte* packed = nullptr;
+};
+
+struct RunArgs {
+  const std::byte* w = nullptr;  // rows in place, or panels if packed_w
+  size_t w_stride = 0;
+  bool w_packed = false;
+  bool w_k_major = false;
+  size_t m = 0, n = 0, k = 0;
+  size_t mr = 1;  // height limit that x was packed with
+  const std::byte* packed_x = nullptr;
+  std::byte* y = nullptr;
+  size_t y_stride = 0;
+  DType y_dtype = DType::f32;  // f32 or bf16
+  Epilogue epilogue;
+  Rect rect;
+  Blocking blocking;
+  std::byte* worker = nullptr;
+};
+
+/// One (W format, accuracy) on one target. All functions are noexcept and allocate nothing.
+struct KernelEntry {
+  DType w;
+  Accuracy accuracy;
+  PackedX x;
+  uint16_t x_variant;  // entries whose packed x is the same bytes share (x, x_variant)
+  const char* name;    // "int8 dot"
+  const char* note;    // why nothing faster was taken; empty if nothing is
+  KernelShape shape;
+  size_t panel_unit_bytes;   // of weights packed for keeping; shape.w_unit_bytes is what tiles read
+  bool widens;               // tiles read another panel than pack_w writes
+  size_t packed_row_values;  // rows of packed x are padded to a multiple of this
+  size_t matvec_m;           // weights in place: up to this m, W is read once, unpacked, by matvec
+  void (*pack_x)(const PackXArgs&);
+  void (*pack_w)(const PackWArgs&);
+  void (*matmul)(const RunArgs&);
+  void (*matvec)(const RunArgs&);  // weights in place only; x packed with mr = 1
+};
+
+struct KernelTable {
+  const char* target;
+  int64_t bit;  // Highway's HWY_* constant
+  size_t (*vector_bytes)();
+  const KernelEntry* entries;
+  size_t count;
+};
+
+/// Panels of x: m rows in as few panels of at most mr rows as possible, as even as can be.
+struct Panels {
+  size_t m, count;
+  constexpr Panels(size_t rows, size_t mr) noexcept
+      : m(rows), count(rows / mr + (rows % mr != 0 ? 1 : 0)) {}
+  constexpr Range rows(size_t panel) const noexcept { return split(m, 1, panel, count); }
+  /// The panel that row i lies in.
+  constexpr size_t panel_of(size_t row) const noexcept {
+    const size_t share = m / count, extra = m % count;  // the first `extra` panels hold one more
+    const size_t tall = extra * (share + 1);
+    return row < tall ? row / (share + 1) : extra + (row - tall) / share;
+  }
+};
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_PLAN_KERNEL_TABLE_H_

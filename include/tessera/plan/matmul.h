@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// The product: plan once, then pack x and run as often as you like.
+//
+//   y[m, n] = epilogue(x[m, k] * W[n, k]^T)      row-major; m tokens, n output features, k depth
+//
+// Everything that can be refused about the weights is refused by plan(), at load time. pack() and
+// run() check views and buffers in a few comparisons, allocate nothing and never throw.
+//
+// Bits. For a given plan and m, every element of y has the same bits for any number of parts, any
+// rectangle, any blocking. With packed weights also for any m: a row of x alone gives the bits it
+// gives within a batch. Another target, accuracy or CPU may give other bits.
+// NaN and Inf. A row of x that holds one makes its own row of y not finite (before the epilogue)
+// and touches no other; one in a row of W, or in a block's scale, touches its own column only.
+#ifndef TESSERA_PLAN_MATMUL_H_
+#define TESSERA_PLAN_MATMUL_H_
+
+#include <cstddef>
+#include <span>
+
+#include "tessera/base/status.h"
+#include "tessera/core/epilogue.h"
+#include "tessera/core/executor.h"
+#include "tessera/core/partition.h"
+#include "tessera/core/view.h"
+#include "tessera/plan/kernel_table.h"
+
+namespace tessera::inline v0_1 {
+
+struct PlanOptions {
+  Accuracy accuracy = Accuracy::fast;
+  const char* target = nullptr;  // a name from targets(); null: default_target()
+  Blocking blocking = {};        // zeros: from the cache sizes. For tests and tuning
+};
+
+/// What a plan does for a given m, for people and logs.
+struct Explanation {
+  const char* target = "";  // "AVX3_ZEN4"
+  const char* kernel = "";  // "int8 dot"
+  const char* w = "";       // format of W
+  const char* x = "";       // what x is packed to
+  const char* path = "";    // "matvec", "matmul" or "matmul, W packed per call"
+  const char* note = "";    // why a faster path was not taken; empty if none is known
+  size_t mr = 0, nr = 0;    // tile
+  size_t mc = 0, kc = 0;    // blocking, in rows and values
+  bool packed = false;      // weights are panels (else read where they lie)
+  /// One line of text with all of it.
+  StatusText text() const noexcept;
+};
+
+/// A plan: immutable, copyable, owns nothing; refers to the bytes of W, which must outlive it.
+/// Safe to share between threads.
+class Matmul {
+ public:
+  /// An empty plan: every call on it returns `wrong_plan`.
+  Matmul() noexcept = default;
+
+  /// Plans products with W read where it lies: any alignment, any row stride >= a row's bytes.
+  /// x_dtype (f32, f16, bf16) is the format of later x. Cost: well under a microsecond.
+  /// Errors: unsupported_dtype, partial_block, stride_too_small, size_overflow, null_data,
+  /// unknown_target, unavailable_target.
+  static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
+
+  /// Bytes of W as panels: for block formats those of W with n rounded up to the panel height.
+  size_t packed_w_bytes() const noexcept;
+  /// Rearranges this part of W into `panels` (packed_w_bytes() long; 64-byte alignment is best,
+  /// huge pages better still). Parts may run at once.
+  Status pack_weights(std::span<std::byte> panels, Part = {}) const noexcept;
+  /// The plan that reads `panels` (filled by pack_weights of all parts of this plan) instead of W,
+  /// whose bytes it then no longer needs.
+  Result<Matmul> with_packed(std::span<const std::byte> panels) const noexcept;
+
+  /// Bytes of x packed for m rows; 0 if that would overflow.
+  size_t packed_x_bytes(size_t m) const noexcept;
+  /// Bytes of private memory that each concurrent run() needs for m rows.
+  size_t worker_bytes(size_t m) const noexcept;
+  /// True if x packed by one plan can be run by the other (q, k, v: pack once, run three).
+  bool shares_packed_x(const Matmul& other) const noexcept;
+
+  /// Converts or quantizes this part of x[m, k] into `packed_x`. All parts must be done before any
+  /// run() begins: the caller's barrier. Parts may run at once.
+  /// Errors: shape_mismatch, unsupported_dtype, stride_too_small, size_overflow, null_data,
+  /// buffer_too_small, part_out_of_range.
+  Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
+
+  /// Computes this part of y[m, n] (f32 or bf16), m = y.rows as it was packed. y must not overlap
+  /// x or W. Parts may run at once, each with its own `worker` memory.
+  /// Errors: shape_mismatch, unsupported_dtype, stride_too_small, size_overflow, null_data,
+  /// buffer_too_small, part_out_of_range.
+  Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,
+             const Epilogue& = {}, Part = {}) const noexcept;
+
+  /// The same for one rectangle of y, for engines with task queues. Rectangles at multiples of
+  /// tile_rows(m) and tile_cols() waste nothing; others are as right. Error: rect_out_of_range.
+  Status run_rect(std::span<const std::byte> packed_x, const MutMatView& y,
+                  std::span<std::byte> worker, const Epilogue&, const Rect&) const noexcept;
+
+  size_t n() const noexcept { return n_; }
+  size_t k() const noexcept { return k_; }
+  size_t tile_rows(size_t m) const noexcept;
+  size_t tile_cols() const noexcept;
+  Explanation explain(size_t m) const noexcept;
+
+ private:
+  friend struct MatmulAccess;
+  const KernelTable* table_ = nullptr;
+  const KernelEntry* entry_ = nullptr;
+  const std::byte* w_ = nullptr;  // rows, or panels if packed_
+  size_t w_stride_ = 0;
+  size_t n_ = 0, k_ = 0;
+  DType x_dtype_ = DType::f32;
+  bool packed_ = false;
+  bool w_k_major_ = false;  // W stored as [k, n], BLAS's untransposed B
+  Blocking blocking_;       // as asked for; zeros mean automatic
+};
+
+/// y = epilogue(x W^T) in one call: plans, allocates scratch (the only place the library does, with
+/// `out_of_memory` if it cannot), packs x and runs on the executor. For a product that is repeated,
+/// a plan is faster. Errors: those of plan, pack and run. Thread-safe.
+Status matmul(const MutMatView& y, const MatView& x, const MatView& w, const Epilogue& = {},
+              Executor = serial(), const PlanOptions& = {}) noexcept;
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_PLAN_MATMUL_H_

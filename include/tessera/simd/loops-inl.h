@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+// The loops around the micro-kernels, over one rectangle of y.
+//
+//   for mc rows of x            x stays in L3
+//     for nr rows of W            one panel: read, packed or widened once per mc
+//       for kc units of depth       the panel's piece stays in L2 (or L1)
+//         for mr rows of x            a tile
+//
+// This is the order of BLIS with the roles of the matrices swapped and its outermost loop (nc)
+// gone: W is the large operand, used once per mc, and x the small one that is used again.
+//
+// Sums go straight to y where y can hold them (f32, no epilogue, a whole tile); else to the
+// worker's memory, from where the epilogue takes them after the last kc.
+#if defined(TESSERA_SIMD_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_LOOPS_INL_H_
+#undef TESSERA_SIMD_LOOPS_INL_H_
+#else
+#define TESSERA_SIMD_LOOPS_INL_H_
+#endif
+
+#include <array>
+#include <utility>
+
+#include "tessera/simd/epilogue-inl.h"
+#include "tessera/simd/matvec-inl.h"
+#include "tessera/simd/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+// ---------------------------------------------------------------- kernels
+// A kernel ties together a tile, its matvec, how x is packed and what panels of W hold. Panel units
+// are what pack_weights writes; where they are not what the tile reads, Widen makes those.
+
+template <class F>
+struct FmaKernel {
+  using Tile = FmaTile<F>;
+  using Dot = FmaDot<F>;
+  using X = XAsF32;
+  static constexpr const char* kName = "f32 fma";
+  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr bool kWidens = false;
+  static constexpr bool kHasMatvec = true;
+
+  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
+    if (a.k_major) {
+      pack_k_major_panel(a, first, end, units.begin, units.end, to);
+    } else {
+      pack_float_panel<F>(a, first, end, units.begin, units.end, to);
+    }
+  }
+};
+
+#if HWY_NATIVE_DOT_BF16
+struct Bf16Kernel : FmaKernel<BF16> {
+  using Tile = Bf16Tile;
+  using Dot = Bf16Dot;
+  using X = XAsBf16;
+  static constexpr const char* kName = "bf16 dot";
+};
+#endif
+
+template <class F>
+struct Int8Kernel {
+  using Tile = Int8Tile<F>;
+  using Dot = Int8Dot<F>;
+  using X = XAsQ8<F::kOffset, F::kHasMin>;
+  static constexpr const char* kName = "int8 dot";
+  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr bool kWidens = false;
+  static constexpr bool kHasMatvec = true;
+
+  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
+    pack_block_panel<F>(a, first, end, units.begin, units.end, to);
+  }
+};
+
+// Block formats in f32: the same panels, widened into the worker's memory once per pass.
+template <class F>
+struct WidenKernel : Int8Kernel<F> {
+  struct Tile : FmaTile<F32> {
+    static constexpr size_t kUnitValues = 32;  // counted in blocks, as the panels are
+    static constexpr size_t kWUnitBytes = 32 * FmaTile<F32>::kWUnitBytes;
+    static constexpr size_t kXUnitBytes = 32 * FmaTile<F32>::kXUnitBytes;
+
+    template <size_t C>
+    static void run(const TileArgs& a) {
+      TileArgs values = a;
+      values.units *= 32;
+      FmaTile<F32>::run<C>(values);
+    }
+  };
+  using X = XAsF32;
+  static constexpr const char* kName = "widen to f32, fma";
+  static constexpr bool kWidens = true;
+  static constexpr bool kHasMatvec = false;
+
+  static void widen(const std::byte* panel, size_t units, std::byte* to) {
+    widen_block_panel<F>(panel, units, reinterpret_cast<float*>(to));
+  }
+};
+
+// ---------------------------------------------------------------- matmul
+
+using TileFn = void (*)(const TileArgs&);
+
+template <class Tile, size_t... C>
+constexpr std::array<TileFn, sizeof...(C)> tiles_of(std::index_sequence<C...>) {
+  return {&Tile::template run<C + 1>...};
+}
+template <class Tile>
+inline constexpr auto kTiles = tiles_of<Tile>(std::make_index_sequence<Tile::kMr>());
+
+// Sums that tiles may write to y as they are.
+HWY_INLINE bool is_plain(const RunArgs& a) {
+  const Epilogue& e = a.epilogue;
+  const bool aligned = (reinterpret_cast<uintptr_t>(a.y) | a.y_stride) % sizeof(float) == 0;
+  return a.y_dtype == DType::f32 && aligned && e.scale == 1.0f && e.beta == 0.0f &&
+         e.bias == nullptr && e.activation == Activation::none;
+}
+
+// The worker's memory: a panel that tiles read, a panel to widen, partial sums.
+struct WorkerMemory {
+  std::byte* tile_panel;
+  std::byte* packed_panel;
+  float* sums;
+};
+
+template <class K>
+WorkerMemory worker_memory(const RunArgs& a) {
+  std::byte* tile_panel = a.worker;
+  std::byte* packed_panel = tile_panel;
+  std::byte* end = tile_panel;
+  if (K::kWidens || !a.w_packed) end += a.blocking.kc_units * K::Tile::kWUnitBytes;
+  if (K::kWidens && !a.w_packed) {
+    packed_panel = end;
+    end += a.blocking.kc_units * K::kPanelUnitBytes;
+  }
+  return {tile_panel, packed_panel, reinterpret_cast<float*>(end)};
+}
+
+// Units of rows [first, first + nr) of W in the order that tiles read.
+template <class K>
+const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t first, Range units,
+                            size_t all_units) {
+  if (units.begin == units.end) return nullptr;  // k = 0: there are no bytes
+  const std::byte* panel;
+  if (a.w_packed) {
+    panel = a.w + (first / kNr * all_units + units.begin) * K::kPanelUnitBytes;
+  } else {
+    const PackWArgs pack{a.w, a.w_stride, a.w_k_major, a.n, a.k, {}, nullptr};
+    K::pack_panel(pack, first, std::min(first + kNr, a.n), units, worker.packed_panel);
+    panel = worker.packed_panel;
+  }
+  if constexpr (K::kWidens) {
+    K::widen(panel, units.end - units.begin, worker.tile_panel);
+    panel = worker.tile_panel;
+  }
+  return panel;
+}
+
+// What the loops must know of a kernel, so that they are compiled once and not per kernel.
+struct LoopKernel {
+  const TileFn* tiles;  // [height - 1]
+  const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t first, Range units,
+                                 size_t all_units);
+  size_t unit_values;
+  size_t x_unit_bytes;
+};
+
+// The tiles of panels [first, end) of x with one panel of W over units [units.begin, units.end).
+struct TileRow {
+  const std::byte* w;
+  Range cols;  // of y
+  Range units;
+  size_t all_units;
+  Range panels;
+};
+
+inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& panels,
+                      size_t x_row_bytes, float* partial_sums, const TileRow& t) {
+  const size_t col = t.cols.begin / kNr * kNr;
+  const bool plain = is_plain(a) && t.cols.end - t.cols.begin == kNr;
+  const bool last = t.units.end == t.all_units;
+  const bool one_pass = last && t.units.begin == 0;
+  const size_t first_row = panels.rows(t.panels.begin).begin;
+  for (size_t p = t.panels.begin; p < t.panels.end; ++p) {
+    const Range tall = panels.rows(p);
+    const size_t height = tall.end - tall.begin;
+    const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
+    const bool direct = plain && rows.end - rows.begin == height;
+    float* sums = partial_sums + (one_pass ? 0 : (tall.begin - first_row) * kNr);
+    TileArgs tile{
+        t.w,
+        a.packed_x + tall.begin * x_row_bytes + t.units.begin * height * kernel.x_unit_bytes,
+        t.units.end - t.units.begin,
+        sums,
+        kNr,
+        t.units.begin > 0};
+    if (direct) {
+      tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
+      tile.out_stride = a.y_stride / sizeof(float);
+    }
+    kernel.tiles[height - 1](tile);
+    if (!direct && last) {
+      finish(a.epilogue, {sums + (rows.begin - tall.begin) * kNr + (t.cols.begin - col), kNr, a.y,
+                          a.y_stride, a.y_dtype, rows, t.cols});
+    }
+  }
+}
+
+inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_bytes,
+                      const WorkerMemory& worker) {
+  const Panels panels(a.m, a.mr);
+  const size_t units = (a.k + kernel.unit_values - 1) / kernel.unit_values;
+  for (size_t row = a.rect.row_begin; row < a.rect.row_end;) {
+    // Panels that hold rows of this mc block; the first and last may reach outside the rectangle.
+    const size_t last_row = std::min(a.rect.row_end, row + a.blocking.mc) - 1;
+    const Range mc{panels.panel_of(row), panels.panel_of(last_row) + 1};
+    for (size_t col = a.rect.col_begin / kNr * kNr; col < a.rect.col_end; col += kNr) {
+      const Range cols{std::max(col, a.rect.col_begin), std::min(col + kNr, a.rect.col_end)};
+      size_t unit = 0;
+      do {  // once even if k is 0: the epilogue still has its say
+        const Range kc{unit, std::min(units, unit + a.blocking.kc_units)};
+        const std::byte* w = kernel.tile_panel(a, worker, col, kc, units);
+        run_tiles(a, kernel, panels, x_row_bytes, worker.sums, {w, cols, kc, units, mc});
+        unit = kc.end;
+      } while (unit < units);
+    }
+    row = panels.rows(mc.end - 1).end;
+  }
+}
+
+template <class K>
+void matmul_rect(const RunArgs& a) {
+  using Tile = typename K::Tile;
+  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(), &tile_panel<K>, Tile::kUnitValues,
+                                         Tile::kXUnitBytes};
+  run_loops(a, kKernel, K::X::bytes(padded_values<typename K::X>(a.k)), worker_memory<K>(a));
+}
+
+// ---------------------------------------------------------------- matvec
+
+// Columns of y that are computed before the epilogue takes them.
+inline constexpr size_t kMatvecCols = 32;
+
+template <class K>
+void matvec_rect(const RunArgs& a) {
+  float sums[kMatvecMaxM][kMatvecCols] = {};
+  const Range rows{a.rect.row_begin, a.rect.row_end};
+  DotArgs args{};
+  args.x_stride = K::X::bytes(padded_values<typename K::X>(a.k));
+  args.x = a.packed_x + rows.begin * args.x_stride;
+  args.k = a.k;
+  args.out_stride = kMatvecCols;
+  for (size_t col = a.rect.col_begin; col < a.rect.col_end; col += kMatvecCols) {
+    const Range cols{col, std::min(col + kMatvecCols, a.rect.col_end)};
+    for (size_t j = cols.begin; j < cols.end; ++j) {
+      args.w = a.w + j * a.w_stride;
+      args.out = &sums[0][j - col];
+      if (rows.end - rows.begin == 1) {
+        K::Dot::template run<1>(args);
+      } else {
+        K::Dot::template run<2>(args);
+      }
+    }
+    finish(a.epilogue, {sums[0], kMatvecCols, a.y, a.y_stride, a.y_dtype, rows, cols});
+  }
+}
+
+// ---------------------------------------------------------------- panels to keep
+
+template <class K>
+void pack_w(const PackWArgs& a) {
+  const size_t units = (a.k + K::Tile::kUnitValues - 1) / K::Tile::kUnitValues;
+  for (size_t first = a.rows.begin; first < a.rows.end; first += kNr) {
+    K::pack_panel(a, first, std::min(first + kNr, a.n), {0, units},
+                  a.packed + first / kNr * units * K::kPanelUnitBytes);
+  }
+}
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_LOOPS_INL_H_

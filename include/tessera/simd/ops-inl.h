@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+// The few vector helpers that Highway lacks, and the vector types that all kernels share. The only
+// place, beside tiles for one special instruction, that asks which target is compiled.
+#if defined(TESSERA_SIMD_OPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_OPS_INL_H_
+#undef TESSERA_SIMD_OPS_INL_H_
+#else
+#define TESSERA_SIMD_OPS_INL_H_
+#endif
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tessera/simd/targets.h"
+// targets.h first: it says what Highway builds.
+#include "hwy/highway.h"
+
+// Loops over the arrays of a tile, which must vanish for the tile to live in registers.
+#ifndef TESSERA_UNROLL
+#if defined(__clang__)
+#define TESSERA_UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define TESSERA_UNROLL _Pragma("GCC unroll 32")
+#else
+#define TESSERA_UNROLL
+#endif
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using DF = hn::ScalableTag<float>;
+using DU = hn::RebindToUnsigned<DF>;
+using DI = hn::RebindToSigned<DF>;
+using VF = hn::VFromD<DF>;
+using VU = hn::VFromD<DU>;
+using VI = hn::VFromD<DI>;
+
+inline constexpr size_t kLanes = hn::MaxLanes(DF());
+
+// Vector registers, which bound the tiles. NEON, AVX-512 and VSX have 32, older x86 16.
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 || HWY_ARCH_PPC || HWY_ARCH_S390X
+inline constexpr size_t kRegisters = 32;
+#else
+inline constexpr size_t kRegisters = 16;
+#endif
+
+// One instruction for two bf16 products, without which bf16 is widened to f32.
+#if HWY_NATIVE_DOT_BF16
+inline constexpr bool kHasBf16Dot = true;
+#else
+inline constexpr bool kHasBf16Dot = false;
+#endif
+
+// How vectors read a format; specialised by its file.
+template <class F>
+struct SimdOf;
+
+// A vector from an address of any alignment.
+template <class D>
+HWY_INLINE hn::VFromD<D> load_bytes(D d, const void* p) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(D()) == 1) {  // where LoadU is a plain dereference
+    T value;
+    std::memcpy(&value, p, sizeof(T));
+    return hn::Set(d, value);
+  } else {
+    return hn::LoadU(d, static_cast<const T*>(p));
+  }
+}
+
+template <class D>
+HWY_INLINE void store_bytes(hn::VFromD<D> v, D d, void* p) {
+  using T = hn::TFromD<D>;
+  if constexpr (hn::MaxLanes(D()) == 1) {
+    const T value = hn::GetLane(v);
+    std::memcpy(p, &value, sizeof(T));
+  } else {
+    hn::StoreU(v, d, static_cast<T*>(p));
+  }
+}
+
+template <class D>
+HWY_INLINE hn::VFromD<D> load_f16(D df, const void* p) {
+  const hn::Rebind<uint16_t, D> du16;
+  const hn::Rebind<hwy::float16_t, D> df16;
+  return hn::PromoteTo(df, hn::BitCast(df16, load_bytes(du16, p)));
+}
+
+// acc + the sum of four products of unsigned bytes of w and signed bytes of a, per 32-bit lane.
+// Exact: no intermediate saturates.
+template <class D>
+HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::VFromD<D> a,
+                              hn::VFromD<D> acc) {
+#if HWY_TARGET == HWY_SCALAR  // one lane: no vector of bytes fits it
+  const uint32_t wu = hn::GetLane(w);
+  const int32_t as = hn::GetLane(a);
+  int32_t sum = hn::GetLane(acc);
+  for (int shift = 0; shift < 32; shift += 8) {
+    sum += static_cast<int32_t>((wu >> shift) & 255u) *
+           static_cast<int8_t>(static_cast<uint32_t>(as) >> shift);
+  }
+  return hn::Set(di, sum);
+#else
+  const hn::Repartition<uint8_t, D> du8;
+  const hn::Repartition<int8_t, D> di8;
+  return hn::SumOfMulQuadAccumulate(di, hn::BitCast(du8, w), hn::BitCast(di8, a), acc);
+#endif
+}
+
+// To the nearest integer, halves away from zero, as roundf: what ggml's quantizers use.
+template <class D>
+HWY_INLINE hn::VFromD<D> round_half_away(D df, hn::VFromD<D> v) {
+  const auto whole = hn::Trunc(v);
+  const auto is_far =
+      hn::Ge(hn::Abs(hn::Sub(v, whole)), hn::Set(df, 0.5f));  // the difference is exact
+  return hn::Add(whole, hn::IfThenElseZero(is_far, hn::CopySign(hn::Set(df, 1.0f), v)));
+}
+
+// f32 -> bf16 in the low half of each lane, as base/half.h defines it. Not Highway's DemoteTo,
+// whose instruction on some targets flushes subnormals.
+HWY_INLINE VU bf16_bits(VF v) {
+  const DU du;
+  const VU bits = hn::BitCast(du, v);
+  const VU odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const VU rounded = hn::ShiftRight<16>(hn::Add(hn::Add(bits, hn::Set(du, 0x7FFFu)), odd));
+  const VU quiet = hn::Or(hn::ShiftRight<16>(bits), hn::Set(du, 64u));
+  return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
+}
+
+// words[j] lane i = word j of the 16 bytes at rows[i] + offset: a 4 x kLanes transposition in
+// four loads, four inserts a vector and eight shuffles.
+HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
+  const DU du;
+#if HWY_TARGET == HWY_SCALAR
+  TESSERA_UNROLL
+  for (size_t j = 0; j < 4; ++j) words[j] = load_bytes(du, rows[0] + offset + 4 * j);
+#else
+  VU quarter[4];
+  TESSERA_UNROLL
+  for (size_t i = 0; i < 4; ++i) {  // block b of quarter[i] is row 4 b + i
+    if constexpr (kLanes == 4) {
+      quarter[i] = load_bytes(du, rows[i] + offset);
+    } else {
+      const hn::Half<DU> dh;
+      if constexpr (kLanes == 8) {
+        quarter[i] =
+            hn::Combine(du, load_bytes(dh, rows[i + 4] + offset), load_bytes(dh, rows[i] + offset));
+      } else {
+        const hn::Half<decltype(dh)> dq;
+        quarter[i] = hn::Combine(du,
+                                 hn::Combine(dh, load_bytes(dq, rows[i + 12] + offset),
+                                             load_bytes(dq, rows[i + 8] + offset)),
+                                 hn::Combine(dh, load_bytes(dq, rows[i + 4] + offset),
+                                             load_bytes(dq, rows[i] + offset)));
+      }
+    }
+  }
+  const hn::Repartition<uint64_t, DU> du64;
+  const auto lower01 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[0], quarter[1]));
+  const auto upper01 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[0], quarter[1]));
+  const auto lower23 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[2], quarter[3]));
+  const auto upper23 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[2], quarter[3]));
+  words[0] = hn::BitCast(du, hn::InterleaveLower(du64, lower01, lower23));
+  words[1] = hn::BitCast(du, hn::InterleaveUpper(du64, lower01, lower23));
+  words[2] = hn::BitCast(du, hn::InterleaveLower(du64, upper01, upper23));
+  words[3] = hn::BitCast(du, hn::InterleaveUpper(du64, upper01, upper23));
+#endif
+}
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_OPS_INL_H_

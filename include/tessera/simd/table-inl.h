@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+// This target's KernelTable: two entries, fast and exact, for every format on the list.
+#if defined(TESSERA_SIMD_TABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_TABLE_INL_H_
+#undef TESSERA_SIMD_TABLE_INL_H_
+#else
+#define TESSERA_SIMD_TABLE_INL_H_
+#endif
+
+#include <array>
+#include <type_traits>
+
+#include "tessera/simd/loops-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+// Weights in place: up to this m they are read by matvec, above it packed per call. On Zen 4, 4096
+// x 4096, packing and a tile are as fast as matvec at m = 2 (q8_0 48.6 and 52.5 Gop/s, q4_0 77.7
+// and 69.8, bf16 23.3 and 29.0) and ahead of it from m = 3 on (64.5 and 32.5, 112 and 64, 38.7
+// and 26.0).
+inline constexpr size_t kMatvecM = 2;
+static_assert(kMatvecM <= kMatvecMaxM);
+
+template <class F, Accuracy kAccuracy>
+constexpr auto choose_kernel() {
+  if constexpr (F::kIsBlock) {
+    if constexpr (kAccuracy == Accuracy::fast) {
+      return std::type_identity<Int8Kernel<F>>();
+    } else {
+      return std::type_identity<WidenKernel<F>>();
+    }
+#if HWY_NATIVE_DOT_BF16
+  } else if constexpr (std::is_same_v<F, BF16> && kAccuracy == Accuracy::fast) {
+    return std::type_identity<Bf16Kernel>();
+#endif
+  } else {
+    return std::type_identity<FmaKernel<F>>();
+  }
+}
+
+// Why a kernel is not the fastest that its format could have.
+template <class F, Accuracy kAccuracy>
+constexpr const char* note() {
+  if constexpr (F::kIsBlock && kAccuracy == Accuracy::exact) {
+    return "accuracy exact: W is widened, the int8 dot is not used";
+  } else if constexpr (std::is_same_v<F, BF16>) {
+    if constexpr (kAccuracy == Accuracy::exact) return "accuracy exact: the bf16 dot is not used";
+    return kHasBf16Dot ? "" : "no bf16 dot on this target: W is widened to f32";
+  } else if constexpr (std::is_same_v<F, F16>) {
+    return "f16 is storage: W is widened to f32";
+  } else {
+    return "";
+  }
+}
+
+template <class F, Accuracy kAccuracy>
+constexpr KernelEntry make_entry() {
+  using K = typename decltype(choose_kernel<F, kAccuracy>())::type;
+  using Tile = typename K::Tile;
+  KernelEntry e{};
+  e.w = F::kDType;
+  e.accuracy = kAccuracy;
+  e.x = K::X::kKind;
+  e.x_variant = K::X::kVariant;
+  e.name = K::kName;
+  e.note = note<F, kAccuracy>();
+  e.shape = {Tile::kMr, kNr, Tile::kUnitValues, Tile::kWUnitBytes, Tile::kXUnitBytes};
+  e.panel_unit_bytes = K::kPanelUnitBytes;
+  e.widens = K::kWidens;
+  e.packed_row_values = K::X::kRowValues;
+  e.pack_x = &pack_x<typename K::X>;
+  e.pack_w = &pack_w<K>;
+  e.matmul = &matmul_rect<K>;
+  if constexpr (K::kHasMatvec) {
+    e.matvec_m = kMatvecM;
+    e.matvec = &matvec_rect<K>;
+  }
+  return e;
+}
+
+template <class... F>
+constexpr std::array<KernelEntry, 2 * sizeof...(F)> make_entries(TypeList<F...>) {
+  return {make_entry<F, Accuracy::fast>()..., make_entry<F, Accuracy::exact>()...};
+}
+
+inline constexpr auto kEntries = make_entries(Formats{});
+
+inline size_t vector_bytes() { return hn::Lanes(hn::ScalableTag<uint8_t>()); }
+
+// The namespace is N_ and the target.
+inline constexpr KernelTable kTable = {&HWY_STR(HWY_NAMESPACE)[2], HWY_TARGET, &vector_bytes,
+                                       kEntries.data(), kEntries.size()};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_TABLE_INL_H_

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: MIT
+// The micro-kernels: C rows of x times nr rows of W over one range of units of depth, C * nr sums
+// in registers. No calls, no branches on shape; any C up to the kernel's mr is compiled, so that no
+// row of x is ever padded.
+//
+// Bits. A sum is one f32 accumulator per element that takes its terms in the order of k, and is
+// stored and loaded unrounded between ranges: it depends on neither C nor the ranges.
+//
+// Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast. Integer
+// tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of codes, 2 scales.
+#if defined(TESSERA_SIMD_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_TILE_INL_H_
+#undef TESSERA_SIMD_TILE_INL_H_
+#else
+#define TESSERA_SIMD_TILE_INL_H_
+#endif
+
+#include "tessera/simd/pack-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+// What a tile works on. x points at the tile's panel, w at its unit; sums are rows of `out`.
+struct TileArgs {
+  const std::byte* w;
+  const std::byte* x;
+  size_t units;
+  float* out;
+  size_t out_stride;  // floats
+  bool accumulate;    // start from `out` instead of zero
+};
+
+template <size_t C>
+struct Sums {
+  VF v[C][kR];
+
+  HWY_INLINE void load(const TileArgs& a) {
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) {
+        v[c][r] =
+            a.accumulate ? hn::LoadU(DF(), a.out + c * a.out_stride + r * kLanes) : hn::Zero(DF());
+      }
+    }
+  }
+  HWY_INLINE void store(const TileArgs& a) const {
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) {
+        hn::StoreU(v[c][r], DF(), a.out + c * a.out_stride + r * kLanes);
+      }
+    }
+  }
+};
+
+// f32 multiply-add; panels of any float format, widened as they are loaded.
+template <class F>
+struct FmaTile {
+  static constexpr size_t kMr = kRegisters == 32 ? 12 : 6;
+  static constexpr size_t kUnitValues = SimdOf<F>::kWordValues;
+  static constexpr size_t kWUnitBytes = kNr * 4;
+  static constexpr size_t kXUnitBytes = kUnitValues * 4;
+
+  template <size_t C>
+  static void run(const TileArgs& a) {
+    const DF df;
+    Sums<C> sums;
+    sums.load(a);
+    const std::byte* HWY_RESTRICT w = a.w;
+    const float* HWY_RESTRICT x = reinterpret_cast<const float*>(a.x);
+    for (size_t unit = 0; unit < a.units; ++unit) {
+      step<C, 0>(df, w, x, sums);
+      if constexpr (kUnitValues == 2) step<C, 1>(df, w, x + C, sums);
+      w += kWUnitBytes;
+      x += C * kUnitValues;
+    }
+    sums.store(a);
+  }
+
+ private:
+  template <size_t C, size_t kValue>
+  static HWY_INLINE void step(DF df, const std::byte* HWY_RESTRICT w, const float* HWY_RESTRICT x,
+                              Sums<C>& sums) {
+    VF row[kR];
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kR; ++r) {
+      row[r] = SimdOf<F>::template panel_value<kValue>(df, w, kNr, r * kLanes);
+    }
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      const VF column = hn::Set(df, x[c]);
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
+    }
+  }
+};
+
+#if HWY_NATIVE_DOT_BF16
+// Pairs of bf16, two products an instruction lane.
+struct Bf16Tile {
+  static constexpr size_t kMr = 12;
+  static constexpr size_t kUnitValues = 2;
+  static constexpr size_t kWUnitBytes = kNr * 4;
+  static constexpr size_t kXUnitBytes = 4;
+
+  template <size_t C>
+  static void run(const TileArgs& a) {
+    const DF df;
+    const DU du;
+    const hn::Repartition<hwy::bfloat16_t, DF> db;
+    Sums<C> sums;
+    sums.load(a);
+    VF unused = hn::Zero(df);  // second result of the dot where it takes two instructions
+    const uint32_t* HWY_RESTRICT w = reinterpret_cast<const uint32_t*>(a.w);
+    const uint32_t* HWY_RESTRICT x = reinterpret_cast<const uint32_t*>(a.x);
+    for (size_t unit = 0; unit < a.units; ++unit, w += kNr, x += C) {
+      hn::VFromD<decltype(db)> row[kR];
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) row[r] = hn::BitCast(db, hn::LoadU(du, w + r * kLanes));
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) {
+        const auto column = hn::BitCast(db, hn::Set(du, x[c]));
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) {
+          sums.v[c][r] = hn::ReorderWidenMulAccumulate(df, row[r], column, sums.v[c][r], unused);
+        }
+      }
+    }
+    sums.store(a);
+  }
+};
+#endif  // HWY_NATIVE_DOT_BF16
+
+// Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
+// nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
+template <class F>
+struct Int8Tile {
+  static constexpr size_t kMr = kRegisters == 32 ? 6 : 3;
+  static constexpr size_t kUnitValues = 32;
+  static constexpr size_t kWUnitBytes = kBlockPanelBytes<F>;
+  static constexpr size_t kXUnitBytes = 40;
+
+  template <size_t C>
+  static void run(const TileArgs& a) {
+    const DF df;
+    const DI di;
+    Sums<C> sums;
+    sums.load(a);
+    BlockPanel<F> w{a.w};
+    XBlock<C> x{a.x};
+    for (size_t unit = 0; unit < a.units; ++unit, w.at += kWUnitBytes, x.at += C * kXUnitBytes) {
+      VI dots[C][kR];
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) {
+        VI start = hn::Zero(di);
+        if constexpr (!F::kHasMin) start = hn::Set(di, x.template aux<int32_t>(c));
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) dots[c][r] = start;
+      }
+      TESSERA_UNROLL
+      for (size_t i = 0; i < 8; ++i) {
+        const size_t quad = SimdOf<F>::kQuadOrder[i];
+        VU codes[kR];
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) codes[r] = w.quad(r, quad);
+        TESSERA_UNROLL
+        for (size_t c = 0; c < C; ++c) {
+          const VI column = hn::Set(di, x.quad(quad, c));
+          TESSERA_UNROLL
+          for (size_t r = 0; r < kR; ++r) dots[c][r] = dot4(di, codes[r], column, dots[c][r]);
+        }
+      }
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) {
+        const VF scale = w.scale(r);
+        TESSERA_UNROLL
+        for (size_t c = 0; c < C; ++c) {
+          const VF both = hn::Mul(scale, hn::Set(df, x.scale(c)));
+          sums.v[c][r] = hn::MulAdd(hn::ConvertTo(df, dots[c][r]), both, sums.v[c][r]);
+        }
+        if constexpr (F::kHasMin) {
+          const VF min = w.min(r);
+          TESSERA_UNROLL
+          for (size_t c = 0; c < C; ++c) {
+            sums.v[c][r] = hn::MulAdd(min, hn::Set(df, x.template aux<float>(c)), sums.v[c][r]);
+          }
+        }
+      }
+    }
+    sums.store(a);
+  }
+};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_TILE_INL_H_
