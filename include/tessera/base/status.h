@@ -24,6 +24,7 @@ enum class StatusCode : uint8_t {
   stride_too_small,    // rows overlap: the stride is less than a row's bytes
   size_overflow,       // rows * row_stride does not fit an address
   unsupported_dtype,   // no kernel takes this format here
+  misaligned,          // a buffer of packed data starts at an odd address
   buffer_too_small,    // a caller's buffer holds fewer bytes than asked for
   part_out_of_range,   // part.index >= part.count, or count == 0
   rect_out_of_range,   // a rectangle reaches outside y
@@ -96,6 +97,9 @@ inline StatusText Status::message() const noexcept {
       break;
     case StatusCode::unsupported_dtype:
       print("%s is %s (ggml type %llu), which %s", subject, name, g, detail);
+      break;
+    case StatusCode::misaligned:
+      print("%s starts %llu bytes past a multiple of %llu", subject, g, w);
       break;
     case StatusCode::buffer_too_small:
       print("%s has %llu bytes, needs %llu", subject, g, w);

@@ -62,7 +62,7 @@ struct NibbleCodes {
     if constexpr (hn::MaxLanes(D()) == 8) {
       const hn::Half<D> dh;
       const auto words = load_bytes(dh, codes);
-      return hn::Combine(du, nibbles(dh, words, true), nibbles(dh, words, false));
+      return combine(du, nibbles(dh, words, true), nibbles(dh, words, false));
     } else {
       return nibbles(du, load_bytes(du, codes + 4 * (first_word % 4)), first_word >= 4);
     }

@@ -67,6 +67,18 @@ struct MatmulAccess {
     return {};
   }
 
+  // A caller's buffer of packed data: large enough, aligned to the words that it holds.
+  static Status check_buffer(std::span<const std::byte> buffer, size_t needed,
+                             const char* name) noexcept {
+    if (buffer.size() < needed) {
+      return detail::error(StatusCode::buffer_too_small, name, buffer.size(), needed);
+    }
+    constexpr size_t kAlign = alignof(float);
+    const size_t off = reinterpret_cast<uintptr_t>(buffer.data()) % kAlign;
+    if (off != 0) return detail::error(StatusCode::misaligned, name, off, kAlign);
+    return {};
+  }
+
   static Status check_part(const Part& part) noexcept {
     if (part.index < part.count) return {};
     return detail::error(StatusCode::part_out_of_range, "part", part.index, part.count);
@@ -83,15 +95,8 @@ struct MatmulAccess {
       return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n_, "w.rows");
     }
     if (Status s = check_rows(p, y.rows); !s.ok()) return s;
-    if (packed_x.size() < p.packed_x_bytes(y.rows)) {
-      return detail::error(StatusCode::buffer_too_small, "packed_x", packed_x.size(),
-                           p.packed_x_bytes(y.rows));
-    }
-    if (worker.size() < p.worker_bytes(y.rows)) {
-      return detail::error(StatusCode::buffer_too_small, "worker", worker.size(),
-                           p.worker_bytes(y.rows));
-    }
-    return {};
+    if (Status s = check_buffer(packed_x, p.packed_x_bytes(y.rows), "packed_x"); !s.ok()) return s;
+    return check_buffer(worker, p.worker_bytes(y.rows), "worker");
   }
 
   // x[m, k], or stored as [k, m] for blas::gemm, where the view is the stored matrix.
@@ -186,9 +191,7 @@ TESSERA_IMPL Status Matmul::pack_weights(std::span<std::byte> panels, Part part)
                          "the weights of this plan are packed already");
   }
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
-  if (panels.size() < packed_w_bytes()) {
-    return detail::error(StatusCode::buffer_too_small, "panels", panels.size(), packed_w_bytes());
-  }
+  if (Status s = MatmulAccess::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
   const Range rows = split(n_, entry_->shape.nr, part.index, part.count);
   if (k_ != 0 && rows.begin < rows.end) {
     entry_->pack_w({w_, w_stride_, w_k_major_, n_, k_, rows, panels.data()});
@@ -198,9 +201,7 @@ TESSERA_IMPL Status Matmul::pack_weights(std::span<std::byte> panels, Part part)
 
 TESSERA_IMPL Result<Matmul> Matmul::with_packed(std::span<const std::byte> panels) const noexcept {
   if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
-  if (panels.size() < packed_w_bytes()) {
-    return detail::error(StatusCode::buffer_too_small, "panels", panels.size(), packed_w_bytes());
-  }
+  if (Status s = MatmulAccess::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
   Matmul p = *this;
   p.w_ = panels.data();
   p.w_stride_ = 0;
@@ -247,9 +248,9 @@ TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x
     return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, k_, "w.cols");
   if (Status s = MatmulAccess::check_rows(*this, x.rows); !s.ok()) return s;
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
-  if (packed_x.size() < packed_x_bytes(x.rows)) {
-    return detail::error(StatusCode::buffer_too_small, "packed_x", packed_x.size(),
-                         packed_x_bytes(x.rows));
+  if (Status s = MatmulAccess::check_buffer(packed_x, packed_x_bytes(x.rows), "packed_x");
+      !s.ok()) {
+    return s;
   }
   MatmulAccess::pack(*this, x, false, packed_x, part);
   return {};

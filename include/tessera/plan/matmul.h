@@ -62,14 +62,16 @@ class Matmul {
 
   /// Bytes of W as panels: for block formats those of W with n rounded up to the panel height.
   size_t packed_w_bytes() const noexcept;
-  /// Rearranges this part of W into `panels` (packed_w_bytes() long; 64-byte alignment is best,
-  /// huge pages better still). Parts may run at once.
+  /// Rearranges this part of W into `panels` (packed_w_bytes() long; aligned to 4 bytes, best to
+  /// 64, in huge pages better still). Parts may run at once. Errors: wrong_plan, part_out_of_range,
+  /// buffer_too_small, misaligned.
   Status pack_weights(std::span<std::byte> panels, Part = {}) const noexcept;
   /// The plan that reads `panels` (filled by pack_weights of all parts of this plan) instead of W,
   /// whose bytes it then no longer needs.
   Result<Matmul> with_packed(std::span<const std::byte> panels) const noexcept;
 
-  /// Bytes of x packed for m rows; 0 if that would overflow.
+  /// Bytes of x packed for m rows; 0 if that would overflow. The buffer is aligned to 4 bytes, best
+  /// to 64, as is a worker's.
   size_t packed_x_bytes(size_t m) const noexcept;
   /// Bytes of private memory that each concurrent run() needs for m rows.
   size_t worker_bytes(size_t m) const noexcept;
@@ -79,13 +81,13 @@ class Matmul {
   /// Converts or quantizes this part of x[m, k] into `packed_x`. All parts must be done before any
   /// run() begins: the caller's barrier. Parts may run at once.
   /// Errors: shape_mismatch, unsupported_dtype, stride_too_small, size_overflow, null_data,
-  /// buffer_too_small, part_out_of_range.
+  /// buffer_too_small, misaligned, part_out_of_range.
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
   /// Computes this part of y[m, n] (f32 or bf16), m = y.rows as it was packed. y must not overlap
   /// x or W. Parts may run at once, each with its own `worker` memory.
   /// Errors: shape_mismatch, unsupported_dtype, stride_too_small, size_overflow, null_data,
-  /// buffer_too_small, part_out_of_range.
+  /// buffer_too_small, misaligned, part_out_of_range.
   Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,
              const Epilogue& = {}, Part = {}) const noexcept;
 

@@ -58,28 +58,40 @@ inline constexpr bool kHasBf16Dot = false;
 template <class F>
 struct SimdOf;
 
-// A vector from an address of any alignment.
+// A vector from or to an address of any alignment: as bytes, since a pointer to a wider type
+// promises more.
 template <class D>
 HWY_INLINE hn::VFromD<D> load_bytes(D d, const void* p) {
-  using T = hn::TFromD<D>;
-  if constexpr (hn::MaxLanes(D()) == 1) {  // where LoadU is a plain dereference
-    T value;
-    std::memcpy(&value, p, sizeof(T));
-    return hn::Set(d, value);
-  } else {
-    return hn::LoadU(d, static_cast<const T*>(p));
-  }
+#if HWY_TARGET == HWY_SCALAR
+  hn::TFromD<D> value;
+  std::memcpy(&value, p, sizeof(value));
+  return hn::Set(d, value);
+#else
+  return hn::BitCast(d, hn::LoadU(hn::Repartition<uint8_t, D>(), static_cast<const uint8_t*>(p)));
+#endif
 }
 
 template <class D>
-HWY_INLINE void store_bytes(hn::VFromD<D> v, D d, void* p) {
-  using T = hn::TFromD<D>;
-  if constexpr (hn::MaxLanes(D()) == 1) {
-    const T value = hn::GetLane(v);
-    std::memcpy(p, &value, sizeof(T));
-  } else {
-    hn::StoreU(v, d, static_cast<T*>(p));
-  }
+HWY_INLINE void store_bytes(hn::VFromD<D> v, D /*d*/, void* p) {
+#if HWY_TARGET == HWY_SCALAR
+  const hn::TFromD<D> value = hn::GetLane(v);
+  std::memcpy(p, &value, sizeof(value));
+#else
+  const hn::Repartition<uint8_t, D> du8;
+  hn::StoreU(hn::BitCast(du8, v), du8, static_cast<uint8_t*>(p));
+#endif
+}
+
+// Two halves; a single lane has none, and its callers never ask.
+template <class D>
+HWY_INLINE hn::VFromD<D> combine(D d, hn::VFromD<hn::Half<D>> high, hn::VFromD<hn::Half<D>> low) {
+#if HWY_TARGET == HWY_SCALAR
+  (void)d;
+  (void)high;
+  return low;
+#else
+  return hn::Combine(d, high, low);
+#endif
 }
 
 template <class D>
