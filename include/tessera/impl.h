@@ -29,6 +29,7 @@
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/matmul.h"
+#include "tessera/impl/one_call.h"
 #include "tessera/impl/packed_weights.h"
 #include "tessera/impl/quantize.h"
 

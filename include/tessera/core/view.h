@@ -4,7 +4,7 @@
 #define TESSERA_CORE_VIEW_H_
 
 #include <cstddef>
-#include <span>
+#include <ranges>
 #include <type_traits>
 
 #include "tessera/base/half.h"
@@ -45,25 +45,17 @@ constexpr DType dtype_of() noexcept {
   return DType::bf16;
 }
 
-/// Dense rows in a span: a view of [rows, cols]. A span that is too short gives a view without
-/// data, which every call refuses with `null_data`.
-template <class T>
-MatView rows_of(std::span<const T> s, size_t rows, size_t cols) noexcept {
-  const bool fits = rows == 0 || cols <= s.size() / rows;
-  return {fits ? s.data() : nullptr, rows, cols, cols * sizeof(T), dtype_of<T>()};
-}
-template <class T>
-requires(!std::is_const_v<T>) MutMatView rows_of(std::span<T> s, size_t rows, size_t cols)
-noexcept {
-  const bool fits = rows == 0 || cols <= s.size() / rows;
-  return {fits ? s.data() : nullptr, rows, cols, cols * sizeof(T), dtype_of<T>()};
-}
-
-/// From a contiguous container (std::vector, std::array): writable if the container is.
-template <class C>
-requires requires(C& c) { std::span(c); }
-auto rows_of(C& container, size_t rows, size_t cols) noexcept {
-  return rows_of(std::span(container), rows, cols);
+/// Dense rows in a span, std::vector, std::array or C array: a view of [rows, cols], writable if
+/// the elements are. A source that is too short gives a view without data, which every call refuses
+/// with `null_data`.
+template <std::ranges::contiguous_range R>
+requires std::ranges::borrowed_range<R>
+auto rows_of(R&& elements, size_t rows, size_t cols) noexcept {
+  using T = std::remove_reference_t<std::ranges::range_reference_t<R>>;
+  using View = std::conditional_t<std::is_const_v<T>, MatView, MutMatView>;
+  constexpr DType kDType = dtype_of<std::remove_const_t<T>>();
+  const bool fits = rows == 0 || cols <= std::ranges::size(elements) / rows;
+  return View{fits ? std::ranges::data(elements) : nullptr, rows, cols, cols * sizeof(T), kDType};
 }
 
 }  // namespace tessera::inline v0_1

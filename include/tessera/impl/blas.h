@@ -5,7 +5,7 @@
 #define TESSERA_IMPL_BLAS_H_
 
 #include "tessera/blas.h"
-#include "tessera/impl/matmul.h"
+#include "tessera/impl/one_call.h"
 
 namespace tessera::inline v0_1::blas {
 namespace detail {

@@ -4,7 +4,6 @@
 #define TESSERA_IMPL_MATMUL_H_
 
 #include <limits>
-#include <memory>
 
 #include "tessera/format/list.h"
 #include "tessera/impl/cache_sizes.h"
@@ -45,10 +44,13 @@ struct MatmulAccess {
     return m <= matvec_m(p) ? 1 : p.entry_->shape.mr;
   }
 
+  // As asked for, else chosen; no larger than the shape.
   static Blocking blocking(const Matmul& p, size_t m) noexcept {
     const Blocking own = choose_blocking(p.entry_->shape, m, p.k_, detail::cache_sizes());
-    return {p.blocking_.mc != 0 ? p.blocking_.mc : own.mc,
-            p.blocking_.kc_units != 0 ? p.blocking_.kc_units : own.kc_units};
+    const Blocking& asked = p.blocking_;
+    return {asked.mc != 0 ? std::min(asked.mc, std::max<size_t>(m, 1)) : own.mc,
+            asked.kc_units != 0 ? std::min(asked.kc_units, std::max<size_t>(units(p), 1))
+                                : own.kc_units};
   }
 
   // Bytes of one packed row of x.
@@ -175,6 +177,12 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
   p.k_ = w.cols;
   p.x_dtype_ = x_dtype;
   p.blocking_ = options.blocking;
+  // So that packed_w_bytes() cannot overflow.
+  const size_t rows = p.n_ / p.entry_->shape.nr * p.entry_->shape.nr + p.entry_->shape.nr;
+  const size_t row = MatmulAccess::units(p) * p.entry_->panel_unit_bytes / p.entry_->shape.nr;
+  if (row != 0 && rows > MatmulAccess::kMaxBytes / row) {
+    return detail::error(StatusCode::size_overflow, "packed w", rows, row);
+  }
   return p;
 }
 
@@ -219,12 +227,11 @@ TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {
   if (MatmulAccess::empty(*this) || m <= MatmulAccess::matvec_m(*this)) return 0;
   const KernelEntry& e = *entry_;
   const Blocking b = MatmulAccess::blocking(*this, m);
-  const size_t kc = std::min(b.kc_units, MatmulAccess::units(*this));
   size_t bytes = 0;
   if (e.widens || !packed_) bytes += b.kc_units * e.shape.w_unit_bytes;
   if (e.widens && !packed_) bytes += b.kc_units * e.panel_unit_bytes;
   // Partial sums of the panels that mc rows touch, or of one tile if k is done in one pass.
-  const bool one_pass = kc == MatmulAccess::units(*this);
+  const bool one_pass = b.kc_units >= MatmulAccess::units(*this);
   const size_t rows = one_pass ? e.shape.mr : std::min(b.mc, m) + 2 * e.shape.mr;
   return bytes + rows * e.shape.nr * sizeof(float);
 }
@@ -315,80 +322,6 @@ TESSERA_IMPL StatusText Explanation::text() const noexcept {
                 w, packed ? "packed" : "in place", x, path, mr, nr, mc, kc,
                 note[0] != '\0' ? "; " : "", note);
   return out;
-}
-
-namespace detail {
-
-// Packs x and runs a plan on an executor with scratch of its own.
-inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x, bool x_k_major,
-                       const Epilogue& epilogue, const Executor& executor) noexcept {
-  constexpr size_t kAlign = 64;
-  const auto round_up = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };
-  const size_t parts = std::max<size_t>(1, executor.workers);
-  const size_t x_bytes = round_up(plan.packed_x_bytes(y.rows));
-  const size_t worker_bytes = round_up(plan.worker_bytes(y.rows));
-  if (worker_bytes != 0 && parts > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
-    return error(StatusCode::size_overflow, "scratch", parts, worker_bytes);
-  }
-  const size_t bytes = x_bytes + parts * worker_bytes + kAlign;
-  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
-  if (memory == nullptr) return error(StatusCode::out_of_memory, "scratch", bytes);
-  const uintptr_t address = reinterpret_cast<uintptr_t>(memory.get());
-  std::byte* scratch = memory.get() + (kAlign - address % kAlign) % kAlign;
-
-  struct Work {
-    const Matmul& plan;
-    const MutMatView& y;
-    const MatView& x;
-    bool x_k_major;
-    const Epilogue& epilogue;
-    std::span<std::byte> packed_x;
-    std::byte* workers;
-    size_t worker_bytes, parts;
-  } work{plan,         y,    x, x_k_major, epilogue, {scratch, x_bytes}, scratch + x_bytes,
-         worker_bytes, parts};
-
-  executor(
-      parts,
-      [](void* argument, size_t i) {
-        const Work& w = *static_cast<const Work*>(argument);
-        MatmulAccess::pack(w.plan, w.x, w.x_k_major, w.packed_x, {i, w.parts});
-      },
-      &work);
-  executor(
-      parts,
-      [](void* argument, size_t i) {
-        const Work& w = *static_cast<const Work*>(argument);
-        MatmulAccess::run(w.plan, w.packed_x, w.y, {w.workers + i * w.worker_bytes, w.worker_bytes},
-                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.parts}));
-      },
-      &work);
-  return {};
-}
-
-}  // namespace detail
-
-TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView& w,
-                           const Epilogue& epilogue, Executor executor,
-                           const PlanOptions& options) noexcept {
-  const Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
-  if (!plan.ok()) return plan.status();
-  if (Status s = check_view(x, "x"); !s.ok()) return s;
-  if (x.cols != w.cols) {
-    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, w.cols, "w.cols");
-  }
-  if (x.rows != y.rows) {
-    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
-  }
-  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
-    return detail::unsupported("y", y.dtype, "is not f32 or bf16");
-  }
-  if (Status s = check_view(y, "y"); !s.ok()) return s;
-  if (y.cols != w.rows) {
-    return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, w.rows, "w.rows");
-  }
-  if (Status s = MatmulAccess::check_rows(*plan, x.rows); !s.ok()) return s;
-  return detail::run_once(*plan, y, x, false, epilogue, executor);
 }
 
 }  // namespace tessera::inline v0_1

@@ -53,26 +53,32 @@ HWY_INLINE VF activate(Activation activation, VF v) {
   return v;
 }
 
-// Up to kLanes elements of y: `sums`, `bias` and y have `count` values from here on.
+// Up to kLanes elements of y: `sums`, `bias` and y have `count` values from here on. Fewer than a
+// vector go through copies.
 HWY_INLINE void finish_vector(const Epilogue& e, const float* sums, const float* bias,
                               DType y_dtype, std::byte* y, size_t count) {
   const DF df;
   const DU du;
   const hn::Rebind<uint16_t, DF> dh;
   const size_t y_bytes = y_dtype == DType::f32 ? 4 : 2;
-  alignas(64)
-      std::byte y_part[kLanes * 4] = {};  // stands in for y where a vector would pass its end
-  alignas(64) float bias_part[kLanes] = {};
+  alignas(64) float sums_part[kLanes], bias_part[kLanes];
+  alignas(64) std::byte y_part[kLanes * 4];
   std::byte* y_at = y;
   if (count < kLanes) {
-    if (e.beta != 0.0f) std::memcpy(y_part, y, count * y_bytes);
+    std::memset(sums_part, 0, sizeof(sums_part));
+    std::memset(bias_part, 0, sizeof(bias_part));
+    std::memset(y_part, 0, sizeof(y_part));
+    std::memcpy(sums_part, sums, count * sizeof(float));
     if (bias != nullptr) std::memcpy(bias_part, bias, count * sizeof(float));
+    if (e.beta != 0.0f) std::memcpy(y_part, y, count * y_bytes);
+    sums = sums_part;
+    if (bias != nullptr) bias = bias_part;
     y_at = y_part;
   }
   VF v = hn::LoadU(df, sums);
   const VF scale = hn::Set(df, e.scale);
   if (bias != nullptr) {
-    v = hn::MulAdd(v, scale, hn::LoadU(df, count < kLanes ? bias_part : bias));
+    v = hn::MulAdd(v, scale, hn::LoadU(df, bias));
   } else {
     v = hn::Mul(v, scale);
   }
@@ -93,7 +99,7 @@ HWY_INLINE void finish_vector(const Epilogue& e, const float* sums, const float*
 }
 
 // Rows [rows.begin, rows.end) x columns [cols.begin, cols.end) of y from sums, where row
-// `rows.begin`, column `cols.begin` is sums[0] and whole vectors may be read past the last column.
+// `rows.begin`, column `cols.begin` is sums[0].
 struct FinishArgs {
   const float* sums;
   size_t sums_stride;  // floats

@@ -179,11 +179,9 @@ struct Int8Dot {
 
   template <class D>
   static HWY_INLINE hn::VFromD<D> broadcast_f16(D df, const uint8_t* f16) {
-    const hn::Rebind<uint16_t, D> dh;
-    const hn::Rebind<hwy::float16_t, D> df16;
     uint16_t bits;
     std::memcpy(&bits, f16, 2);
-    return hn::PromoteTo(df, hn::BitCast(df16, hn::Set(dh, bits)));
+    return widen_f16(df, hn::Set(hn::Rebind<uint16_t, D>(), bits));
   }
 
   template <class D, class T>

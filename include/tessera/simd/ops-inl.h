@@ -94,11 +94,36 @@ HWY_INLINE hn::VFromD<D> combine(D d, hn::VFromD<hn::Half<D>> high, hn::VFromD<h
 #endif
 }
 
+// f16 bits in the low half of each lane -> f32, for targets whose instructions do not: Highway's
+// emulation there takes NaN and infinity for numbers. As base/half.h, all values.
+template <class D, class V>
+HWY_INLINE hn::VFromD<D> widen_f16_bits(D df, V bits) {
+  const hn::RebindToUnsigned<D> du;
+  const hn::RebindToSigned<D> di;
+  const auto sign = hn::ShiftLeft<16>(hn::And(bits, hn::Set(du, 0x8000u)));
+  const auto magnitude = hn::And(bits, hn::Set(du, 0x7FFFu));
+  const auto shifted = hn::ShiftLeft<13>(magnitude);
+  const auto subnormal = hn::BitCast(
+      du, hn::Mul(hn::ConvertTo(df, hn::BitCast(di, magnitude)), hn::Set(df, 0x1p-24f)));
+  auto value = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 0x400u)), subnormal,
+                              hn::Add(shifted, hn::Set(du, 0x38000000u)));
+  value = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x7BFFu)),
+                         hn::Or(shifted, hn::Set(du, 0x7F800000u)), value);
+  return hn::BitCast(df, hn::Or(value, sign));
+}
+
+template <class D>
+HWY_INLINE hn::VFromD<D> widen_f16(D df, hn::VFromD<hn::Rebind<uint16_t, D>> bits) {
+#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
+  return hn::PromoteTo(df, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), bits));
+#else
+  return widen_f16_bits(df, hn::PromoteTo(hn::RebindToUnsigned<D>(), bits));
+#endif
+}
+
 template <class D>
 HWY_INLINE hn::VFromD<D> load_f16(D df, const void* p) {
-  const hn::Rebind<uint16_t, D> du16;
-  const hn::Rebind<hwy::float16_t, D> df16;
-  return hn::PromoteTo(df, hn::BitCast(df16, load_bytes(du16, p)));
+  return widen_f16(df, load_bytes(hn::Rebind<uint16_t, D>(), p));
 }
 
 // acc + the sum of four products of unsigned bytes of w and signed bytes of a, per 32-bit lane.

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+// The functions that do everything in one call, and so allocate: body of matmul(), and what
+// blas::gemm shares with it.
+#ifndef TESSERA_IMPL_ONE_CALL_H_
+#define TESSERA_IMPL_ONE_CALL_H_
+
+#include <memory>
+#include <new>
+
+#include "tessera/impl/matmul.h"
+
+namespace tessera::inline v0_1 {
+namespace detail {
+
+// Packs x and runs a plan on an executor with scratch of its own.
+inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x, bool x_k_major,
+                       const Epilogue& epilogue, const Executor& executor) noexcept {
+  constexpr size_t kAlign = 64;
+  const auto round_up = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };
+  const size_t parts = std::max<size_t>(1, executor.workers);
+  const size_t x_bytes = round_up(plan.packed_x_bytes(y.rows));
+  const size_t worker_bytes = round_up(plan.worker_bytes(y.rows));
+  if (worker_bytes != 0 && parts > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
+    return error(StatusCode::size_overflow, "scratch", parts, worker_bytes);
+  }
+  const size_t bytes = x_bytes + parts * worker_bytes + kAlign;
+  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
+  if (memory == nullptr) return error(StatusCode::out_of_memory, "scratch", bytes);
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory.get());
+  std::byte* scratch = memory.get() + (kAlign - address % kAlign) % kAlign;
+
+  struct Work {
+    const Matmul& plan;
+    const MutMatView& y;
+    const MatView& x;
+    bool x_k_major;
+    const Epilogue& epilogue;
+    std::span<std::byte> packed_x;
+    std::byte* workers;
+    size_t worker_bytes, parts;
+  } work{plan,         y,    x, x_k_major, epilogue, {scratch, x_bytes}, scratch + x_bytes,
+         worker_bytes, parts};
+
+  executor(
+      parts,
+      [](void* argument, size_t i) {
+        const Work& w = *static_cast<const Work*>(argument);
+        MatmulAccess::pack(w.plan, w.x, w.x_k_major, w.packed_x, {i, w.parts});
+      },
+      &work);
+  executor(
+      parts,
+      [](void* argument, size_t i) {
+        const Work& w = *static_cast<const Work*>(argument);
+        MatmulAccess::run(w.plan, w.packed_x, w.y, {w.workers + i * w.worker_bytes, w.worker_bytes},
+                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.parts}));
+      },
+      &work);
+  return {};
+}
+
+}  // namespace detail
+
+TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView& w,
+                           const Epilogue& epilogue, Executor executor,
+                           const PlanOptions& options) noexcept {
+  const Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
+  if (!plan.ok()) return plan.status();
+  if (Status s = check_view(x, "x"); !s.ok()) return s;
+  if (x.cols != w.cols) {
+    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, w.cols, "w.cols");
+  }
+  if (x.rows != y.rows) {
+    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
+  }
+  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
+    return detail::unsupported("y", y.dtype, "is not f32 or bf16");
+  }
+  if (Status s = check_view(y, "y"); !s.ok()) return s;
+  if (y.cols != w.rows) {
+    return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, w.rows, "w.rows");
+  }
+  if (Status s = MatmulAccess::check_rows(*plan, x.rows); !s.ok()) return s;
+  return detail::run_once(*plan, y, x, false, epilogue, executor);
+}
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_IMPL_ONE_CALL_H_
