@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+# What the project builds upon. An installed package is taken first, then the pinned release: from
+# the folder .deps if its archive lies there (./bootstrap puts it there), else from the network.
+# CMake checks the SHA-256 either way.
+include(FetchContent)
+set(tessera_deps "${PROJECT_SOURCE_DIR}/.deps")
+list(PREPEND CMAKE_PREFIX_PATH "${tessera_deps}/usr")  # packages that ./bootstrap unpacked
+
+# tessera_pinned(<variable> <archive's name in .deps> <SHA-256> <address>) sets the variable to the
+# arguments that FetchContent_Declare needs.
+function(tessera_pinned variable archive sha256 address)
+  if(EXISTS "${tessera_deps}/${archive}")
+    set(address "${tessera_deps}/${archive}")
+  endif()
+  set(${variable} URL "${address}" URL_HASH "SHA256=${sha256}" DOWNLOAD_EXTRACT_TIMESTAMP TRUE
+      PARENT_SCOPE)
+endfunction()
+
+# tessera_foreign(<content name> <target>...): a source build is left out of "all", and its headers
+# become system headers, as an installed package's are. (The SYSTEM keyword of FetchContent_Declare
+# would say so too, but CMake 3.25 takes it for a part of URL_HASH.)
+function(tessera_foreign name)
+  if(${name}_SOURCE_DIR)
+    set_property(DIRECTORY "${${name}_SOURCE_DIR}" PROPERTY EXCLUDE_FROM_ALL TRUE)
+    foreach(target IN LISTS ARGN)
+      get_target_property(include ${target} INTERFACE_INCLUDE_DIRECTORIES)
+      set_property(TARGET ${target} PROPERTY INTERFACE_SYSTEM_INCLUDE_DIRECTORIES "${include}")
+    endforeach()
+  endif()
+endfunction()
+
+# Highway: 1.2 is the first with the targets that we build. 1.3.0 is what the tests ran with; 1.2.0
+# is used only where its archive lies in .deps and that of 1.3.0 does not.
+set(HWY_ENABLE_TESTS OFF CACHE BOOL "")
+set(HWY_ENABLE_EXAMPLES OFF CACHE BOOL "")
+set(HWY_ENABLE_CONTRIB OFF CACHE BOOL "")
+set(HWY_ENABLE_INSTALL OFF CACHE BOOL "")
+if(EXISTS "${tessera_deps}/highway-1.2.0.tar.gz"
+   AND NOT EXISTS "${tessera_deps}/highway-1.3.0.tar.gz")
+  tessera_pinned(pin highway-1.2.0.tar.gz
+    7e0be78b8318e8bdbf6fa545d2ecb4c90f947df03f7aadc42c1967f019e63343
+    https://github.com/google/highway/archive/refs/tags/1.2.0.tar.gz)
+else()
+  tessera_pinned(pin highway-1.3.0.tar.gz
+    07b3c1ba2c1096878a85a31a5b9b3757427af963b1141ca904db2f9f4afe0bc2
+    https://github.com/google/highway/archive/refs/tags/1.3.0.tar.gz)
+endif()
+FetchContent_Declare(highway ${pin} FIND_PACKAGE_ARGS 1.2 NAMES hwy CONFIG)
+FetchContent_MakeAvailable(highway)
+if(NOT TARGET hwy::hwy)  # a source build has the plain name only
+  add_library(hwy::hwy ALIAS hwy)
+endif()
+tessera_foreign(highway hwy)
+
+if(TESSERA_BUILD_TESTS AND NOT TESSERA_PLAIN_TESTS)
+  tessera_pinned(pin catch2-3.7.1.tar.gz
+    c991b247a1a0d7bb9c39aa35faf0fe9e19764213f28ffba3109388e62ee0269c
+    https://github.com/catchorg/Catch2/archive/refs/tags/v3.7.1.tar.gz)
+  FetchContent_Declare(Catch2 ${pin} FIND_PACKAGE_ARGS 3.3)
+  FetchContent_MakeAvailable(Catch2)
+  if(catch2_SOURCE_DIR)
+    list(APPEND CMAKE_MODULE_PATH "${catch2_SOURCE_DIR}/extras")
+    tessera_foreign(catch2 Catch2 Catch2WithMain)
+  endif()
+  include(Catch)  # catch_discover_tests
+endif()
+
+if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
+  # Debian 12 has 2.1.2. The hash of 2.4.2 is that of the tag's tree, archived and hashed again.
+  set(CLI11_BUILD_TESTS OFF CACHE BOOL "")
+  set(CLI11_BUILD_EXAMPLES OFF CACHE BOOL "")
+  set(CLI11_BUILD_DOCS OFF CACHE BOOL "")
+  tessera_pinned(pin cli11-2.4.2.tar.gz
+    f2d893a65c3b1324c50d4e682c0cdc021dd0477ae2c048544f39eed6654b699a
+    https://github.com/CLIUtils/CLI11/archive/refs/tags/v2.4.2.tar.gz)
+  FetchContent_Declare(CLI11 ${pin} FIND_PACKAGE_ARGS 2.1)
+  FetchContent_MakeAvailable(CLI11)
+  tessera_foreign(cli11 CLI11)
+endif()
+
+if(TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")
+  set(BENCHMARK_ENABLE_TESTING OFF CACHE BOOL "")
+  set(BENCHMARK_ENABLE_INSTALL OFF CACHE BOOL "")
+  set(BENCHMARK_ENABLE_WERROR OFF CACHE BOOL "")  # GCC 12 warns in it under the sanitizers
+  tessera_pinned(pin benchmark-1.9.1.tar.gz
+    32131c08ee31eeff2c8968d7e874f3cb648034377dfc32a4c377fa8796d84981
+    https://github.com/google/benchmark/archive/refs/tags/v1.9.1.tar.gz)
+  FetchContent_Declare(benchmark ${pin} FIND_PACKAGE_ARGS 1.7)
+  FetchContent_MakeAvailable(benchmark)
+  tessera_foreign(benchmark benchmark benchmark_main)
+endif()

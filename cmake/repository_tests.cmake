@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+# Tests that look at the sources rather than run them.
+foreach(name include_rules readme_example)
+  add_test(NAME repository.${name}
+    COMMAND ${CMAKE_COMMAND} -D "ROOT=${PROJECT_SOURCE_DIR}"
+            -P "${CMAKE_CURRENT_LIST_DIR}/${name}.cmake")
+  set_tests_properties(repository.${name} PROPERTIES LABELS repository)
+endforeach()
+
+# Every header compiles alone, the -inl headers too. Two presets ask for it: no-exceptions and clang.
+if(CMAKE_VERIFY_INTERFACE_HEADER_SETS)
+  add_test(NAME repository.headers_compile_alone
+    COMMAND ${CMAKE_COMMAND} --build "${PROJECT_BINARY_DIR}" --config $<CONFIG>
+            --target tessera_verify_interface_header_sets)
+  set_tests_properties(repository.headers_compile_alone PROPERTIES LABELS repository TIMEOUT 900)
+endif()
+
+if(TARGET hello_matmul)
+  add_test(NAME repository.hello_matmul COMMAND hello_matmul)
+  set_tests_properties(repository.hello_matmul PROPERTIES LABELS repository
+    PASS_REGULAR_EXPRESSION "^ok: 1 2 3 3 4 7")
+endif()
