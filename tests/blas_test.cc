@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: MIT
+// blas.h: gemm against three loops, with every combination of transpositions, leading dimensions
+// above the least, alpha and beta of 0, sizes of 0, and what BLAS says must not be read.
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "support/suite.h"
+#include "tessera/thread_pool.h"
+
+namespace tessera::test {
+namespace {
+
+using blas::gemm;
+using blas::Op;
+
+constexpr Op kOps[] = {Op::none, Op::transpose};
+constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
+
+/// op(X)[rows, cols] as stored with a leading dimension `extra` above the least, NaN between rows,
+/// flush against an unreadable page.
+struct Stored {
+  size_t ld, count;
+  GuardedBuffer memory;
+  bool turned;
+
+  Stored(Op op, size_t rows, size_t cols, size_t extra)
+      : ld((op == Op::none ? cols : rows) + extra),
+        count(rows == 0 || cols == 0 ? 0 : ((op == Op::none ? rows : cols) - 1) * ld + ld - extra),
+        memory(count * sizeof(float)),
+        turned(op == Op::transpose) {}
+
+  float* data() const { return reinterpret_cast<float*>(memory.data()); }
+  float& at(size_t row, size_t col) const {
+    return turned ? data()[col * ld + row] : data()[row * ld + col];
+  }
+};
+
+struct Gemm {
+  Op op_a, op_b;
+  size_t m, n, k;
+  float alpha, beta;
+  size_t extra = 0;
+};
+
+std::string describe(const Gemm& g) {
+  const auto op = [](Op o) { return o == Op::none ? "N" : "T"; };
+  return std::string("gemm ") + op(g.op_a) + op(g.op_b) + " m " + std::to_string(g.m) + " n " +
+         std::to_string(g.n) + " k " + std::to_string(g.k) + " alpha " + std::to_string(g.alpha) +
+         " beta " + std::to_string(g.beta) + " ld + " + std::to_string(g.extra) +
+         "\nre-run this test case with --rng-seed " + std::to_string(Catch::getSeed());
+}
+
+/// Runs gemm on integers (exact) and compares; returns C as stored.
+std::vector<float> check_gemm(const Gemm& g, Rng& rng, Executor executor = serial()) {
+  const Stored a(g.op_a, g.m, g.k, g.extra), b(g.op_b, g.k, g.n, 2 * g.extra);
+  const Stored c(Op::none, g.m, g.n, 3 * g.extra);
+  for (size_t i = 0; i < g.m; ++i) {
+    for (size_t p = 0; p < g.k; ++p) a.at(i, p) = static_cast<float>(rng.between(-9, 9));
+  }
+  for (size_t p = 0; p < g.k; ++p) {
+    for (size_t j = 0; j < g.n; ++j) b.at(p, j) = static_cast<float>(rng.between(-9, 9));
+  }
+  std::vector<double> old(g.m * g.n);
+  for (size_t i = 0; i < g.m; ++i) {
+    for (size_t j = 0; j < g.n; ++j) {
+      old[i * g.n + j] = rng.between(-99, 99);
+      // With beta == 0, C is not read: leave it NaN.
+      if (g.beta != 0.0f) c.at(i, j) = static_cast<float>(old[i * g.n + j]);
+    }
+  }
+  const Status s = gemm(g.op_a, g.op_b, g.m, g.n, g.k, g.alpha, a.data(), a.ld, b.data(), b.ld,
+                        g.beta, c.data(), c.ld, executor);
+  if (!s.ok()) FAIL(s.message().c_str() << "\n" << describe(g));
+  for (size_t i = 0; i < g.m; ++i) {
+    for (size_t j = 0; j < g.n; ++j) {
+      double sum = 0;
+      for (size_t p = 0; p < g.k; ++p) {
+        sum += static_cast<double>(a.at(i, p)) * static_cast<double>(b.at(p, j));
+      }
+      const double want = static_cast<double>(g.alpha) * sum +
+                          static_cast<double>(g.beta) * (g.beta != 0.0f ? old[i * g.n + j] : 0.0);
+      if (!(static_cast<double>(c.at(i, j)) == want)) {
+        FAIL("C[" << i << ", " << j << "] is " << c.at(i, j) << ", exactly " << want << "\n"
+                  << describe(g));
+      }
+    }
+  }
+  for (size_t i = 0; i < c.count; ++i) {
+    if (i % c.ld >= g.n && std::bit_cast<uint32_t>(c.data()[i]) != 0xFFFFFFFFu) {
+      FAIL("C's padding was written in row " << i / c.ld << "\n" << describe(g));
+    }
+  }
+  CHECK(c.memory.slack_untouched());
+  return {c.data(), c.data() + c.count};
+}
+
+TEST_CASE("gemm: every op over many shapes", "[blas]") {
+  Rng rng = suite_rng();
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const size_t m : {1, 2, 4, 5, 12, 13, 31}) {
+        for (const size_t n : {1, 3, 16, 32, 33, 71}) {
+          for (const size_t k : {1, 2, 17, 64}) {
+            check_gemm({op_a, op_b, m, n, k, 1.0f, 0.0f, rng.below(2) * 5}, rng);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: alpha and beta", "[blas]") {
+  Rng rng = suite_rng();
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const float alpha : {0.0f, 1.0f, -2.0f, 0.5f}) {
+        for (const float beta : {0.0f, 1.0f, -0.5f, 4.0f}) {
+          for (const size_t m : {1, 3, 19}) {
+            check_gemm({op_a, op_b, m, 37, 23, alpha, beta, 0}, rng);
+            check_gemm({op_a, op_b, m, 37, 23, alpha, beta, 3}, rng);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: sizes of 0", "[blas]") {
+  Rng rng = suite_rng();
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const size_t m : {0, 1, 13}) {
+        for (const size_t n : {0, 1, 40}) {
+          for (const size_t k : {0, 9}) {
+            for (const float beta : {0.0f, 2.0f}) {
+              check_gemm({op_a, op_b, m, n, k, 1.0f, beta, 0}, rng);
+              check_gemm({op_a, op_b, m, n, k, 1.0f, beta, 4}, rng);
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: alpha 0 or k 0 reads neither A nor B", "[blas]") {
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const size_t m : {1, 4, 5, 19}) {
+        const size_t n = 37, k = 8;
+        std::vector<float> nan(m * k + k * n, kNaN), c(m * n, 3.0f);
+        const size_t lda = op_a == Op::none ? k : m, ldb = op_b == Op::none ? n : k;
+        INFO("m " << m);
+        // NaN in A and B, then no A and B at all.
+        CHECK(gemm(op_a, op_b, m, n, k, 0.0f, nan.data(), lda, nan.data(), ldb, 2.0f, c.data(), n)
+                  .ok());
+        CHECK(c == std::vector<float>(m * n, 6.0f));
+        CHECK(gemm(op_a, op_b, m, n, k, 0.0f, nullptr, lda, nullptr, ldb, 0.5f, c.data(), n).ok());
+        CHECK(c == std::vector<float>(m * n, 3.0f));
+        CHECK(gemm(op_a, op_b, m, n, 0, 1.0f, nullptr, lda, nullptr, ldb, 3.0f, c.data(), n).ok());
+        CHECK(c == std::vector<float>(m * n, 9.0f));
+        // And beta 0 does not read C.
+        std::fill(c.begin(), c.end(), kNaN);
+        CHECK(gemm(op_a, op_b, m, n, k, 0.0f, nullptr, lda, nullptr, ldb, 0.0f, c.data(), n).ok());
+        CHECK(c == std::vector<float>(m * n, 0.0f));
+      }
+    }
+  }
+}
+
+TEST_CASE("gemm: threads give the same bits", "[blas][threads]") {
+  ThreadPool pool(3);
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const size_t m : {1, 40}) {
+        const Gemm g{op_a, op_b, m, 75, 64, 1.0f, 1.0f, 1};
+        Rng rng = suite_rng(), again = suite_rng();
+        CHECK(check_gemm(g, rng).size() == check_gemm(g, again, pool.executor()).size());
+      }
+    }
+  }
+}
+
+// Values that round: the bound of tolerance.h, with alpha and beta as the epilogue.
+TEST_CASE("gemm: rounded sums within the derived bound", "[blas]") {
+  Rng rng = suite_rng();
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const size_t m : {2, 35}) {
+        const size_t n = 51, k = 700;
+        const Matrix x = random_weights(DType::f32, m, k, rng);
+        const Matrix w = random_weights(DType::f32, n, k, rng);  // op(B) is its transpose
+        const Expected e = reference_product(x, w, PackedX::f32);
+        const Stored a(op_a, m, k, 1), b(op_b, k, n, 2), c(Op::none, m, n, 3);
+        for (size_t i = 0; i < m * k; ++i) a.at(i / k, i % k) = static_cast<float>(x.value[i]);
+        for (size_t i = 0; i < n * k; ++i) b.at(i % k, i / k) = static_cast<float>(w.value[i]);
+        for (size_t i = 0; i < m * n; ++i) c.at(i / n, i % n) = 0.25f;
+        REQUIRE(gemm(op_a, op_b, m, n, k, 0.3f, a.data(), a.ld, b.data(), b.ld, -0.7f, c.data(),
+                     c.ld)
+                    .ok());
+        const Epilogue epilogue{0.3f, -0.7f, nullptr, Activation::none};
+        for (size_t i = 0; i < m * n; ++i) {
+          const Bounded want =
+              bounded_epilogue(epilogue, {e.value[i], product_bound(e, i)}, 0.0, 0.25);
+          if (!(used_fraction(c.at(i / n, i % n), want, DType::f32) <= 1)) {
+            FAIL("C[" << i / n << ", " << i % n << "] is " << c.at(i / n, i % n) << ", not "
+                      << want.value << " +- " << want.bound << "\n"
+                      << describe({op_a, op_b, m, n, k, 0.3f, -0.7f, 1}));
+          }
+        }
+        SUCCEED();
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera::test

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+// Matmul::explain: what it says is what the plan does.
+#include <string>
+#include <vector>
+
+#include "support/suite.h"
+
+namespace tessera::test {
+namespace {
+
+TESSERA_FORMAT_TEST(explanation, "explain says what a plan does", "[explain]") {
+  const size_t n = 100, k = 320;
+  Rng rng = suite_rng();
+  const Matrix w = random_weights(w_dtype, n, k, rng);
+  for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
+    const Product p(w, n, setup);
+    REQUIRE(p.error().empty());
+    const Matmul& plan = p.plan();
+    CHECK(plan.n() == n);
+    CHECK(plan.k() == k);
+    for (const size_t m : {1, 2, 4, 5, 12, 13, 100}) {
+      const Explanation e = plan.explain(m);
+      const std::string text = e.text().c_str();
+      INFO(text << "\n" << rerun(p, m));
+      CHECK(std::string(e.target) == setup.target);
+      CHECK(std::string(e.w) == dtype_name(w_dtype));
+      CHECK(e.packed == setup.packed);
+      CHECK(std::string(e.kernel) != "");
+
+      const std::string x = e.x, path = e.path;
+      if (setup.accuracy == Accuracy::exact) {
+        CHECK(x == "f32");
+      } else if (is_block_format(w_dtype)) {
+        CHECK(x == "q8");
+      } else if (w_dtype == DType::bf16) {
+        CHECK((x == "bf16" || x == "f32"));
+        CHECK((x == "bf16") == (std::string(e.note) == ""));  // slower has a reason
+      } else {
+        CHECK(x == "f32");
+      }
+      if (setup.packed) {
+        CHECK(path == "matmul");
+      } else {
+        CHECK((path == "matvec" || path == "matmul, W packed per call"));
+      }
+      if (path == "matvec") {
+        CHECK(m < 12);
+        CHECK(e.mr == 1);
+      } else {
+        CHECK(e.nr == plan.tile_cols());
+        CHECK(e.mr >= plan.tile_rows(m));
+      }
+      CHECK(plan.tile_rows(m) >= 1);
+      CHECK(plan.tile_rows(m) <= m);
+      CHECK(e.mc >= 1);
+      CHECK(e.kc >= 1);
+      CHECK(e.kc <= k);
+      for (const char* part : {e.target, e.kernel, e.w, e.x, e.path, e.note}) {
+        CHECK(text.find(part) != std::string::npos);
+      }
+      CHECK(text.find(setup.packed ? "packed" : "in place") != std::string::npos);
+      CHECK(text.find(std::to_string(e.mr) + " x " + std::to_string(e.nr)) != std::string::npos);
+      CHECK(text.find("mc " + std::to_string(e.mc)) != std::string::npos);
+      CHECK(text.find("kc " + std::to_string(e.kc)) != std::string::npos);
+      CHECK(text.find('\n') == std::string::npos);
+    }
+  });
+}
+
+TESSERA_FORMAT_TEST(blocking_shown, "explain shows the blocking asked for", "[explain]") {
+  Rng rng = suite_rng();
+  const size_t k = 320;
+  const Matrix w = random_weights(w_dtype, 40, k, rng);
+  for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
+    setup.blocking = {13, 2};
+    const Product p(w, 40, setup);
+    REQUIRE(p.error().empty());
+    const Explanation e = p.plan().explain(100);
+    CHECK(e.mc == 13);
+    CHECK(e.kc % 2 == 0);
+    CHECK(e.kc <= 64);
+  });
+}
+
+TEST_CASE("explain of an empty plan", "[explain]") {
+  const Matmul none;
+  CHECK(none.tile_rows(5) == 1);
+  CHECK(none.tile_cols() == 1);
+  CHECK(none.n() == 0);
+  CHECK(none.k() == 0);
+  CHECK(none.packed_w_bytes() == 0);
+  CHECK(none.packed_x_bytes(5) == 0);
+  CHECK(none.worker_bytes(5) == 0);
+  CHECK(std::string(none.explain(5).target) == "");
+  CHECK_FALSE(none.explain(5).packed);
+}
+
+}  // namespace
+}  // namespace tessera::test

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT
+// Matrices of any format, beside what their bytes mean in double, and how tests fill them.
+#ifndef TESSERA_TESTS_SUPPORT_MATRIX_H_
+#define TESSERA_TESTS_SUPPORT_MATRIX_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <vector>
+
+#include "support/random.h"
+#include "tessera/tessera.h"
+
+namespace tessera::test {
+
+/// Dense rows of one format. A value scale * (code - offset) + min may enter a sum in parts, so the
+/// rounding of the sum is relative to the parts' magnitudes:
+///   value          what the bytes mean
+///   magnitude      |scale * (code - offset)| + |min|; |value| for a float format
+///   magnitude_q8   |scale * code| + |scale * offset| + |min|, as an integer dot takes it
+struct Matrix {
+  DType dtype = DType::f32;
+  size_t rows = 0, cols = 0, row_bytes = 0;
+  std::vector<std::byte> bytes;  // [rows, row_bytes]
+  std::vector<double> value, magnitude, magnitude_q8;  // [rows, cols]
+
+  MatView view() const { return {bytes.data(), rows, cols, row_bytes, dtype}; }
+  std::byte* row(size_t r) { return bytes.data() + r * row_bytes; }
+};
+
+inline bool is_block_format(DType t) { return dtype_info(t).block_values > 1; }
+
+inline Matrix empty_matrix(DType t, size_t rows, size_t cols) {
+  Matrix a;
+  a.dtype = t;
+  a.rows = rows;
+  a.cols = cols;
+  a.row_bytes = *row_bytes(t, cols);
+  a.bytes.resize(rows * a.row_bytes);
+  return a;
+}
+
+/// Fills in what the bytes mean.
+inline void decode(Matrix& a) {
+  a.value.resize(a.rows * a.cols);
+  a.magnitude.resize(a.rows * a.cols);
+  a.magnitude_q8.resize(a.rows * a.cols);
+  visit_format(a.dtype, [&]<class F>(F) {
+    float values[F::kBlockValues];
+    for (size_t at = 0; at < a.value.size(); at += F::kBlockValues) {
+      const std::byte* bytes = a.bytes.data() + at / F::kBlockValues * sizeof(typename F::Block);
+      typename F::Block block;
+      std::memcpy(&block, bytes, sizeof(block));
+      F::decode(block, values);
+      double offset = 0, min = 0;
+      if constexpr (F::kIsBlock) {
+        const auto f16_at = [&](size_t i) {
+          f16_t h;
+          std::memcpy(&h, bytes + i * sizeof(h), sizeof(h));
+          return static_cast<double>(to_float(h));
+        };
+        offset = f16_at(0) * F::kOffset;
+        if constexpr (F::kHasMin) min = f16_at(1);
+      }
+      for (size_t i = 0; i < F::kBlockValues; ++i) {
+        const double value = static_cast<double>(values[i]);
+        a.value[at + i] = value;
+        a.magnitude[at + i] = std::fabs(value - min) + std::fabs(min);
+        a.magnitude_q8[at + i] =
+            std::fabs(value - min + offset) + std::fabs(offset) + std::fabs(min);
+      }
+    }
+  });
+}
+
+/// The format's own encoder over dense rows of f32.
+inline Matrix encode(DType t, size_t rows, size_t cols, const std::vector<float>& values) {
+  Matrix a = empty_matrix(t, rows, cols);
+  visit_format(t, [&]<class F>(F) {
+    for (size_t at = 0; at < values.size(); at += F::kBlockValues) {
+      typename F::Block block;
+      F::encode(values.data() + at, block);
+      std::memcpy(a.bytes.data() + at / F::kBlockValues * sizeof(block), &block, sizeof(block));
+    }
+  });
+  decode(a);
+  return a;
+}
+
+// ---- Filling for exact sums ------------------------------------------------------------------
+// All values are small integers times a power of two, so few bits wide that every partial sum of a
+// product is exact in f32, in any order and on every path: the tolerance is 0.
+
+/// W for exact sums. Blocks get random codes (all that their bytes can say) under a scale that is a
+/// power of two.
+inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng) {
+  Matrix a = empty_matrix(t, rows, cols);
+  visit_format(t, [&]<class F>(F) {
+    using Block = typename F::Block;
+    if constexpr (F::kIsBlock) {
+      for (size_t at = 0; at < a.bytes.size(); at += sizeof(Block)) {
+        std::byte* block = a.bytes.data() + at;
+        for (size_t i = F::kScaleBytes; i < sizeof(Block); ++i) {
+          block[i] = static_cast<std::byte>(rng.below(256));
+        }
+        const f16_t scale = to_f16(rng.power_of_two(-1, 0) * (rng.below(4) == 0 ? -1.0f : 1.0f));
+        const f16_t min = to_f16(static_cast<float>(rng.between(-8, 8)) * 0.5f);
+        std::memcpy(block, &scale, sizeof(scale));
+        if constexpr (F::kHasMin) std::memcpy(block + sizeof(scale), &min, sizeof(min));
+      }
+    } else {
+      for (size_t r = 0; r < rows; ++r) {
+        const float unit = rng.power_of_two(-1, 0);
+        for (size_t c = 0; c < cols; ++c) {
+          const float value = unit * static_cast<float>(rng.between(-15, 15));
+          Block block;
+          F::encode(&value, block);
+          std::memcpy(a.row(r) + c * sizeof(Block), &block, sizeof(Block));
+        }
+      }
+    }
+  });
+  decode(a);
+  return a;
+}
+
+/// x for exact sums: in each 32 values along k the largest magnitude is 127 units, so that rounding
+/// to 8 bits, which divides by it, changes nothing.
+inline Matrix exact_x(DType t, size_t rows, size_t cols, Rng& rng) {
+  std::vector<float> values(rows * cols);
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t begin = 0; begin < cols; begin += 32) {
+      const size_t count = std::min<size_t>(32, cols - begin);
+      const float unit = rng.power_of_two(0, 1);
+      float* to = values.data() + r * cols + begin;
+      for (size_t i = 0; i < count; ++i) to[i] = unit * static_cast<float>(rng.between(-3, 3));
+      to[rng.below(count)] = rng.below(2) == 0 ? unit * 127.0f : unit * -127.0f;
+    }
+  }
+  return encode(t, rows, cols, values);
+}
+
+// ---- Filling for rounded sums ------------------------------------------------------------------
+
+/// W with values of both signs, up to 4 * `largest`; magnitudes differ from block to block.
+inline Matrix random_weights(DType t, size_t rows, size_t cols, Rng& rng, float largest = 1.0f) {
+  std::vector<float> values(rows * cols);
+  float unit = largest;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i % 32 == 0) unit = largest * rng.power_of_two(-6, 2);
+    values[i] = unit * rng.uniform(-1, 1);
+  }
+  return encode(t, rows, cols, values);
+}
+
+/// x in several characters, one per row in turn: even; with an outlier in each block; with zero
+/// blocks; on the ties of the rounding to 8 bits; over many orders of magnitude.
+inline Matrix random_x(DType t, size_t rows, size_t cols, Rng& rng) {
+  std::vector<float> values(rows * cols);
+  for (size_t r = 0; r < rows; ++r) {
+    const size_t character = r % 5;
+    float* to = values.data() + r * cols;
+    for (size_t i = 0; i < cols; ++i) {
+      switch (character) {
+        case 0: to[i] = rng.uniform(-1, 1); break;
+        case 1: to[i] = rng.uniform(-1, 1) * (rng.below(32) == 0 ? 100.0f : 1.0f); break;
+        case 2: to[i] = i / 32 % 2 == 0 ? 0.0f : rng.uniform(-2, 2); break;
+        case 3: to[i] = static_cast<float>(rng.between(-127, 126)) + 0.5f; break;
+        default: to[i] = rng.uniform(-1, 1) * rng.power_of_two(-12, 12); break;
+      }
+    }
+    // With a maximum of 127 the scale is 1, and k + 0.5 is a tie.
+    for (size_t i = 0; character == 3 && i < cols; i += 32) to[i] = i % 64 == 0 ? 127.0f : -127.0f;
+  }
+  return encode(t, rows, cols, values);
+}
+
+}  // namespace tessera::test
+
+#endif  // TESSERA_TESTS_SUPPORT_MATRIX_H_

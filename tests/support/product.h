@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+// Runs products through plan, pack and run. All memory lies flush against unreadable pages, of the
+// size that was asked for and no more, filled with NaN before use and read-only where the library
+// only reads. Uses neither Catch2 nor exceptions: an error is a text.
+#ifndef TESSERA_TESTS_SUPPORT_PRODUCT_H_
+#define TESSERA_TESTS_SUPPORT_PRODUCT_H_
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdio>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "support/guarded.h"
+#include "support/matrix.h"
+#include "tessera/tessera.h"
+
+namespace tessera::test {
+
+/// Which product.
+struct Setup {
+  DType w = DType::f32, x = DType::f32, y = DType::f32;
+  Accuracy accuracy = Accuracy::fast;
+  bool packed = false;
+  const char* target = nullptr;
+  Blocking blocking = {};
+};
+
+/// Where its memory lies: the place of W, x and y at any offset, bytes between their rows, and the
+/// place of packed x, panels and the worker's memory, which start at multiples of 4.
+struct Layout {
+  Placement place = {};
+  size_t w_padding = 0, x_padding = 0, y_padding = 0;
+  Placement scratch() const { return {place.at_end, 4 * place.offset}; }
+};
+
+/// How its work is cut.
+struct Work {
+  size_t pack_parts = 1;
+  size_t parts = 1;
+  std::vector<Rect> rects = {};  // used instead of parts if there are any
+};
+
+struct Output {
+  std::string error;     // empty if all went well
+  std::vector<float> y;  // [m, n]; bf16 widened, which keeps bits apart
+};
+
+inline std::string describe(const Setup& s, size_t m, size_t n, size_t k) {
+  char text[256];
+  std::snprintf(text, sizeof(text),
+                "w %s, x %s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu}, m %zu n %zu k %zu",
+                dtype_name(s.w), dtype_name(s.x), dtype_name(s.y),
+                s.accuracy == Accuracy::fast ? "fast" : "exact", s.packed ? "packed" : "in place",
+                s.target != nullptr ? s.target : "(default)", s.blocking.mc, s.blocking.kc_units, m,
+                n, k);
+  return text;
+}
+
+/// Rows copied to guarded memory, `padding` bytes of NaN between them.
+class GuardedRows {
+ public:
+  GuardedRows() = default;
+  GuardedRows(const Matrix& a, size_t rows, size_t padding, Placement place)
+      : stride_(a.row_bytes + padding),
+        buffer_(rows == 0 ? 0 : (rows - 1) * stride_ + a.row_bytes, place),
+        view_{buffer_.data(), rows, a.cols, stride_, a.dtype} {
+    for (size_t r = 0; r < rows; ++r) {
+      std::memcpy(buffer_.data() + r * stride_, a.bytes.data() + r * a.row_bytes, a.row_bytes);
+    }
+    buffer_.make_read_only();
+  }
+  const MatView& view() const { return view_; }
+  void make_unreadable() { buffer_.make_unreadable(); }
+
+ private:
+  size_t stride_ = 0;
+  GuardedBuffer buffer_;
+  MatView view_;
+};
+
+/// y, filled with NaN (or with old values); what lies between its rows is watched.
+class GuardedY {
+ public:
+  GuardedY(DType dtype, size_t m, size_t n, size_t padding, Placement place,
+           const std::vector<float>* old = nullptr)
+      : row_(n * element(dtype)),
+        stride_(row_ + padding),
+        buffer_(m == 0 ? 0 : (m - 1) * stride_ + row_, place),
+        view_{buffer_.data(), m, n, stride_, dtype} {
+    if (old == nullptr) return;
+    for (size_t i = 0; i < m * n; ++i) {
+      const bf16_t narrow = to_bf16((*old)[i]);
+      const void* from = dtype == DType::f32 ? static_cast<const void*>(&(*old)[i]) : &narrow;
+      std::memcpy(at(i / n, i % n), from, element(dtype));
+    }
+  }
+
+  const MutMatView& view() const { return view_; }
+  std::vector<float> values() const {
+    std::vector<float> out(view_.rows * view_.cols);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const std::byte* from = at(i / view_.cols, i % view_.cols);
+      if (view_.dtype == DType::f32) {
+        std::memcpy(&out[i], from, sizeof(float));
+      } else {
+        bf16_t narrow;
+        std::memcpy(&narrow, from, sizeof(narrow));
+        out[i] = to_float(narrow);
+      }
+    }
+    return out;
+  }
+  /// What `values` gives for an element that nobody has written.
+  static uint32_t untouched_bits(DType dtype) {
+    return dtype == DType::f32 ? 0xFFFFFFFFu : 0xFFFF0000u;
+  }
+  bool padding_untouched() const {
+    for (size_t r = 0; r + 1 < view_.rows; ++r) {
+      const std::byte* row = buffer_.data() + r * stride_;
+      if (std::any_of(row + row_, row + stride_,
+                      [](std::byte b) { return b != std::byte{GuardedBuffer::kFill}; })) {
+        return false;
+      }
+    }
+    return buffer_.slack_untouched();
+  }
+
+ private:
+  static size_t element(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+  std::byte* at(size_t row, size_t col) const {
+    return buffer_.data() + row * stride_ + col * element(view_.dtype);
+  }
+
+  size_t row_, stride_;
+  GuardedBuffer buffer_;
+  MutMatView view_;
+};
+
+/// x packed by a plan, read-only.
+class PackedInput {
+ public:
+  PackedInput(const Matmul& plan, const Matrix& x, size_t m, const Layout& layout, size_t parts,
+              std::string& error)
+      : buffer_(plan.packed_x_bytes(m), layout.scratch()) {
+    const GuardedRows rows(x, m, layout.x_padding, layout.place);
+    for (size_t i = 0; i < parts; ++i) {
+      const Status s = plan.pack(rows.view(), buffer_.bytes(), {i, parts});
+      if (!s.ok()) error = std::string("pack: ") + s.message().c_str();
+    }
+    if (!buffer_.slack_untouched()) error = "pack wrote outside packed_x";
+    buffer_.make_read_only();
+  }
+  std::span<const std::byte> bytes() const { return buffer_.bytes(); }
+
+ private:
+  GuardedBuffer buffer_;
+};
+
+/// The first n rows of W in guarded memory, planned and, if asked for, packed; then W itself is
+/// taken away.
+class Product {
+ public:
+  Product(const Matrix& w, size_t n, const Setup& setup, const Layout& layout = {},
+          size_t pack_parts = 1)
+      : setup_(setup), layout_(layout), w_(w, n, layout.w_padding, layout.place) {
+    const Result<Matmul> plan =
+        Matmul::plan(w_.view(), setup.x, {setup.accuracy, setup.target, setup.blocking});
+    if (!plan.ok()) {
+      error_ = std::string("plan: ") + plan.status().message().c_str();
+      return;
+    }
+    plan_ = *plan;
+    if (setup.packed) pack_weights(pack_parts);
+  }
+
+  const std::string& error() const { return error_; }
+  const Matmul& plan() const { return plan_; }
+  const Setup& setup() const { return setup_; }
+  std::string describe(size_t m) const {
+    return test::describe(setup_, m, plan_.n(), plan_.k());
+  }
+
+  /// The first m rows of x times W^T.
+  Output run(const Matrix& x, size_t m, const Epilogue& epilogue = {}, const Work& work = {},
+             const std::vector<float>* old_y = nullptr) const {
+    Output out;
+    out.error = error_;
+    if (!error_.empty()) return out;
+    const PackedInput packed_x(plan_, x, m, layout_, work.pack_parts, out.error);
+    if (out.error.empty()) out = run_packed(packed_x.bytes(), m, epilogue, work, old_y);
+    return out;
+  }
+
+  /// The same from x that a plan has packed.
+  Output run_packed(std::span<const std::byte> packed_x, size_t m, const Epilogue& epilogue = {},
+                    const Work& work = {}, const std::vector<float>* old_y = nullptr) const {
+    Output out;
+    const GuardedY y(setup_.y, m, plan_.n(), layout_.y_padding, layout_.place, old_y);
+    const GuardedBuffer worker(plan_.worker_bytes(m), layout_.scratch());
+    const size_t calls = work.rects.empty() ? work.parts : work.rects.size();
+    for (size_t i = 0; i < calls; ++i) {
+      const Status s =
+          work.rects.empty()
+              ? plan_.run(packed_x, y.view(), worker.bytes(), epilogue, {i, work.parts})
+              : plan_.run_rect(packed_x, y.view(), worker.bytes(), epilogue, work.rects[i]);
+      if (!s.ok()) out.error = std::string("run: ") + s.message().c_str();
+    }
+    if (!y.padding_untouched()) out.error = "bytes between the rows of y were written";
+    if (!worker.slack_untouched()) out.error = "bytes beside the worker's memory were written";
+    out.y = y.values();
+    return out;
+  }
+
+ private:
+  void pack_weights(size_t parts) {
+    panels_ = GuardedBuffer(plan_.packed_w_bytes(), layout_.scratch());
+    for (size_t i = 0; i < parts; ++i) {
+      const Status s = plan_.pack_weights(panels_.bytes(), {i, parts});
+      if (!s.ok()) error_ = std::string("pack_weights: ") + s.message().c_str();
+    }
+    if (!panels_.slack_untouched()) error_ = "pack_weights wrote outside its buffer";
+    panels_.make_read_only();
+    const Result<Matmul> packed = plan_.with_packed(panels_.bytes());
+    if (!packed.ok()) {
+      error_ = std::string("with_packed: ") + packed.status().message().c_str();
+      return;
+    }
+    plan_ = *packed;
+    w_.make_unreadable();
+  }
+
+  Setup setup_;
+  Layout layout_;
+  GuardedRows w_;
+  GuardedBuffer panels_;
+  Matmul plan_;
+  std::string error_;
+};
+
+/// The place of the first difference in bits, or `a.size()`.
+inline size_t first_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  size_t i = 0;
+  while (i < a.size() && i < b.size() &&
+         std::bit_cast<uint32_t>(a[i]) == std::bit_cast<uint32_t>(b[i])) {
+    ++i;
+  }
+  return i == a.size() && a.size() == b.size() ? a.size() : i;
+}
+
+}  // namespace tessera::test
+
+#endif  // TESSERA_TESTS_SUPPORT_PRODUCT_H_

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+// Every compiled target that this CPU runs, one after the other, passed as an argument; one that it
+// does not run is printed as skipped.
+#ifndef TESSERA_TESTS_SUPPORT_TARGETS_H_
+#define TESSERA_TESTS_SUPPORT_TARGETS_H_
+
+#include <cstdio>
+
+#include "tessera/tessera.h"
+
+namespace tessera::test {
+
+template <class Visitor>
+void for_each_target(const Visitor& visitor) {
+  static bool has_said_so = false;
+  for (const Target& target : targets()) {
+    if (target.available) {
+      visitor(target.name);
+    } else if (!has_said_so) {
+      std::printf("SKIPPED target %s: this CPU does not run it\n", target.name);
+    }
+  }
+  has_said_so = true;
+}
+
+template <class Visitor, class... F>
+void for_each_format(const Visitor& visitor, TypeList<F...>) {
+  (visitor(F::kDType), ...);
+}
+template <class Visitor>
+void for_each_format(const Visitor& visitor) {
+  for_each_format(visitor, Formats{});
+}
+
+inline constexpr Accuracy kAccuracies[] = {Accuracy::fast, Accuracy::exact};
+inline constexpr DType kXTypes[] = {DType::f32, DType::f16, DType::bf16};
+inline constexpr DType kYTypes[] = {DType::f32, DType::bf16};
+
+}  // namespace tessera::test
+
+#endif  // TESSERA_TESTS_SUPPORT_TARGETS_H_

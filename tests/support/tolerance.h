@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// How far a result in f32 may be from the oracle: a bound per element, derived, never a rate.
+//
+// u = 2^-24 is the unit roundoff of f32, gamma(j) = j u / (1 - j u) what j roundings in a row can
+// do to a positive value. If a sum is taken in any order, and each term meets at most r roundings
+// before it enters and then passes at most d additions, the error is at most
+//   gamma(r + d) * (sum of the terms' magnitudes).
+// Floats, and blocks widened to f32: the terms are w * x. r = 2: w is rounded once where it is
+//   scale * code + min, and the product once where there is no FMA. d <= k - 1, as the first
+//   addition is to zero. Lanes and chains only shorten the way of a term.
+// bf16 dot: products of two bf16 are exact in f32, and an instruction adds two of them one after
+//   the other: the same r and d. It may take subnormal operands for zero and flush subnormal
+//   results, so that each of k steps may lose 2^-126 * (|w| + |x| + 1).
+// Integer dot: in a block the sum of codes is exact and below 2^24, so exact as f32. The terms are
+//   scale_w * scale_x * integer and, for a format with a min, min * (scale_x * integer): r = 2. Each
+//   passes at most 2 additions a block, and at the end 1 of chains and 7 of lanes. A vector of
+//   lanes holds such an integer in parts, which have the magnitudes of code and offset apart.
+// The result of a product or of a sum may be subnormal, which rounds it by up to 2^-150; the term
+//   above, 2^-126 a step, covers it too.
+// Epilogue: scale * v + bias + beta * y meets at most 4 roundings. A rounding of y to bf16 is
+//   monotonous, so y lies between the rounded ends of the interval of the f32 value.
+// Activations: relu is exact. The others are v / (1 + e^t): 2 roundings; e^t to 8 u relative; for
+//   gelu t = -2 z meets 6 roundings, so e^t changes by |t| * 6 u relative; e^t has the weight
+//   e^t / (1 + e^t). Their slopes are at most 1.13. Where e^t leaves the range of f32 the result
+//   is below 2^-118.
+#ifndef TESSERA_TESTS_SUPPORT_TOLERANCE_H_
+#define TESSERA_TESTS_SUPPORT_TOLERANCE_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdio>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "support/reference.h"
+#include "tessera/tessera.h"
+
+namespace tessera::test {
+
+inline double gamma(double roundings) {
+  const double ju = roundings * 0x1p-24;
+  return ju / (1.0 - ju);
+}
+
+/// The bound of element `i` of the product, before the epilogue.
+inline double product_bound(const Expected& e, size_t i) {
+  const double k = static_cast<double>(e.k);
+  const double roundings = e.x == PackedX::q8 ? 2 + 2 * (k / 32) + 8 : 2 + k;
+  return gamma(roundings) * e.magnitude[i] + k * 0x1p-126 * (e.largest_w + e.largest_x + 1);
+}
+
+/// A value in double and how far an f32 result may be from it.
+struct Bounded {
+  double value = 0, bound = 0;
+};
+
+inline Bounded bounded_activation(Activation a, Bounded v) {
+  const double value = activate(a, v.value);
+  if (a == Activation::none || a == Activation::relu) return {value, v.bound};
+  const double t = a == Activation::silu
+                       ? -v.value
+                       : -1.59576912160573071176 * (v.value + 0.044715 * std::pow(v.value, 3));
+  const double weight = t > 700 ? 1.0 : std::exp(t) / (1.0 + std::exp(t));
+  const double roundings_of_t = a == Activation::silu ? 0.0 : 6.0;
+  const double relative = 2 + weight * (8 + roundings_of_t * std::min(std::fabs(t), 90.0));
+  return {value, 1.13 * v.bound + gamma(relative) * std::fabs(value) + 0x1p-118};
+}
+
+/// What the epilogue makes of a product; `bias` and `old_y` are this element's.
+inline Bounded bounded_epilogue(const Epilogue& e, Bounded v, double bias, double old_y) {
+  const double scaled = static_cast<double>(e.scale) * v.value;
+  const double old = e.beta != 0.0f ? static_cast<double>(e.beta) * old_y : 0.0;
+  const double error = std::fabs(static_cast<double>(e.scale)) * v.bound;
+  const double magnitude = std::fabs(scaled) + error + std::fabs(bias) + std::fabs(old);
+  const bool is_plain = e.scale == 1.0f && e.bias == nullptr && e.beta == 0.0f;
+  return bounded_activation(e.activation,
+                            {scaled + bias + old, error + (is_plain ? 0 : gamma(4) * magnitude)});
+}
+
+/// |got - value| / bound; above 1 is a failure. For bf16 0 if inside the rounded interval, else 2.
+inline double used_fraction(float got, const Bounded& want, DType y) {
+  if (!std::isfinite(got)) return 2;
+  if (y == DType::bf16) {
+    const float low = to_float(to_bf16(static_cast<float>(want.value - want.bound)));
+    const float high = to_float(to_bf16(static_cast<float>(want.value + want.bound)));
+    return got >= low && got <= high ? 0 : 2;
+  }
+  const double error = std::fabs(static_cast<double>(got) - want.value);
+  if (error == 0) return 0;
+  return want.bound > 0 ? error / want.bound : 2;
+}
+
+/// The largest used fraction of the bound per (format, target, accuracy), printed when the run ends:
+/// a drift shows long before it fails.
+class BoundReport {
+ public:
+  void add(DType w, const char* target, Accuracy accuracy, double fraction) {
+    for (Line& line : lines_) {
+      if (line.w == w && line.accuracy == accuracy && line.target == target) {
+        line.fraction = std::max(line.fraction, fraction);
+        return;
+      }
+    }
+    lines_.push_back({w, target, accuracy, fraction});
+  }
+  void print() const {
+    if (!lines_.empty()) std::printf("largest used fraction of the derived bound:\n");
+    for (const Line& line : lines_) {
+      std::printf("  %-5s %-10s %-5s %.4f\n", dtype_name(line.w), line.target.c_str(),
+                  line.accuracy == Accuracy::fast ? "fast" : "exact", line.fraction);
+    }
+  }
+
+ private:
+  struct Line {
+    DType w;
+    std::string target;
+    Accuracy accuracy;
+    double fraction;
+  };
+  std::vector<Line> lines_;
+};
+
+inline BoundReport& bound_report() {
+  static BoundReport report;
+  return report;
+}
+
+}  // namespace tessera::test
+
+#endif  // TESSERA_TESTS_SUPPORT_TOLERANCE_H_
