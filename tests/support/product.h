@@ -68,7 +68,7 @@ class GuardedRows {
       : stride_(a.row_bytes + padding),
         buffer_(rows == 0 ? 0 : (rows - 1) * stride_ + a.row_bytes, place),
         view_{buffer_.data(), rows, a.cols, stride_, a.dtype} {
-    for (size_t r = 0; r < rows; ++r) {
+    for (size_t r = 0; r < rows && a.row_bytes != 0; ++r) {
       std::memcpy(buffer_.data() + r * stride_, a.bytes.data() + r * a.row_bytes, a.row_bytes);
     }
     buffer_.make_read_only();

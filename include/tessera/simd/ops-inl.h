@@ -16,9 +16,18 @@
 // targets.h first: it says what Highway builds.
 #include "hwy/highway.h"
 
-// Loops over the arrays of a tile, which must vanish for the tile to live in registers.
+// Loops over the arrays of a tile, which must vanish for the tile to live in registers. Under a
+// sanitizer they stay: instrumented and unrolled, a compiler needs ten minutes for what follows.
 #ifndef TESSERA_UNROLL
-#if defined(__clang__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer)
+#define TESSERA_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(TESSERA_SANITIZED)
+#define TESSERA_UNROLL
+#elif defined(__clang__)
 #define TESSERA_UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define TESSERA_UNROLL _Pragma("GCC unroll 32")
