@@ -130,8 +130,8 @@ TEST_CASE("scratch that cannot be had is a status", "[allocation][status]") {
   REQUIRE(plan.ok());
   const Status panels = refuse([&] { return PackedWeights::pack(*plan).status(); });
   CHECK(panels.code == StatusCode::out_of_memory);
-  const std::string wanted_panels = "could not allocate " + std::to_string(plan->packed_w_bytes()) +
-                                    " bytes for packed weights";
+  const std::string wanted_panels =
+      "could not allocate " + std::to_string(plan->packed_w_bytes()) + " bytes for packed weights";
   CHECK(panels.message().c_str() == wanted_panels);
 }
 

@@ -196,9 +196,9 @@ TEST_CASE("gemm: rounded sums within the derived bound", "[blas]") {
         for (size_t i = 0; i < m * k; ++i) a.at(i / k, i % k) = static_cast<float>(x.value[i]);
         for (size_t i = 0; i < n * k; ++i) b.at(i % k, i / k) = static_cast<float>(w.value[i]);
         for (size_t i = 0; i < m * n; ++i) c.at(i / n, i % n) = 0.25f;
-        REQUIRE(gemm(op_a, op_b, m, n, k, 0.3f, a.data(), a.ld, b.data(), b.ld, -0.7f, c.data(),
-                     c.ld)
-                    .ok());
+        REQUIRE(
+            gemm(op_a, op_b, m, n, k, 0.3f, a.data(), a.ld, b.data(), b.ld, -0.7f, c.data(), c.ld)
+                .ok());
         const Epilogue epilogue{0.3f, -0.7f, nullptr, Activation::none};
         for (size_t i = 0; i < m * n; ++i) {
           const Bounded want =

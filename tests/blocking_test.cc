@@ -8,9 +8,9 @@
 namespace tessera::test {
 namespace {
 
-constexpr KernelShape kFloat = {12, 32, 1, 128, 4};    // f32 tiles of AVX-512
-constexpr KernelShape kInt8 = {6, 32, 32, 1088, 40};   // q8_0
-constexpr KernelShape kOldFloat = {6, 8, 2, 32, 8};    // f16 on SSE
+constexpr KernelShape kFloat = {12, 32, 1, 128, 4};   // f32 tiles of AVX-512
+constexpr KernelShape kInt8 = {6, 32, 32, 1088, 40};  // q8_0
+constexpr KernelShape kOldFloat = {6, 8, 2, 32, 8};   // f16 on SSE
 
 size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
@@ -21,12 +21,12 @@ TEST_CASE("blocking: a table", "[blocking]") {
     size_t m, k, mc, kc_units;
   };
   for (const Row& r : std::vector<Row>{
-           {kFloat, 1, 64, 1, 64},         // all of k at once, never more rows than there are
-           {kFloat, 512, 4096, 252, 1376}, // 256 K / (128 + 12 * 4) = 1489 -> three shares
-           {kInt8, 512, 4096, 512, 128},   // 128 blocks fit
+           {kFloat, 1, 64, 1, 64},          // all of k at once, never more rows than there are
+           {kFloat, 512, 4096, 252, 1376},  // 256 K / (128 + 12 * 4) = 1489 -> three shares
+           {kInt8, 512, 4096, 512, 128},    // 128 blocks fit
            {kInt8, 100000, 4096, 816, 128},
-           {kInt8, 7, 1 << 20, 7, 197},    // 197 panels fit
-           {kOldFloat, 9, 3, 9, 2},        // 3 values are 2 units
+           {kInt8, 7, 1 << 20, 7, 197},  // 197 panels fit
+           {kOldFloat, 9, 3, 9, 2},      // 3 values are 2 units
            {kFloat, 0, 0, 1, 1}}) {
     const Blocking b = choose_blocking(r.shape, r.m, r.k, caches);
     INFO("m " << r.m << " k " << r.k);

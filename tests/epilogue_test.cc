@@ -44,7 +44,8 @@ TESSERA_FORMAT_TEST(exact_epilogue, "scale and bias and beta and relu", "[epilog
           INFO("scale " << epilogue.scale << ", beta " << epilogue.beta << ", bias "
                         << (epilogue.bias != nullptr) << ", relu " << (choice >= 8));
           // With beta 0 the old y is NaN: reading it would show.
-          check_exact(p, m, p.run(x, m, epilogue, {1, 1}, epilogue.beta == 0 ? nullptr : &old_y), e);
+          check_exact(p, m, p.run(x, m, epilogue, {1, 1}, epilogue.beta == 0 ? nullptr : &old_y),
+                      e);
           if (choice == 15) check_exact(p, m, p.run(x, m, epilogue, {1, 5}, &old_y), e);
         }
       }
@@ -87,13 +88,17 @@ TEST_CASE("activations over all of f32", "[epilogue]") {
       inputs.push_back(sign * std::ldexp(rng.uniform(1, 2), e));
     }
   }
-  for (const float v : {0.0f, -0.0f, std::numeric_limits<float>::max(),
-                        std::numeric_limits<float>::lowest()}) {
+  for (const float v :
+       {0.0f, -0.0f, std::numeric_limits<float>::max(), std::numeric_limits<float>::lowest()}) {
     inputs.push_back(v);
   }
   const Matrix no_depth = empty_matrix(DType::f32, inputs.size(), 0);
   const Matrix x = empty_matrix(DType::f32, 1, 0);
-  const Expected zeros = {1, inputs.size(), 0, PackedX::f32, std::vector<double>(inputs.size()),
+  const Expected zeros = {1,
+                          inputs.size(),
+                          0,
+                          PackedX::f32,
+                          std::vector<double>(inputs.size()),
                           std::vector<double>(inputs.size())};
   for_each_target([&](const char* target) {
     Setup setup;

@@ -91,7 +91,8 @@ TEST_CASE("q8_0: signed codes to -128", "[format]") {
   for (int i = 0; i < 32; ++i) CHECK(values[i] == 0.25f * static_cast<float>(i * 8 - 128));
 }
 
-// ---- Where the golden files' maker is not ggml: by hand -------------------------------------------
+// ---- Where the golden files' maker is not ggml: by hand
+// -------------------------------------------
 
 template <class F>
 typename F::Block encoded(const std::vector<float>& values) {
@@ -115,7 +116,8 @@ TEST_CASE("q8_0: a block of negative zeros", "[format]") {
   for (const int8_t code : block.codes) CHECK(code == 0);
 }
 
-// The first value is the min and the max: ggml compares with "<" and ">", which no zero passes twice.
+// The first value is the min and the max: ggml compares with "<" and ">", which no zero passes
+// twice.
 TEST_CASE("q4_1: blocks of zeros keep the first one's sign", "[format]") {
   std::vector<float> zeros(32, 0.0f);
   zeros[0] = -0.0f;
@@ -197,7 +199,8 @@ TEST_CASE("q8_0: the value just below a half", "[format]") {
   CHECK(block.codes[4] == 0);
 }
 
-// ---- Every format: what encoding may lose -----------------------------------------------------------
+// ---- Every format: what encoding may lose
+// -----------------------------------------------------------
 
 TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[format]") {
   Rng rng = suite_rng();
@@ -232,7 +235,8 @@ TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[for
   SUCCEED();
 }
 
-// ---- Models made with ggml's quantizers -----------------------------------------------------------------
+// ---- Models made with ggml's quantizers
+// -----------------------------------------------------------------
 
 TESSERA_FORMAT_TEST(models, "bytes of models made with ggml's quantizers", "[format][data]") {
   const std::string folder = std::string(TESSERA_TEST_DATA) + "/data/gguf/";

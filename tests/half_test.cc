@@ -119,7 +119,9 @@ using Bf16Definition = Definition<bf16_t, 8>;
 TEST_CASE("f16: all codes decoded", "[half]") { F16Definition::check_decoding(); }
 TEST_CASE("bf16: all codes decoded", "[half]") { Bf16Definition::check_decoding(); }
 TEST_CASE("f16: rounding to nearest even", "[half]") { F16Definition::check_all_encoding(to_f16); }
-TEST_CASE("bf16: rounding to nearest even", "[half]") { Bf16Definition::check_all_encoding(to_bf16); }
+TEST_CASE("bf16: rounding to nearest even", "[half]") {
+  Bf16Definition::check_all_encoding(to_bf16);
+}
 
 TEST_CASE("f16 and bf16: every number survives decoding and encoding", "[half]") {
   for (uint32_t bits = 0; bits < 65536; ++bits) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// plan/matmul.h, "Bits": what must not change a single bit of y. Parts and rectangles, of any number
-// and wherever they are cut; blocking; how x and W are packed in parts; for packed weights the
-// batch that a row of x comes in; a sharer's packed x; threads.
+// plan/matmul.h, "Bits": what must not change a single bit of y. Parts and rectangles, of any
+// number and wherever they are cut; blocking; how x and W are packed in parts; for packed weights
+// the batch that a row of x comes in; a sharer's packed x; threads.
 #include <thread>
 #include <utility>
 #include <vector>
@@ -91,8 +91,8 @@ TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits
         check_no_error(p, m, out);
         for (size_t row = 0; row < m; ++row) {
           for (size_t col = 0; col < n; ++col) {
-            const bool inside = row >= r.row_begin && row < r.row_end && col >= r.col_begin &&
-                                col < r.col_end;
+            const bool inside =
+                row >= r.row_begin && row < r.row_end && col >= r.col_begin && col < r.col_end;
             const float got = out.y[row * n + col], want = whole.y[row * n + col];
             if (inside ? std::bit_cast<uint32_t>(got) != std::bit_cast<uint32_t>(want)
                        : !is_untouched(got, setup.y)) {
@@ -121,13 +121,14 @@ TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") 
       const Product automatic(w, n, setup);
       const Output want = automatic.run(x, m);
       check_no_error(automatic, m, want);
-      for (const Blocking& b : {Blocking{1, 1}, {1, 0}, {0, 1}, {3, 2}, {13, 5}, {40, 7}, {12, 11},
-                                {1000, 1000}}) {
+      for (const Blocking& b :
+           {Blocking{1, 1}, {1, 0}, {0, 1}, {3, 2}, {13, 5}, {40, 7}, {12, 11}, {1000, 1000}}) {
         setup.blocking = b;
         const Product p(w, n, setup);
         check_same_bits(p, m, p.run(x, m), want.y, "the blocking");
         const std::vector<Rect> rects = random_covering(m, n, rng);
-        check_same_bits(p, m, p.run(x, m, {}, {1, 1, rects}), want.y, "the blocking with rectangles");
+        check_same_bits(p, m, p.run(x, m, {}, {1, 1, rects}), want.y,
+                        "the blocking with rectangles");
       }
     }
   });
@@ -150,7 +151,8 @@ TESSERA_FORMAT_TEST(weights_in_parts, "weights packed in parts are the same", "[
   });
 }
 
-TESSERA_FORMAT_TEST(any_batch, "packed weights give a row the same bits alone and in any batch", "[bits]") {
+TESSERA_FORMAT_TEST(any_batch, "packed weights give a row the same bits alone and in any batch",
+                    "[bits]") {
   Rng rng = suite_rng();
   const size_t n = 70, k = depth_of(w_dtype), most = 40;
   const Matrix w = random_weights(w_dtype, n, k, rng);

@@ -66,10 +66,10 @@ TESSERA_FORMAT_TEST(in_x, "NaN and Inf in a row of x", "[nonfinite]") {
           const float value = col % 3 == 0 ? kNaN : col % 3 == 1 ? kInf : -kInf;
           Matrix poisoned = x;
           put_value(poisoned, row, col, value);
-          check_poison(p, m, p.run(poisoned, m), clean.y,
-                       [&](size_t i, size_t) { return i == row; },
-                       std::to_string(value) + " in x[" + std::to_string(row) + ", " +
-                           std::to_string(col) + "]");
+          check_poison(
+              p, m, p.run(poisoned, m), clean.y, [&](size_t i, size_t) { return i == row; },
+              std::to_string(value) + " in x[" + std::to_string(row) + ", " + std::to_string(col) +
+                  "]");
         }
       }
     });
@@ -110,9 +110,10 @@ TESSERA_FORMAT_TEST(in_w, "NaN and Inf in a row of W or a block's scale", "[nonf
           put_value(poisoned, row, place, value);
         }
         const Product p(poisoned, n, setup);
-        check_poison(p, m, p.run(x, m), clean.y, [&](size_t, size_t j) { return j == row; },
-                     std::to_string(value) + " in place " + std::to_string(place) + " of row " +
-                         std::to_string(row) + " of W");
+        check_poison(
+            p, m, p.run(x, m), clean.y, [&](size_t, size_t j) { return j == row; },
+            std::to_string(value) + " in place " + std::to_string(place) + " of row " +
+                std::to_string(row) + " of W");
       }
     }
   });

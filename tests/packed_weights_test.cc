@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// plan/packed_weights.h and the sizes of panels: for block formats exactly the bytes of W, n rounded
-// up to the panel; results as from panels in the caller's memory; moves; refusals.
+// plan/packed_weights.h and the sizes of panels: for block formats exactly the bytes of W, n
+// rounded up to the panel; results as from panels in the caller's memory; moves; refusals.
 #include <cstdint>
 #include <utility>
 #include <vector>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-// A test program of C++ alone, for builds without exceptions and run-time type information: products
-// with exact sums over all formats, targets, accuracies, paths and types at a few shapes, some of
-// them within the derived bound, parts and rectangles, and refusals. Prints what failed and how to
-// get there; the exit code is 0 if nothing did.
+// A test program of C++ alone, for builds without exceptions and run-time type information:
+// products with exact sums over all formats, targets, accuracies, paths and types at a few shapes,
+// some of them within the derived bound, parts and rectangles, and refusals. Prints what failed and
+// how to get there; the exit code is 0 if nothing did.
 #include <cstdio>
 #include <string>
 #include <vector>
@@ -22,7 +22,8 @@ size_t passed = 0, failed = 0;
 
 void check(bool ok, const std::string& what) {
   ++(ok ? passed : failed);
-  if (!ok) std::printf("FAILED: %s (seed %llu)\n", what.c_str(), static_cast<unsigned long long>(kSeed));
+  if (!ok)
+    std::printf("FAILED: %s (seed %llu)\n", what.c_str(), static_cast<unsigned long long>(kSeed));
 }
 
 bool is_exact(const Output& out, DType y, size_t m, size_t n, const Expected& e) {
@@ -57,8 +58,8 @@ void for_each_kernel(DType w, const Visitor& visitor) {
 void exact_products(DType w_dtype) {
   Rng rng(kSeed);
   const bool blocks = is_block_format(w_dtype);
-  const std::vector<size_t> depths = blocks ? std::vector<size_t>{32, 96, 512}
-                                            : std::vector<size_t>{1, 37, 512};
+  const std::vector<size_t> depths =
+      blocks ? std::vector<size_t>{32, 96, 512} : std::vector<size_t>{1, 37, 512};
   for (const size_t k : depths) {
     const Matrix w = exact_weights(w_dtype, 70, k, rng);
     for (const DType x_dtype : kXTypes) {
@@ -107,14 +108,16 @@ void one_calls(DType w_dtype) {
   Output out;
   out.y.resize(9 * 40);
   Status s = matmul(rows_of(out.y, 9, 40), x.view(), w.view());
-  check(s.ok() && is_exact(out, DType::f32, 9, 40, e), std::string("matmul ") + dtype_name(w_dtype));
+  check(s.ok() && is_exact(out, DType::f32, 9, 40, e),
+        std::string("matmul ") + dtype_name(w_dtype));
 
   // To the format and back through quantize gives the very same rows.
   std::vector<float> values(40 * 64);
   std::vector<std::byte> bytes(w.bytes.size());
   s = quantize(w.view(), rows_of(values, 40, 64));
   bool same = s.ok();
-  for (size_t i = 0; i < values.size(); ++i) same = same && values[i] == static_cast<float>(w.value[i]);
+  for (size_t i = 0; i < values.size(); ++i)
+    same = same && values[i] == static_cast<float>(w.value[i]);
   check(same, std::string("quantize from ") + dtype_name(w_dtype));
   s = quantize(rows_of(values, 40, 64), {bytes.data(), 40, 64, w.row_bytes, w_dtype});
   const Matrix again = encode(w_dtype, 40, 64, values);

@@ -34,9 +34,9 @@ TESSERA_FORMAT_TEST(every_pair, "from every format", "[quantize]") {
             INFO(s.message().c_str());
             REQUIRE(s.ok());
           }
-          INFO(dtype_name(from_dtype) << " to " << dtype_name(to_dtype) << ", k " << k << ", stride "
-                                      << stride << ", parts " << parts << ", offset "
-                                      << place.offset);
+          INFO(dtype_name(from_dtype)
+               << " to " << dtype_name(to_dtype) << ", k " << k << ", stride " << stride
+               << ", parts " << parts << ", offset " << place.offset);
           for (size_t r = 0; r < rows; ++r) {
             const std::byte* got = memory.data() + r * stride;
             CHECK(std::memcmp(got, want.bytes.data() + r * want.row_bytes, want.row_bytes) == 0);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // base/status.h: each StatusCode provoked through the public API, with its exact text. (The
-// targets' two: targets_test.cc; out_of_memory: allocation_test.cc.) Also what a refused call leaves
-// alone, sizes that overflow, and Result.
+// targets' two: targets_test.cc; out_of_memory: allocation_test.cc.) Also what a refused call
+// leaves alone, sizes that overflow, and Result.
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -296,7 +296,9 @@ TEST_CASE("status: misaligned", "[status]") {
   Small s;
   const size_t panel_bytes = s.plan.packed_w_bytes();
   std::vector<uint64_t> words(panel_bytes + s.packed_x.size() + s.worker.size());  // enough for all
-  const auto at = [&](size_t offset) { return std::as_writable_bytes(std::span(words)).subspan(offset); };
+  const auto at = [&](size_t offset) {
+    return std::as_writable_bytes(std::span(words)).subspan(offset);
+  };
   for (const size_t off : {1, 2, 3, 5}) {
     const auto text = [&](const char* name) {
       return std::string(name) + " starts " + std::to_string(off % 4) +
@@ -321,10 +323,10 @@ TEST_CASE("status: misaligned", "[status]") {
 TEST_CASE("status: part_out_of_range", "[status]") {
   Small s;
   std::vector<std::byte> panels(s.plan.packed_w_bytes());
-  for (const auto& [part, text] :
-       std::vector<std::pair<Part, std::string>>{{{3, 3}, "part index 3 is outside a count of 3"},
-                                                 {{0, 0}, "part index 0 is outside a count of 0"},
-                                                 {{7, 2}, "part index 7 is outside a count of 2"}}) {
+  for (const auto& [part, text] : std::vector<std::pair<Part, std::string>>{
+           {{3, 3}, "part index 3 is outside a count of 3"},
+           {{0, 0}, "part index 0 is outside a count of 0"},
+           {{7, 2}, "part index 7 is outside a count of 2"}}) {
     const StatusCode code = StatusCode::part_out_of_range;
     check_status(s.plan.pack(s.x_view(), s.packed_x, part), code, text);
     check_status(s.plan.run(s.packed_x, s.y_view(), s.worker, {}, part), code, text);
@@ -394,8 +396,9 @@ TEST_CASE("status: texts are never cut in a number", "[status]") {
   s.subject = "row_stride";
   s.detail = "iq2_xxs";
   s.got = s.want = std::numeric_limits<uint64_t>::max();
-  CHECK(s.message().c_str() == std::string("row_stride = 18446744073709551615 bytes is less than the "
-                                           "18446744073709551615 bytes of a row of iq2_xxs"));
+  CHECK(s.message().c_str() ==
+        std::string("row_stride = 18446744073709551615 bytes is less than the "
+                    "18446744073709551615 bytes of a row of iq2_xxs"));
   const std::string_view view = s.message();
   CHECK(view.size() < sizeof(StatusText));
 }

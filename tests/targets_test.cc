@@ -125,7 +125,8 @@ TEST_CASE("TESSERA_TARGET names the default", "[.][environment-known]") {
   const char* name = std::getenv("TESSERA_TARGET");
   REQUIRE(name != nullptr);
   bool available = false;
-  for (const Target& t : targets()) available = available || (t.available && !std::strcmp(t.name, name));
+  for (const Target& t : targets())
+    available = available || (t.available && !std::strcmp(t.name, name));
   if (!available) SKIP(name << " is not compiled in, or this CPU does not run it");
   CHECK(std::string(default_target()) == name);
   const Result<Matmul> plan = plan_for(nullptr);

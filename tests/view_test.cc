@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // core/view.h and the size facts of format/list.h: views from spans and containers, row_bytes,
-// dtype_info, dtype_from_ggml, check_view. (Refusals with their texts: status_test.cc; views of arrays:
-// compile/tessera_alone.cc.)
+// dtype_info, dtype_from_ggml, check_view. (Refusals with their texts: status_test.cc; views of
+// arrays: compile/tessera_alone.cc.)
 #include <limits>
 #include <set>
 #include <string>
@@ -53,7 +53,7 @@ TEST_CASE("rows_of: a span that is too short has no data", "[view]") {
   CHECK(rows_of(f, 0, 99).data != nullptr);
   CHECK(rows_of(f, 99, 0).data != nullptr);
   const size_t most = std::numeric_limits<size_t>::max();
-  CHECK(rows_of(f, most, most).data == nullptr);      // rows * cols wraps to 1
+  CHECK(rows_of(f, most, most).data == nullptr);       // rows * cols wraps to 1
   CHECK(rows_of(f, most / 2 + 1, 2).data == nullptr);  // rows * cols wraps to 0
   const MatView v = rows_of(f, 3, 5);
   CHECK(check_view(v, "w").code == StatusCode::null_data);

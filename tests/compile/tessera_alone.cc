@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// tessera/tessera.h by itself: compiled, not run, with every warning that the library promises to be
-// free of, without exceptions and run-time type information. Its templates are used, so that their
-// bodies are seen too.
+// tessera/tessera.h by itself: compiled, not run, with every warning that the library promises to
+// be free of, without exceptions and run-time type information. Its templates are used, so that
+// their bodies are seen too.
 #include "tessera/tessera.h"
 
 #include <array>

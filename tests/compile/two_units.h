@@ -23,8 +23,8 @@ inline std::vector<float> product(const Unit& unit, const char* target) {
   for (size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i % 31) * 0.1f - 1.5f;
   const tessera::PlanOptions options{tessera::Accuracy::fast, target, {}};
   const tessera::Status s =
-      unit.matmul(tessera::rows_of(y, 7, 37), tessera::rows_of(x, 7, 40), tessera::rows_of(w, 37, 40),
-                  {}, tessera::serial(), options);
+      unit.matmul(tessera::rows_of(y, 7, 37), tessera::rows_of(x, 7, 40),
+                  tessera::rows_of(w, 37, 40), {}, tessera::serial(), options);
   return s.ok() ? y : std::vector<float>();
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A user's file with SIMD code of its own: it runs foreach_target.h for its own kernel and calls the
-// library, whose header comes first here and could as well come last.
+// A user's file with SIMD code of its own: it runs foreach_target.h for its own kernel and calls
+// the library, whose header comes first here and could as well come last.
 #include <cstdio>
 #include <vector>
 
@@ -20,7 +20,8 @@ float sum(const float* values, size_t count) {
   const hn::ScalableTag<float> d;
   auto total = hn::Zero(d);
   size_t i = 0;
-  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d)) total = hn::Add(total, hn::LoadU(d, values + i));
+  for (; i + hn::Lanes(d) <= count; i += hn::Lanes(d))
+    total = hn::Add(total, hn::LoadU(d, values + i));
   float rest = hn::ReduceSum(d, total);
   for (; i < count; ++i) rest += values[i];
   return rest;

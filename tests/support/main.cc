@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// main() of the Catch2 programs: a fixed seed unless --rng-seed gives one, and at the end the largest
-// used fraction of each derived bound.
+// main() of the Catch2 programs: a fixed seed unless --rng-seed gives one, and at the end the
+// largest used fraction of each derived bound.
 #include <catch2/catch_session.hpp>
 
 #include "support/tolerance.h"

@@ -22,7 +22,7 @@ namespace tessera::test {
 struct Matrix {
   DType dtype = DType::f32;
   size_t rows = 0, cols = 0, row_bytes = 0;
-  std::vector<std::byte> bytes;  // [rows, row_bytes]
+  std::vector<std::byte> bytes;                        // [rows, row_bytes]
   std::vector<double> value, magnitude, magnitude_q8;  // [rows, cols]
 
   MatView view() const { return {bytes.data(), rows, cols, row_bytes, dtype}; }
@@ -163,11 +163,21 @@ inline Matrix random_x(DType t, size_t rows, size_t cols, Rng& rng) {
     float* to = values.data() + r * cols;
     for (size_t i = 0; i < cols; ++i) {
       switch (character) {
-        case 0: to[i] = rng.uniform(-1, 1); break;
-        case 1: to[i] = rng.uniform(-1, 1) * (rng.below(32) == 0 ? 100.0f : 1.0f); break;
-        case 2: to[i] = i / 32 % 2 == 0 ? 0.0f : rng.uniform(-2, 2); break;
-        case 3: to[i] = static_cast<float>(rng.between(-127, 126)) + 0.5f; break;
-        default: to[i] = rng.uniform(-1, 1) * rng.power_of_two(-12, 12); break;
+        case 0:
+          to[i] = rng.uniform(-1, 1);
+          break;
+        case 1:
+          to[i] = rng.uniform(-1, 1) * (rng.below(32) == 0 ? 100.0f : 1.0f);
+          break;
+        case 2:
+          to[i] = i / 32 % 2 == 0 ? 0.0f : rng.uniform(-2, 2);
+          break;
+        case 3:
+          to[i] = static_cast<float>(rng.between(-127, 126)) + 0.5f;
+          break;
+        default:
+          to[i] = rng.uniform(-1, 1) * rng.power_of_two(-12, 12);
+          break;
       }
     }
     // With a maximum of 127 the scale is 1, and k + 0.5 is a tie.

@@ -51,12 +51,12 @@ struct Output {
 
 inline std::string describe(const Setup& s, size_t m, size_t n, size_t k) {
   char text[256];
-  std::snprintf(text, sizeof(text),
-                "w %s, x %s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu}, m %zu n %zu k %zu",
-                dtype_name(s.w), dtype_name(s.x), dtype_name(s.y),
-                s.accuracy == Accuracy::fast ? "fast" : "exact", s.packed ? "packed" : "in place",
-                s.target != nullptr ? s.target : "(default)", s.blocking.mc, s.blocking.kc_units, m,
-                n, k);
+  std::snprintf(
+      text, sizeof(text),
+      "w %s, x %s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu}, m %zu n %zu k %zu",
+      dtype_name(s.w), dtype_name(s.x), dtype_name(s.y),
+      s.accuracy == Accuracy::fast ? "fast" : "exact", s.packed ? "packed" : "in place",
+      s.target != nullptr ? s.target : "(default)", s.blocking.mc, s.blocking.kc_units, m, n, k);
   return text;
 }
 
@@ -180,9 +180,7 @@ class Product {
   const std::string& error() const { return error_; }
   const Matmul& plan() const { return plan_; }
   const Setup& setup() const { return setup_; }
-  std::string describe(size_t m) const {
-    return test::describe(setup_, m, plan_.n(), plan_.k());
-  }
+  std::string describe(size_t m) const { return test::describe(setup_, m, plan_.n(), plan_.k()); }
 
   /// The first m rows of x times W^T.
   Output run(const Matrix& x, size_t m, const Epilogue& epilogue = {}, const Work& work = {},

@@ -21,7 +21,8 @@ inline PackedX packed_x_of(std::string_view name) {
 }
 
 /// x as it enters the product: itself; rounded to bf16; or in blocks of 32 along k with
-/// scale = max|x| / 127 and code = x * (1 / scale) rounded, halves away from zero, all of it in f32.
+/// scale = max|x| / 127 and code = x * (1 / scale) rounded, halves away from zero, all of it in
+/// f32.
 inline std::vector<double> rounded_x(const Matrix& x, PackedX how) {
   std::vector<double> out = x.value;
   if (how == PackedX::bf16) {
@@ -81,9 +82,12 @@ inline Expected reference_product(const Matrix& x, const Matrix& w, PackedX how)
 /// The activations in double.
 inline double activate(Activation a, double v) {
   switch (a) {
-    case Activation::none: return v;
-    case Activation::relu: return v > 0 || std::isnan(v) ? v : 0.0;
-    case Activation::silu: return v / (1.0 + std::exp(-v));
+    case Activation::none:
+      return v;
+    case Activation::relu:
+      return v > 0 || std::isnan(v) ? v : 0.0;
+    case Activation::silu:
+      return v / (1.0 + std::exp(-v));
     case Activation::gelu: {
       const double z = std::sqrt(2.0 / 3.14159265358979323846) * (v + 0.044715 * v * v * v);
       return v / (1.0 + std::exp(-2.0 * z));

@@ -4,9 +4,9 @@
 #ifndef TESSERA_TESTS_SUPPORT_SUITE_H_
 #define TESSERA_TESTS_SUPPORT_SUITE_H_
 
-#include <bit>
 #include <catch2/catch_get_random_seed.hpp>
 #include <catch2/catch_test_macros.hpp>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -38,16 +38,17 @@ bool register_for_formats(const char* name, const char* tags, TypeList<F...>) {
 
 /// Defines a test case "<name>: <format>" for each format on the library's list. The body's
 /// parameter is the format of W.
-#define TESSERA_FORMAT_TEST(function, name, tags)                                          \
-  static void function(tessera::DType w_dtype);                                            \
-  [[maybe_unused]] static const bool function##_registered =                               \
-      tessera::test::register_for_formats<&function>(name, tags, tessera::Formats{});      \
+#define TESSERA_FORMAT_TEST(function, name, tags)                                     \
+  static void function(tessera::DType w_dtype);                                       \
+  [[maybe_unused]] static const bool function##_registered =                          \
+      tessera::test::register_for_formats<&function>(name, tags, tessera::Formats{}); \
   static void function(tessera::DType w_dtype)
 
 // ---- Checks -------------------------------------------------------------------------------------
 
 inline std::string rerun(const Product& p, size_t m) {
-  return p.describe(m) + "\nre-run this test case with --rng-seed " + std::to_string(Catch::getSeed());
+  return p.describe(m) + "\nre-run this test case with --rng-seed " +
+         std::to_string(Catch::getSeed());
 }
 
 inline void check_no_error(const Product& p, size_t m, const Output& out) {
@@ -71,7 +72,8 @@ inline void check_exact(const Product& p, size_t m, const Output& out, const Exp
 
 /// Every element lies within the derived bound.
 inline void check_bounded(const Product& p, size_t m, const Output& out, const Expected& e,
-                          const Epilogue& epilogue = {}, const std::vector<float>* old_y = nullptr) {
+                          const Epilogue& epilogue = {},
+                          const std::vector<float>* old_y = nullptr) {
   check_no_error(p, m, out);
   const size_t n = p.plan().n();
   double largest = 0;
@@ -113,7 +115,8 @@ inline bool is_untouched(float value, DType y) {
   return std::bit_cast<uint32_t>(value) == GuardedY::untouched_bits(y);
 }
 
-// ---- Kernels and shapes --------------------------------------------------------------------------------------
+// ---- Kernels and shapes
+// --------------------------------------------------------------------------------------
 
 /// The tile of a plan for W[1, k] on a target: what shapes are chosen around.
 struct Tile {

@@ -12,8 +12,8 @@
 //   the other: the same r and d. It may take subnormal operands for zero and flush subnormal
 //   results, so that each of k steps may lose 2^-126 * (|w| + |x| + 1).
 // Integer dot: in a block the sum of codes is exact and below 2^24, so exact as f32. The terms are
-//   scale_w * scale_x * integer and, for a format with a min, min * (scale_x * integer): r = 2. Each
-//   passes at most 2 additions a block, and at the end 1 of chains and 7 of lanes. A vector of
+//   scale_w * scale_x * integer and, for a format with a min, min * (scale_x * integer): r = 2.
+//   Each passes at most 2 additions a block, and at the end 1 of chains and 7 of lanes. A vector of
 //   lanes holds such an integer in parts, which have the magnitudes of code and offset apart.
 // The result of a product or of a sum may be subnormal, which rounds it by up to 2^-150; the term
 //   above, 2^-126 a step, covers it too.
@@ -92,8 +92,8 @@ inline double used_fraction(float got, const Bounded& want, DType y) {
   return want.bound > 0 ? error / want.bound : 2;
 }
 
-/// The largest used fraction of the bound per (format, target, accuracy), printed when the run ends:
-/// a drift shows long before it fails.
+/// The largest used fraction of the bound per (format, target, accuracy), printed when the run
+/// ends: a drift shows long before it fails.
 class BoundReport {
  public:
   void add(DType w, const char* target, Accuracy accuracy, double fraction) {

@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: MIT
+#include "gguf.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cinttypes>
+
+namespace llm::gguf {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "GGUF is read as it lies");
+
+// Least bytes of a metadata pair (length, one byte of key, kind, one byte of value) and of a
+// tensor's record (length, one byte of name, number of dimensions, one dimension, type, offset).
+constexpr size_t kLeastPairBytes = 8 + 1 + 4 + 1;
+constexpr size_t kLeastTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
+constexpr size_t kLongestKey = 65535;
+constexpr size_t kLongestTensorName = 63;
+
+// What there is to know of each kind of value, by its number.
+enum class Class : uint8_t { natural, integer, real, other };
+struct KindFacts {
+  const char* name;
+  size_t least_bytes;
+  Class number;
+};
+constexpr KindFacts kKinds[] = {
+    {"u8", 1, Class::natural},  {"i8", 1, Class::integer},  {"u16", 2, Class::natural},
+    {"i16", 2, Class::integer}, {"u32", 4, Class::natural}, {"i32", 4, Class::integer},
+    {"f32", 4, Class::real},    {"bool", 1, Class::other},  {"string", 8, Class::other},
+    {"array", 1, Class::other}, {"u64", 8, Class::natural}, {"i64", 8, Class::integer},
+    {"f64", 8, Class::real}};
+
+const KindFacts& facts(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
+
+// Values and bytes of a block, for all types of ggml: `info` shows files that nothing here runs.
+using enum tessera::DType;
+struct BlockSize {
+  tessera::DType dtype;
+  uint16_t values, bytes;
+};
+constexpr BlockSize kBlockSizes[] = {
+    {f32, 1, 4},       {f16, 1, 2},        {q4_0, 32, 18},   {q4_1, 32, 20},   {q5_0, 32, 22},
+    {q5_1, 32, 24},    {q8_0, 32, 34},     {q8_1, 32, 36},   {q2_k, 256, 84},  {q3_k, 256, 110},
+    {q4_k, 256, 144},  {q5_k, 256, 176},   {q6_k, 256, 210}, {q8_k, 256, 292}, {iq2_xxs, 256, 66},
+    {iq2_xs, 256, 74}, {iq3_xxs, 256, 98}, {iq1_s, 256, 50}, {iq4_nl, 32, 18}, {iq3_s, 256, 110},
+    {iq2_s, 256, 82},  {iq4_xs, 256, 136}, {i8, 1, 1},       {i16, 1, 2},      {i32, 1, 4},
+    {i64, 1, 8},       {f64, 1, 8},        {iq1_m, 256, 56}, {bf16, 1, 2},     {tq1_0, 256, 54},
+    {tq2_0, 256, 66},  {mxfp4, 32, 17}};
+
+// The integer in the bytes of one value, sign-extended if it has a sign.
+uint64_t integer(Kind kind, Bytes bytes) {
+  uint64_t bits = 0;
+  const size_t size = facts(kind).least_bytes;
+  std::memcpy(&bits, bytes.data(), size);
+  const uint64_t sign = uint64_t{1} << (8 * size - 1);
+  const bool negative = facts(kind).number == Class::integer && bits >= sign;
+  return negative ? bits | ~(sign - 1) : bits;
+}
+
+Error read_kind(Cursor& cursor, const std::string& key, Kind& out) {
+  const auto id = cursor.get<uint32_t>();
+  if (id >= std::size(kKinds)) {
+    return error("%s: kind %" PRIu32 " of value is unknown (0 to 12 are known)", key.c_str(), id);
+  }
+  out = static_cast<Kind>(id);
+  return {};
+}
+
+// Reads what stands behind a key. `all` is what the cursor runs over.
+Error read_value(Cursor& cursor, Bytes all, const std::string& key, Value& out) {
+  if (Error e = read_kind(cursor, key, out.kind)) return e;
+  out.element = out.kind;
+  if (out.kind == Kind::array) {
+    if (Error e = read_kind(cursor, key, out.element)) return e;
+    if (out.element == Kind::array) return error("%s: arrays of arrays are not read", key.c_str());
+    out.count = cursor.get<uint64_t>();
+  }
+  if (cursor.failed()) return cursor.failure(key);
+  const size_t begin = cursor.at(), least = facts(out.element).least_bytes;
+  if (out.count > cursor.left() / least) {
+    return error("%s: %" PRIu64 " x %s of at least %zu bytes each, but %zu bytes are left",
+                 key.c_str(), out.count, kind_name(out.element), least, cursor.left());
+  }
+  if (out.element == Kind::string) {
+    for (uint64_t i = 0; i < out.count && !cursor.failed(); ++i)
+      (void)cursor.get<std::string_view>();
+  } else {
+    (void)cursor.take(out.count * least);
+  }
+  if (cursor.failed()) return cursor.failure(key);
+  out.bytes = all.subspan(begin, cursor.at() - begin);
+  const auto wrong = std::find_if(out.bytes.begin(), out.bytes.end(),
+                                  [](std::byte b) { return b > std::byte{1}; });
+  if (out.element == Kind::boolean && wrong != out.bytes.end()) {
+    return error("%s: a bool is %d, not 0 or 1", key.c_str(), static_cast<int>(*wrong));
+  }
+  return {};
+}
+
+Error wrong_kind(std::string_view key, const Value& value, const char* wanted) {
+  return error("%s is %s%s, not %s", printable(key).c_str(),
+               value.kind == Kind::array ? "an array of " : "", kind_name(value.element), wanted);
+}
+
+}  // namespace
+
+Error Cursor::failure(const std::string& what) const {
+  return error("%s: the file ends, %" PRIu64 " bytes are needed and %zu are left", what.c_str(),
+               wanted_, left());
+}
+
+const char* kind_name(Kind kind) { return facts(kind).name; }
+
+std::string Value::text() const {
+  constexpr uint64_t kShown = 6;  // elements of an array
+  const bool array = kind == Kind::array;
+  std::string out;
+  if (array) out.append("[").append(std::to_string(count)).append("]");
+  Cursor cursor(bytes);
+  for (uint64_t i = 0; i < std::min(count, kShown); ++i) {
+    out += !array ? "" : i == 0 ? " " : ", ";
+    char real[40];
+    if (element == Kind::string) {
+      out.append("\"").append(printable(cursor.get<std::string_view>(), array ? 24 : 200)) += '"';
+    } else if (facts(element).number == Class::real) {
+      const bool wide = element == Kind::f64;
+      const double number = wide ? cursor.get<double>() : static_cast<double>(cursor.get<float>());
+      std::snprintf(real, sizeof(real), "%.*g", wide ? 17 : 9, number);
+      out += real;
+    } else {
+      const uint64_t n = integer(element, cursor.take(facts(element).least_bytes));
+      const bool has_sign = facts(element).number == Class::integer;
+      out += has_sign ? std::to_string(static_cast<int64_t>(n)) : std::to_string(n);
+    }
+  }
+  return out + (count > kShown ? ", ..." : "");
+}
+
+std::string Tensor::shape() const {
+  std::string text = "[";
+  for (size_t d = 0; d < n_dims; ++d)
+    text.append(d > 0 ? ", " : "").append(std::to_string(dims[d]));
+  return text.append("]");
+}
+
+Error File::open(const std::string& path, File& out) {
+  // O_NONBLOCK: a named pipe is refused below, not waited for.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) return error("%s: %s", path.c_str(), std::strerror(errno));
+  struct stat info = {};
+  void* address = MAP_FAILED;
+  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
+  const auto size = static_cast<size_t>(info.st_size);
+  if (regular && size > 0) address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  const int reason = errno;
+  ::close(fd);
+  if (!regular) return error("%s is not a regular file", path.c_str());
+  if (size == 0) return error("%s is empty", path.c_str());
+  if (address == MAP_FAILED) return error("%s: mmap: %s", path.c_str(), std::strerror(reason));
+  File file;
+  file.bytes_ = {static_cast<const std::byte*>(address), size};
+  file.mapped_ = true;
+  if (Error e = file.parse_all()) return Error(path + ": " + e.text());
+  out = std::move(file);
+  return {};
+}
+
+Error File::parse(Bytes bytes, File& out) {
+  out = File();
+  out.bytes_ = bytes;
+  return out.parse_all();
+}
+
+File& File::operator=(File&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  std::swap(mapped_, other.mapped_);
+  std::swap(version_, other.version_);
+  metadata_.swap(other.metadata_);
+  tensors_.swap(other.tensors_);
+  key_index_.swap(other.key_index_);
+  tensor_index_.swap(other.tensor_index_);
+  return *this;
+}
+
+File::~File() {
+  if (mapped_) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+Error File::parse_all() {
+  Cursor cursor(bytes_);
+  const auto magic = cursor.get<uint32_t>();
+  if (!cursor.failed() && magic != 0x46554747u) {  // "GGUF"
+    return error("not a GGUF file: it begins with \"%s\"",
+                 printable({reinterpret_cast<const char*>(bytes_.data()), 4}).c_str());
+  }
+  version_ = cursor.get<uint32_t>();
+  if (!cursor.failed() && version_ != 2 && version_ != 3) {
+    return error("GGUF version %" PRIu32 " is not read (2 and 3 are)%s", version_,
+                 (version_ & 0xFFFFu) == 0 && version_ != 0 ? "; it may be big-endian" : "");
+  }
+  const auto tensors = cursor.get<uint64_t>(), pairs = cursor.get<uint64_t>();
+  if (cursor.failed()) return cursor.failure("header");
+  if (pairs > cursor.left() / kLeastPairBytes) {
+    return error("the header counts %" PRIu64 " metadata pairs, but %zu bytes are left", pairs,
+                 cursor.left());
+  }
+  if (tensors > cursor.left() / kLeastTensorBytes) {
+    return error("the header counts %" PRIu64 " tensors, but %zu bytes are left", tensors,
+                 cursor.left());
+  }
+  for (uint64_t i = 0; i < pairs; ++i) {
+    if (Error e = parse_pair(cursor, std::string("metadata pair ").append(std::to_string(i))))
+      return e;
+  }
+  for (uint64_t i = 0; i < tensors; ++i) {
+    if (Error e = parse_tensor(cursor, std::string("tensor ").append(std::to_string(i)))) return e;
+  }
+  return place_tensors(cursor.at());
+}
+
+Error File::parse_pair(Cursor& cursor, const std::string& what) {
+  const auto key = cursor.get<std::string_view>();
+  if (cursor.failed()) return cursor.failure(what);
+  const std::string shown = printable(key);
+  if (key.empty() || key.size() > kLongestKey) {
+    return error("%s: a key of %zu bytes (1 to %zu are allowed)", what.c_str(), key.size(),
+                 kLongestKey);
+  }
+  if (std::any_of(key.begin(), key.end(), [](char c) { return c <= ' ' || c > '~'; })) {
+    return error("%s: the key \"%s\" is not plain ASCII", what.c_str(), shown.c_str());
+  }
+  Value value;
+  if (Error e = read_value(cursor, bytes_, shown, value)) return e;
+  if (!key_index_.emplace(key, metadata_.size()).second) {
+    return error("%s: the key %s stands there twice", what.c_str(), shown.c_str());
+  }
+  metadata_.emplace_back(key, value);
+  return {};
+}
+
+// Reads one record and checks what it says of itself; the place of the data follows later.
+Error File::parse_tensor(Cursor& cursor, const std::string& index) {
+  Tensor t;
+  t.name = cursor.get<std::string_view>();
+  const auto n_dims = cursor.get<uint32_t>();
+  if (cursor.failed()) return cursor.failure(index);
+  if (t.name.empty() || t.name.size() > kLongestTensorName) {
+    return error("%s: a name of %zu bytes (1 to %zu are allowed)", index.c_str(), t.name.size(),
+                 kLongestTensorName);
+  }
+  const std::string what = std::string("tensor ").append(printable(t.name));
+  if (n_dims < 1 || n_dims > t.dims.size()) {
+    return error("%s has %" PRIu32 " dimensions (1 to %zu are allowed)", what.c_str(), n_dims,
+                 t.dims.size());
+  }
+  t.n_dims = n_dims;
+  for (size_t d = 0; d < n_dims; ++d) t.dims[d] = cursor.get<uint64_t>();
+  const auto type_id = cursor.get<uint32_t>();
+  t.offset = cursor.get<uint64_t>();
+  if (cursor.failed()) return cursor.failure(what);
+
+  uint64_t values = 1, size = 0;
+  for (size_t d = 0; d < n_dims; ++d) {
+    const uint64_t before = values;
+    if (t.dims[d] == 0) return error("%s: dimension %zu is 0", what.c_str(), d);
+    if (__builtin_mul_overflow(before, t.dims[d], &values) || values >> 63 != 0) {
+      return error("%s: %" PRIu64 " x %" PRIu64 " values (dimension %zu) are too many",
+                   what.c_str(), before, t.dims[d], d);
+    }
+  }
+  const auto* block =
+      std::find_if(std::begin(kBlockSizes), std::end(kBlockSizes),
+                   [&](const BlockSize& b) { return static_cast<uint32_t>(b.dtype) == type_id; });
+  if (block == std::end(kBlockSizes)) {
+    return error("%s: type %" PRIu32 " is unknown", what.c_str(), type_id);
+  }
+  t.dtype = block->dtype;
+  if (t.dims[0] % block->values != 0) {
+    return error("%s: rows of %" PRIu64 " are not a multiple of %d, the block of %s", what.c_str(),
+                 t.dims[0], block->values, tessera::dtype_name(t.dtype));
+  }
+  if (__builtin_mul_overflow(values / block->values, block->bytes, &size) || size > bytes_.size()) {
+    return error("%s: %" PRIu64 " values of %s do not fit a file of %zu bytes", what.c_str(),
+                 values, tessera::dtype_name(t.dtype), bytes_.size());
+  }
+  t.data = bytes_.first(static_cast<size_t>(size));  // the right length; place_tensors() moves it
+  if (!tensor_index_.emplace(t.name, tensors_.size()).second) {
+    return error("%s stands there twice", what.c_str());
+  }
+  tensors_.push_back(t);
+  return {};
+}
+
+// Turns offsets within the data section into places in the file.
+Error File::place_tensors(uint64_t header_end) {
+  uint64_t alignment = 32;
+  if (const Value* value = find("general.alignment"); value != nullptr) {
+    if (value->kind != Kind::u32) return wrong_kind("general.alignment", *value, "u32");
+    alignment = integer(value->kind, value->bytes);
+    if (alignment < 8 || !std::has_single_bit(alignment)) {
+      return error("general.alignment = %" PRIu64 " is not a power of two of at least 8",
+                   alignment);
+    }
+  }
+  const uint64_t begin = (header_end + alignment - 1) / alignment * alignment;
+  const uint64_t room = begin <= bytes_.size() ? bytes_.size() - begin : 0;
+  std::vector<const Tensor*> by_place;
+  for (Tensor& t : tensors_) {
+    const std::string name = printable(t.name);
+    if (t.offset % alignment != 0) {
+      return error("tensor %s: its offset %" PRIu64 " is not a multiple of the alignment %" PRIu64,
+                   name.c_str(), t.offset, alignment);
+    }
+    if (t.offset > room || t.data.size() > room - t.offset) {
+      return error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64,
+                   name.c_str(), t.data.size(), t.offset, room);
+    }
+    t.offset += begin;
+    t.data = bytes_.subspan(static_cast<size_t>(t.offset), t.data.size());
+    by_place.push_back(&t);
+  }
+  std::sort(by_place.begin(), by_place.end(),
+            [](const Tensor* a, const Tensor* b) { return a->offset < b->offset; });
+  for (size_t i = 1; i < by_place.size(); ++i) {
+    const Tensor &a = *by_place[i - 1], &b = *by_place[i];
+    if (b.offset - a.offset < a.data.size()) {
+      return error("tensor %s at byte %" PRIu64 " overlaps %s, which has %zu bytes at %" PRIu64,
+                   printable(b.name).c_str(), b.offset, printable(a.name).c_str(), a.data.size(),
+                   a.offset);
+    }
+  }
+  return {};
+}
+
+const Value* File::find(std::string_view key) const {
+  const auto at = key_index_.find(key);
+  return at == key_index_.end() ? nullptr : &metadata_[at->second].second;
+}
+
+const Tensor* File::tensor(std::string_view name) const {
+  const auto at = tensor_index_.find(name);
+  return at == tensor_index_.end() ? nullptr : &tensors_[at->second];
+}
+
+Error File::expect(std::string_view key, Need need, bool array, Kind kind,
+                   const Value*& out) const {
+  const Value* value = find(key);
+  if (value == nullptr && need == Need::optional) return {};
+  if (value == nullptr) return error("%s is missing", printable(key).c_str());
+  if ((value->kind == Kind::array) != array || value->element != kind) {
+    const std::string wanted = array ? "an array of " : "";
+    return wrong_kind(key, *value, (wanted + kind_name(kind)).c_str());
+  }
+  out = value;
+  return {};
+}
+
+Error File::read(std::string_view key, Need need, uint64_t& out) const {
+  const Value* value = find(key);
+  const Class number = value == nullptr ? Class::other : facts(value->kind).number;
+  if (number != Class::natural && number != Class::integer) {
+    return expect(key, need, false, Kind::u64, value);  // says what is wrong
+  }
+  const uint64_t n = integer(value->kind, value->bytes);
+  if (number == Class::integer && n >> 63 != 0) {
+    return error("%s = %s is negative", printable(key).c_str(), value->text().c_str());
+  }
+  out = n;
+  return {};
+}
+
+}  // namespace llm::gguf

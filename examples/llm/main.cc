@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+// tessera-llm: runs Llama models in GGUF files with Tessera's matrix products. This file reads the
+// command line; what is done is in commands.cc.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <limits>
+#include <new>
+#include <string>
+#include <vector>
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+#include "tessera/base/config.h"
+
+namespace {
+
+constexpr size_t kMostThreads = 512;
+
+// Reading a mapped page that the file no longer has raises SIGBUS: say so instead of dying mutely.
+void on_bus_error(int) {
+  constexpr char kText[] = "tessera-llm: the model file became shorter while it was in use\n";
+  (void)!::write(STDERR_FILENO, kText, sizeof(kText) - 1);
+  ::_exit(1);
+}
+
+void add_model_options(CLI::App& command, llm::ModelArguments& m) {
+  command.add_option("-m,--model", m.path, "GGUF file")->required();
+  command.add_option("-t,--threads", m.threads, "Threads (default: the physical cores in reach)")
+      ->check(CLI::Range(size_t{1}, kMostThreads));
+  command.add_option("-c,--ctx-size", m.context,
+                     "Context in tokens (default: the model's own, at most 4096)");
+  command.add_option("--target", m.target, "Instruction set, see `tessera-llm targets`");
+  command
+      .add_option_function<std::string>(
+          "--accuracy", [&m](const std::string& a) { m.exact = a == "exact"; },
+          "Of products: fast (default) rounds their inputs, exact does not")
+      ->check(CLI::IsMember({"fast", "exact"}));
+  command
+      .add_option_function<std::string>(
+          "--pack", [&m](const std::string& when) { m.pack = when == "always"; },
+          "Copy the weights into panels: never (default) or always")
+      ->check(CLI::IsMember({"never", "always"}));
+}
+
+int run(std::vector<std::string> arguments) {
+  CLI::App app("Runs Llama models in GGUF files. Without a subcommand: generate.", "tessera-llm");
+  app.set_version_flag("--version", TESSERA_VERSION_STRING);
+  app.require_subcommand(1);
+  llm::Error error;
+
+  llm::GenerateArguments g;
+  CLI::App* generate = app.add_subcommand("generate", "Continue a prompt (the default)");
+  add_model_options(*generate, g.model);
+  generate->add_option("-p,--prompt", g.prompt, "Text to continue");
+  generate->add_option("-n,--predict", g.count, "Tokens to generate; -1 (default): until the end")
+      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
+  generate->add_option("--temp", g.temperature, "Temperature (0.8); 0: always the likeliest token")
+      ->check(CLI::Range(0.0, 1e6));
+  generate->add_option("--top-p", g.top_p, "Draw from the likeliest tokens with this share (0.95)")
+      ->check(CLI::Range(0.0, 1.0));
+  generate->add_option("-s,--seed", g.seed, "Seed; -1 (default): another one each time")
+      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
+  generate->add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
+  generate->add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
+  generate->add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
+  generate->add_option(
+      "--logits-out", g.logits_path,
+      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
+  generate->callback([&] { error = llm::generate(g); });
+
+  llm::PerplexityArguments p;
+  CLI::App* perplexity = app.add_subcommand("perplexity", "Measure how well a text is predicted");
+  add_model_options(*perplexity, p.model);
+  perplexity->add_option("-f,--file", p.text_path, "Text file")->required();
+  perplexity->callback([&] { error = llm::perplexity(p); });
+
+  std::string info_path;
+  CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");
+  info->add_option("-m,--model", info_path, "GGUF file")->required();
+  info->callback([&] { error = llm::info(info_path); });
+
+  CLI::App* targets = app.add_subcommand("targets", "List instruction sets and which run here");
+  targets->callback([&] { error = llm::list_targets(); });
+
+  // Options in front belong to the default subcommand.
+  if (arguments.empty() || (arguments[0][0] == '-' && arguments[0] != "-h" &&
+                            arguments[0] != "--help" && arguments[0] != "--version")) {
+    arguments.insert(arguments.begin(), "generate");
+  }
+  try {
+    if (arguments[0][0] != '-') (void)app.get_subcommand(arguments[0]);
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(reversed);
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
+    error = llm::Error(e.what());
+  } catch (const CLI::OptionNotFound&) {
+    error = llm::error("unknown subcommand \"%s\", see --help", arguments[0].c_str());
+  }
+  if (!error) return 0;
+  std::fprintf(stderr, "tessera-llm: %s\n", error.text().c_str());
+  return 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGBUS, on_bus_error);
+  try {
+    return run(std::vector<std::string>(argv + 1, argv + argc));
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "tessera-llm: not enough memory\n");
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "tessera-llm: %s\n", e.what());
+  }
+  return 1;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+// Text to token ids and back, by the tokenizer that a GGUF file describes. The vocabulary and the
+// treatment of special tokens are common to all kinds of tokenizers; how plain text becomes tokens
+// is what a subclass adds.
+#ifndef TESSERA_EXAMPLES_LLM_TOKENIZER_H_
+#define TESSERA_EXAMPLES_LLM_TOKENIZER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "error.h"
+#include "gguf.h"
+
+namespace llm {
+
+using TokenId = int32_t;
+inline constexpr TokenId kNoToken = -1;
+
+/// What a token is, by its number in tokenizer.ggml.token_type.
+enum class TokenType : uint8_t { undefined, normal, unknown, control, user_defined, unused, byte };
+
+struct Vocabulary {
+  std::vector<std::string_view> texts;  // in the file's bytes
+  std::vector<float> scores;            // one for each token
+  std::vector<TokenType> types;
+  std::unordered_map<std::string_view, TokenId> ids;  // the first token of each text
+  TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken;
+  bool add_bos = true;           // in front of a text; never without a bos
+  bool add_space_prefix = true;  // a blank in front of text that begins or follows a special token
+};
+
+/// What the names of special tokens within a text are: themselves, or letters like any others.
+enum class Specials : uint8_t { parse, as_text };
+
+class Tokenizer {
+ public:
+  /// Makes one of the tokenizer.ggml keys of `file`, which must outlive it.
+  static Error create(const gguf::File& file, std::unique_ptr<Tokenizer>& out);
+  virtual ~Tokenizer() = default;
+
+  size_t size() const { return vocabulary_.texts.size(); }
+  const Vocabulary& vocabulary() const { return vocabulary_; }
+  /// The model has said all it wants to say.
+  bool is_end(TokenId id) const { return id == vocabulary_.eos; }
+
+  /// The tokens of a text; BOS in front if the model wants it there.
+  std::vector<TokenId> encode(std::string_view text, Specials specials) const;
+  /// Appends what a token stands for, maybe a part of a character; nothing for control tokens.
+  virtual void append_text(TokenId id, std::string& out) const = 0;
+
+ protected:
+  explicit Tokenizer(Vocabulary vocabulary);
+  /// Appends the tokens of text without special tokens. `begins` says that the text stands at the
+  /// beginning or behind a special token.
+  virtual void encode_plain(std::string_view text, bool begins,
+                            std::vector<TokenId>& out) const = 0;
+
+ private:
+  Vocabulary vocabulary_;
+  std::vector<size_t> specials_;  // ids that a text may name; longest first
+};
+
+}  // namespace llm
+
+#endif  // TESSERA_EXAMPLES_LLM_TOKENIZER_H_

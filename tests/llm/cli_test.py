@@ -1,0 +1,302 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Checks tessera-llm from outside, by what it prints.
+
+usage: cli_test.py CHECK TESSERA_LLM MODELS DATA
+
+CHECK is a function below whose name begins with check_. MODELS is examples/models, whose cases
+always run; DATA has more models and the results of other programs: a check that finds nothing there
+says SKIPPED and exits with 77. Exit status 1 if something is wrong.
+"""
+import glob
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+# How far a logit may lie from that of a program which rounds elsewhere.
+TOLERANCE = {"f32": 0.0, "f16": 0.03, "bf16": 0.2, "q8_0": 0.4, "q4_0": 0.45, "q4_1": 0.4}
+# A sanitizer's allocator would end the program else; its warning begins with "==".
+NULL_IF_NO_MEMORY = {name: "allocator_may_return_null=1" for name in ("ASAN_OPTIONS", "TSAN_OPTIONS")}
+PROMPT = "The old gentleman had"
+failures = 0
+
+
+def check(condition, message):
+    global failures
+    if not condition:
+        failures += 1
+        print("FAIL " + message)
+
+
+def skip(reason):
+    print("SKIPPED: " + reason)
+    sys.exit(77)
+
+
+class Program:
+    def __init__(self, path, models, data):
+        self.path, self.models, self.data = path, models, data
+        self.model = os.path.join(models, "austen-3.7M-q8_0.gguf")
+
+    def run(self, *args, env=None, **more):
+        """-> (exit status, stdout as bytes, stderr as text)"""
+        r = subprocess.run([self.path, *map(str, args)], capture_output=True, timeout=600,
+                           env=dict(os.environ, **(env or {})), **more)
+        return r.returncode, r.stdout, r.stderr.decode("utf-8", "replace")
+
+    def text(self, *args):
+        """What a run prints, which must succeed."""
+        status, out, err = self.run(*args)
+        check(status == 0, f"{args}: exit {status}: {err}")
+        return out.decode("utf-8", "replace")
+
+    def ids(self, model, prompt, n, *args):
+        out = self.text("-m", model, "-p", prompt, "-n", n, "--temp", 0, "--ids", "--ignore-eos", *args)
+        return [int(i) for i in out.split()]
+
+    def targets(self):
+        """Names of the targets that run here, best first."""
+        lines = self.text("targets").splitlines()
+        for line in lines:
+            if "does not run" in line:
+                print("SKIPPED target " + line)
+        return [line.split()[0] for line in lines if "does not run" not in line]
+
+    def in_data(self, *path):
+        """A file or folder of DATA; skips the check if it is not there."""
+        found = os.path.join(self.data, *path)
+        if not os.path.exists(found):
+            skip("no " + found)
+        return found
+
+    def outside(self, *args):
+        """Runs a script that comes with the data."""
+        r = subprocess.run([sys.executable, *args], capture_output=True, text=True)
+        print(" ".join(args[1:]) + "\n" + r.stdout + r.stderr, end="")
+        check(r.returncode == 0, "exit %d" % r.returncode)
+
+
+def check_shipped(program):
+    """The repository's own models on every target. Exact products must give every token of a float64
+    program; fast ones those up to the first step at which their rounding may decide otherwise."""
+    exact = fast = 0
+    for model in sorted(glob.glob(os.path.join(program.models, "*.gguf"))):
+        kind = re.search(r"-(\w+)\.gguf$", model).group(1)
+        with open(os.path.join(program.models, "expected", f"greedy-{kind}.json")) as f:
+            cases = json.load(f)["cases"]
+        for target in program.targets():
+            for case in cases:
+                doubt = next((i for i, m in enumerate(case["margins"]) if m < 2 * TOLERANCE[kind]), None)
+                for args in (["-t", 1, "--accuracy", "exact"], ["-t", 2, "--accuracy", "exact", "--pack", "always"],
+                             ["-t", 1], ["-t", 1, "--pack", "always"]):
+                    end = None if "exact" in args else doubt
+                    wanted = case["tokens"]
+                    got = program.ids(model, case["prompt"], len(wanted), "--target", target, *args)
+                    check(got[:end] == wanted[:end] and len(got) == len(wanted),
+                          f"{os.path.basename(model)} {target} {args} '{case['prompt']}':\n{got}, not\n{wanted}")
+                    exact, fast = exact + (end is None) * len(got), fast + (end or 0)
+    print(f"{exact} tokens of exact products compared, {fast} of fast ones")
+    check(exact > 0, "nothing was compared")
+
+
+def check_truth(program):
+    """The outside comparison over all models, each target and thread count."""
+    script = program.in_data("check", "truth.py")
+    folders = [(program.in_data("data", "gguf"), program.in_data("data", "expected")),
+               (program.in_data("model"), program.in_data("model", "expected"))]
+    for models, expected in folders:
+        for threads in "1", "2":
+            program.outside(script, program.path, models, expected, "--skip", "bpe", "-t", threads)
+        for target in program.targets():
+            program.outside(script, program.path, models, expected, "--skip", "bpe", "--target", target)
+
+
+def check_bad_files(program):
+    program.outside(program.in_data("check", "bad_files.py"), program.path, program.in_data("data", "bad"))
+
+
+def check_perplexity(program):
+    """Within half a percent of what float64 gives."""
+    with open(program.in_data("data", "expected", "perplexity.tsv")) as f:
+        rows = [line.split() for line in f.read().splitlines()[1:]]
+    story = program.in_data("data", "expected", "story.txt")
+    for name, _, _, _, wanted in rows:
+        if "bpe" in name:
+            continue
+        model = program.in_data("data", "gguf", name + ".gguf")
+        got = float(program.text("perplexity", "-m", model, "-f", story, "-c", 128))
+        print(f"{name}: {got}, float64 {wanted}")
+        check(abs(got / float(wanted) - 1) < 0.005, f"{name}: perplexity {got}, not {wanted}")
+
+
+def check_shipped_perplexity(program):
+    """The same for the repository's own models and the text that they were not trained on."""
+    with open(os.path.join(program.models, "expected", "perplexity.tsv")) as f:
+        rows = [line.split() for line in f.read().splitlines()[1:]]
+    for kind, _, wanted, *_ in rows:
+        model = os.path.join(program.models, f"austen-3.7M-{kind}.gguf")
+        if not os.path.exists(model):
+            continue
+        out = program.text("perplexity", "-m", model, "-f", os.path.join(program.models, "holdout.txt"), "-c", 512)
+        check(re.fullmatch(r"\d+\.\d{4}\n", out), f"stdout is {out!r}")
+        print(f"{kind}: {out.strip()}, float64 {wanted}")
+        check(abs(float(out) / float(wanted) - 1) < 0.005, f"{kind}: perplexity {out.strip()}, not {wanted}")
+
+
+def check_published(program):
+    """The greedy texts that llama2.c's author published, of 200 and 256 tokens."""
+    model = program.in_data("data", "gguf", "stories260K-f32.gguf")
+    for count in 200, 256:
+        with open(program.in_data("data", "expected", f"llama2c-stories260K-n{count}.txt"), newline="") as f:
+            wanted = f.read()
+        got = program.text("-m", model, "-p", "", "-n", count, "--temp", 0)
+        check(got == " " + wanted.rstrip("\n") + "\n", f"{count} tokens: {got!r}")
+
+
+def check_foreign(program):
+    """Files that other programs wrote."""
+    folder = program.in_data("data", "foreign")
+    text = program.text("-m", os.path.join(folder, "stories260K-f32-llamacpp-converted.gguf"), "-p", "",
+                        "-n", 100, "--temp", 0)
+    check(text == program.text("-m", program.in_data("data", "gguf", "stories260K-f32.gguf"), "-p", "",
+                               "-n", 100, "--temp", 0), f"converted file: {text!r}")
+    for name in "llama-2-tiny-random.gguf", "bytes-only-tiny-f32.gguf":
+        check(program.text("-m", os.path.join(folder, name), "-p", "a b", "-n", 8), name + ": no text")
+    status, _, err = program.run("-m", os.path.join(folder, "tinyllamas-stories-260k-f32-v1.gguf"))
+    check(status == 1 and "GGUF version 1 is not read" in err, f"version 1: {status} {err}")
+
+
+def check_threads(program):
+    """Neither the number of threads nor anything else changes a text."""
+    for sampling in (["--temp", 0], ["--temp", 0.8, "--seed", 7]):
+        args = ["-m", program.model, "-p", PROMPT, "-n", 40, *sampling]
+        one = program.text(*args, "-t", 1)
+        check(one.startswith(PROMPT) and one.endswith("\n") and len(one) > 60, f"text {one!r}")
+        for threads in 2, 3, 7:
+            check(program.text(*args, "-t", threads) == one, f"another text with -t {threads}")
+        check(program.text(*args) == one, "another text without -t")
+    check(program.text(*args[:-1], 8) != one, "the same text with another seed")
+    a, b = (program.text("-m", program.model, "-n", 30, "--no-display-prompt") for _ in range(2))
+    check(a != b, "the same text twice without a seed")
+
+
+def check_output(program):
+    """What goes where."""
+    base = ["-m", program.model, "-p", PROMPT, "--temp", 0]
+    status, out, err = program.run(*base, "-n", 20, "-t", 1)
+    text = out.decode()
+    for part in (r"^prompt +\d+ tokens, [\d.]+ s, [\d.]+ tokens/s$", r"^generation +20 tokens",
+                 r"target \w+, 1 threads, weights q8_0 \(36 matrices\), read in place$"):
+        check(re.search(part, err, re.M), f"stderr lacks {part}: {err}")
+    check(program.targets()[0] in err, f"not the best target: {err}")
+    check(program.text(*base, "-n", 20, "--no-display-prompt") == text[len(PROMPT):], "--no-display-prompt")
+    check(program.text("generate", *base, "-n", 20) == text, "the subcommand by its name")
+    check(program.text(*base, "-n", 0) == PROMPT + "\n", "-n 0")
+    check(len(program.ids(program.model, PROMPT, 20)) == 20, "--ids")
+    check(program.ids(program.model, PROMPT, 0) == [], "--ids -n 0")
+    packed = program.run(*base, "-n", 20, "--pack", "always")
+    check(packed[0] == 0 and "packed in 3.8 MiB" in packed[2], f"--pack: {packed}")
+
+    with tempfile.TemporaryDirectory() as folder:
+        logits = os.path.join(folder, "logits")
+        program.text(*base, "-n", 1, "--logits-out", logits)
+        tokens = int(re.search(r"^prompt +(\d+)", err, re.M).group(1))
+        check(os.path.getsize(logits) == 4 * 2048 * tokens, f"{os.path.getsize(logits)} bytes of logits")
+
+    status, out, err = program.run("-m", program.model, "-p", PROMPT, "-c", 30, "--temp", 0, "--ids", "--ignore-eos")
+    check(status == 0 and "stopped: the context of 30 is full" in err, f"full context: {status} {err}")
+    check(len(out.split()) == 30 - tokens + 1, f"full context: {len(out.split())} tokens")
+    out = program.text("info", "-m", program.model)
+    for part in (r"^GGUF version 3, 4011776 bytes", r"^llama.block_count +u32 +5$",
+                 r"^tokenizer.ggml.tokens +string +\[2048\] \"<unk>\"", r"^token_embd.weight +q8_0 +\[256, 2048\] "):
+        check(re.search(part, out, re.M), f"info lacks {part}")
+    check("AVX2" in program.text("targets") or not re.search("x86|AMD64", os.uname().machine), "no AVX2")
+    check("generate" in program.text("--help"), "--help")
+    check(re.fullmatch(r"\d+\.\d+\.\d+\n", program.text("--version")), "--version")
+    for prompt in "[To Mrs. Weston.]", "-x", "--temp", "a 'b' \"c\"", " ", "é\n", "</s>":
+        check(program.text("-m", program.model, "-p", prompt, "-n", 0) == prompt + "\n", f"prompt {prompt!r}")
+    if hasattr(signal, "SIGPIPE"):
+        r = subprocess.run(f"'{program.path}' -m '{program.model}' -p a -n 400 2>&1 | head -c 20",
+                           shell=True, capture_output=True, timeout=60)
+        check(len(r.stdout) == 20, "a reader that goes away")
+
+
+def check_errors(program):
+    """Refused with one line on stderr and exit status 1."""
+    with tempfile.TemporaryDirectory() as folder:
+        empty = os.path.join(folder, "empty")
+        open(empty, "w").close()
+        pipe = os.path.join(folder, "pipe")
+        os.mkfifo(pipe)
+        base = ["-m", program.model]
+        for args, message in (
+                ([], "required"),
+                (["-m", os.path.join(folder, "absent.gguf")], "absent.gguf: No such file or directory"),
+                (["-m", folder], "is not a regular file"),
+                (["-m", pipe], "is not a regular file"),
+                (["-m", empty], "is empty"),
+                (["-m", program.path], "not a GGUF file"),
+                (base + ["--target", "AVX99"], 'unknown target "AVX99"; known are: '),
+                (base + ["-t", 0], "not in range"),
+                (base + ["-t", -1], ""),
+                (base + ["-n", "many"], "many"),
+                (base + ["-n", -2], "not in range"),
+                (base + ["--temp", -1], "not in range"),
+                (base + ["--top-p", 1.5], "not in range"),
+                (base + ["--nonsense"], "--nonsense"),
+                (base + ["-c", 3, "-p", PROMPT], "the prompt has 5 tokens, the context holds 3"),
+                (base + ["-c", 1 << 45, "-n", -1], "not enough memory for a context of 35184372088832"),
+                (base + ["--logits-out", folder], "Is a directory"),
+                (base + ["--pack", "sometimes"], "sometimes"),
+                (base + ["--accuracy", "great"], "great"),
+                (["nonsense"], 'unknown subcommand "nonsense"'),
+                (["info"], "required"),
+                (["info", "-m", empty], "is empty"),
+                (["perplexity", *base, "-f", os.path.join(folder, "absent")], "No such file"),
+                (["perplexity", *base, "-f", folder], "Is a directory"),
+                (["perplexity", *base, "-f", empty, "-c", 128], "not one chunk of 128")):
+            status, out, err = program.run(*args, *([] if "-n" in args or args[:1] != ["-m"] else ["-n", 2]),
+                                           env=NULL_IF_NO_MEMORY)
+            check(status == 1, f"{args}: exit {status}")
+            check(message in err, f"{args}: {err!r} lacks {message!r}")
+            lines = [line for line in err.splitlines() if not line.startswith(("note: ", "=="))]
+            check(len(lines) == 1 and lines[0].startswith("tessera-llm: "), f"{args}: {err!r}")
+            check(out.strip() == b"", f"{args}: stdout is {out!r}")
+        status, _, err = program.run(*base, "-n", 2, env={"TESSERA_TARGET": "nonsense"})
+        check(status == 1 and 'unknown target "nonsense"' in err, f"TESSERA_TARGET: {status} {err}")
+    if os.path.exists("/dev/full"):
+        with open("/dev/full", "wb") as full:
+            r = subprocess.run([program.path, *base, "-n", "2"], stdout=full, stderr=subprocess.PIPE)
+        check(r.returncode == 1 and b"stdout: No space left" in r.stderr, f"/dev/full: {r}")
+
+
+def check_shrinking_file(program):
+    """A model file that is cut while it is in use: a message, not a signal."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = os.path.join(folder, "model.gguf")
+        shutil.copyfile(program.model, model)
+        text = os.path.join(program.models, "holdout.txt")
+        with subprocess.Popen([program.path, "perplexity", "-m", model, "-f", text, "-c", "512", "-t", "2"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+            time.sleep(0.5)
+            os.truncate(model, 1 << 20)
+            out, err = p.communicate(timeout=300)
+        check(p.returncode == 1 and err.startswith(b"tessera-llm: ") and not out,
+              f"exit {p.returncode}, {out!r}, {err!r}")
+        print(err.decode(), end="")
+
+
+def main(name, *paths):
+    globals()["check_" + name](Program(*map(os.path.abspath, paths)))
+    print(f"{failures} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

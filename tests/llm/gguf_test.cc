@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: MIT
+// gguf.h: files as they should be, and each way that a file can lie about itself. Every buffer ends
+// flush against an unreadable page.
+#include "gguf.h"
+
+#include <catch2/catch_test_macros.hpp>
+#include <limits>
+
+#include "gguf_builder.h"
+#include "model.h"
+#include "support/guarded.h"
+#include "tokenizer.h"
+
+namespace llm::test {
+namespace {
+
+using gguf::File;
+using gguf::Need;
+using tessera::test::GuardedBuffer;
+
+constexpr uint64_t kMost = std::numeric_limits<uint64_t>::max();
+constexpr const char* kQ = "blk.0.attn_q.weight";
+
+GuardedBuffer guarded(const std::vector<std::byte>& bytes) {
+  GuardedBuffer buffer(bytes.size());
+  if (!bytes.empty()) std::memcpy(buffer.data(), bytes.data(), bytes.size());
+  return buffer;
+}
+
+// The text of the error that the reader, the tokenizer or the model has for a file; "" if none has.
+std::string refusal(const std::vector<std::byte>& bytes) {
+  const GuardedBuffer buffer = guarded(bytes);
+  File file;
+  std::unique_ptr<Tokenizer> tokenizer;
+  Model model;
+  if (Error e = File::parse(buffer.bytes(), file)) return e.text();
+  if (Error e = Tokenizer::create(file, tokenizer)) return e.text();
+  if (Error e = load_model(file, tokenizer->size(), {}, tessera::serial(), model)) return e.text();
+  return "";
+}
+std::string refusal(const Builder& builder) { return refusal(builder.build()); }
+
+// A model with one key set to another value.
+template <class T>
+Builder with(std::string_view key, Kind kind, T value) {
+  return tiny_model().drop(key).number(key, kind, value);
+}
+Builder with(std::string_view key, uint32_t value) { return with(key, Kind::u32, value); }
+
+// A model with the record of one tensor replaced.
+Builder with(const TensorRecord& record) {
+  Builder b = tiny_model();
+  for (TensorRecord& t : b.tensors) {
+    if (t.name == kQ) t = record;
+  }
+  return b;
+}
+
+// A model with one more pair, which begins as given.
+Builder with_pair(const Bytes& bytes) { return tiny_model().pair("k", bytes); }
+
+Bytes key_and(Kind kind) { return Bytes().text("k").kind(kind); }
+Bytes array_of(Kind element, uint64_t count) {
+  return key_and(Kind::array).kind(element).put(count);
+}
+
+#define CHECK_REFUSED(file, text)                   \
+  do {                                              \
+    const std::string message = refusal(file);      \
+    INFO("message: " << message);                   \
+    CHECK(message.find(text) != std::string::npos); \
+  } while (false)
+
+TEST_CASE("a valid model is read", "[gguf]") {
+  Builder b = tiny_model();
+  b.number("x.u8", Kind::u8, uint8_t{200}).number("x.i64", Kind::i64, int64_t{-5});
+  b.number("x.bool", Kind::boolean, uint8_t{1}).numbers("x.f64", Kind::f64, std::vector{1.5, 2.5});
+  b.numbers("x.i16", Kind::i16, std::vector<int16_t>{-3, 4, 5, 6, 7, 8, 9});
+  const GuardedBuffer buffer = guarded(b.build());
+  File file;
+  REQUIRE(File::parse(buffer.bytes(), file).text() == "");
+  CHECK(file.version() == 3);
+  CHECK(file.size() == buffer.size());
+  CHECK(file.tensors().size() == 11);
+  REQUIRE(file.tensor(kQ) != nullptr);
+  CHECK(file.tensor(kQ)->shape() == "[32, 32]");
+  CHECK(file.tensor(kQ)->data.size() == 4096);
+  CHECK(file.tensor(kQ)->data.data() == buffer.data() + file.tensor(kQ)->offset);
+  CHECK(file.tensor("absent") == nullptr);
+
+  uint64_t number = 0;
+  CHECK_FALSE(file.read("x.u8", Need::required, number));
+  CHECK(number == 200);
+  CHECK(file.read("x.i64", Need::required, number).text() == "x.i64 = -5 is negative");
+  CHECK(file.read("x.bool", Need::required, number).text() == "x.bool is bool, not u64");
+  CHECK(file.read("absent", Need::required, number).text() == "absent is missing");
+  CHECK_FALSE(file.read("absent", Need::optional, number));
+  CHECK(number == 200);
+  bool truth = false;
+  CHECK_FALSE(file.read("x.bool", Need::required, truth));
+  CHECK(truth);
+  float real = 0.0f;
+  CHECK_FALSE(file.read("llama.attention.layer_norm_rms_epsilon", Need::required, real));
+  CHECK(real == 1e-5f);
+  CHECK(file.read("x.f64", Need::required, real).text() == "x.f64 is an array of f64, not f32");
+  std::string_view text;
+  CHECK_FALSE(file.read("general.architecture", Need::required, text));
+  CHECK(text == "llama");
+  CHECK(file.find("x.i16")->text() == "[7] -3, 4, 5, 6, 7, 8, ...");
+  CHECK(file.find("x.f64")->text() == "[2] 1.5, 2.5");
+  CHECK(file.find("general.architecture")->text() == "\"llama\"");
+  CHECK(file.find("x.bool")->text() == "1");
+}
+
+TEST_CASE("what is unusual but right is read", "[gguf]") {
+  CHECK(refusal(tiny_model()) == "");
+  Builder b = tiny_model();
+  b.version = 2;
+  CHECK(refusal(b) == "");
+  b = tiny_model();
+  std::vector<std::byte> more = b.build();
+  more.resize(more.size() + 36);
+  CHECK(refusal(more) == "");
+  b = tiny_model();
+  b.u32("general.alignment", 4096).alignment = 4096;
+  CHECK_REFUSED(b, "is not a multiple of the alignment 4096");  // the offsets are multiples of 32
+  Builder empty;
+  const std::vector<std::byte> bytes = empty.build();
+  File file;
+  CHECK_FALSE(File::parse(bytes, file));
+  CHECK_REFUSED(bytes, "tokenizer.ggml.model is missing");
+  CHECK(refusal(with("llama.context_length", 0xFFFFFFFFu)) == "");
+  CHECK(refusal(with("tokenizer.ggml.bos_token_id", 0xFFFFFFFFu)) == "");  // "none"
+  CHECK(refusal(with("llama.block_count", Kind::u64, uint64_t{1})) == "");
+  CHECK(refusal(tiny_model()
+                    .drop("llama.attention.head_count_kv")
+                    .drop("blk.0.attn_k.weight")
+                    .drop("blk.0.attn_v.weight")
+                    .f32("blk.0.attn_k.weight", {32, 32})
+                    .f32("blk.0.attn_v.weight", {32, 32})) == "");
+  CHECK(refusal(tiny_model().f32("output.weight", {32, 272})) == "");
+}
+
+TEST_CASE("a file that is cut anywhere is refused", "[gguf]") {
+  const std::vector<std::byte> whole = tiny_model().build();
+  size_t step = 1;  // every byte of the header, and some of the data
+  for (size_t size = 0; size < whole.size(); size += step) {
+    if (size > 8000) step = 997;
+    const std::vector<std::byte> cut(whole.begin(),
+                                     whole.begin() + static_cast<std::ptrdiff_t>(size));
+    INFO("cut at " << size << " of " << whole.size());
+    CHECK(refusal(cut) != "");
+  }
+  CHECK_REFUSED(std::vector<std::byte>(3),
+                "header: the file ends, 4 bytes are needed and 3 are left");
+  CHECK_REFUSED(std::vector<std::byte>(whole.begin(), whole.begin() + 24),
+                "the header counts 14 metadata pairs, but 0 bytes are left");
+}
+
+TEST_CASE("a wrong byte anywhere is refused or read, nothing worse", "[gguf]") {
+  const std::vector<std::byte> whole = tiny_model().build();
+  for (size_t at = 0; at < whole.size() && at < 9000; ++at) {
+    for (const unsigned value : {0x00u, 0x7Fu, 0x80u, 0xFFu}) {
+      if (at > 600 && at < 7000 && at % 7 != 0) continue;  // within the vocabulary
+      std::vector<std::byte> bytes = whole;
+      bytes[at] = static_cast<std::byte>(value);
+      (void)refusal(bytes);
+    }
+  }
+  SUCCEED();
+}
+
+TEST_CASE("header", "[gguf]") {
+  Builder b = tiny_model();
+  b.magic = 0x67676D6Cu;
+  CHECK_REFUSED(b, "not a GGUF file: it begins with \"lmgg\"");
+  for (const uint32_t version : {0u, 1u, 4u}) {
+    b = tiny_model();
+    b.version = version;
+    CHECK_REFUSED(b, "GGUF version " + std::to_string(version) + " is not read");
+  }
+  b.version = 0x03000000u;
+  CHECK_REFUSED(b, "GGUF version 50331648 is not read (2 and 3 are); it may be big-endian");
+  for (const uint64_t count : {uint64_t{1} << 63, kMost, uint64_t{1} << 60, uint64_t{1} << 32}) {
+    b = tiny_model();
+    b.n_pairs = count;
+    CHECK_REFUSED(b, "the header counts " + std::to_string(count) + " metadata pairs, but ");
+    b = tiny_model();
+    b.n_tensors = count;
+    CHECK_REFUSED(b, "the header counts " + std::to_string(count) + " tensors, but ");
+  }
+  b = tiny_model();
+  b.n_pairs = b.pairs.size() + 1;
+  CHECK(refusal(b) != "");
+  b = tiny_model();
+  b.n_tensors = b.tensors.size() + 1;
+  CHECK(refusal(b) != "");
+}
+
+TEST_CASE("keys", "[gguf]") {
+  const auto keyed = [](std::string_view key) {
+    return with_pair(Bytes().text(key).kind(Kind::u32).put(uint32_t{1}));
+  };
+  CHECK_REFUSED(keyed(""), "metadata pair 14: a key of 0 bytes (1 to 65535 are allowed)");
+  CHECK_REFUSED(keyed(std::string(65536, 'k')), "a key of 65536 bytes (1 to 65535 are allowed)");
+  CHECK_REFUSED(keyed("\xFF\xFE"), "the key \"\\xFF\\xFE\" is not plain ASCII");
+  CHECK_REFUSED(keyed(std::string_view("a\0b", 3)), "the key \"a\\x00b\" is not plain ASCII");
+  CHECK_REFUSED(keyed("llama.block_count"), "the key llama.block_count stands there twice");
+  CHECK(refusal(keyed(std::string(65535, 'k'))) == "");
+  for (const uint64_t length : {uint64_t{1} << 63, kMost, kMost - 7, uint64_t{1} << 32}) {
+    CHECK_REFUSED(
+        with_pair(Bytes().put(length).raw("k")),
+        "metadata pair 14: the file ends, " + std::to_string(length) + " bytes are needed and ");
+  }
+}
+
+TEST_CASE("values", "[gguf]") {
+  for (const uint32_t kind : {13u, 99u, 0xFFFFFFFFu}) {
+    const std::string text = "k: kind " + std::to_string(kind) + " of value is unknown";
+    CHECK_REFUSED(with_pair(Bytes().text("k").put(kind).put(uint64_t{1})), text);
+    CHECK_REFUSED(with_pair(key_and(Kind::array).put(kind).put(uint64_t{1}).put(uint64_t{1})),
+                  text);
+  }
+  for (const uint64_t length : {uint64_t{1} << 63, kMost, kMost - 8}) {
+    CHECK_REFUSED(with_pair(key_and(Kind::string).put(length)),
+                  "k: the file ends, " + std::to_string(length) + " bytes are needed and ");
+  }
+  CHECK_REFUSED(with_pair(key_and(Kind::boolean).put(uint8_t{7})), "k: a bool is 7, not 0 or 1");
+  CHECK_REFUSED(with_pair(array_of(Kind::boolean, 2).put(uint8_t{1}).put(uint8_t{2})),
+                "k: a bool is 2, not 0 or 1");
+  CHECK_REFUSED(with_pair(array_of(Kind::array, 1).kind(Kind::u32).put(uint64_t{1}).put(7u)),
+                "k: arrays of arrays are not read");
+  CHECK_REFUSED(with_pair(array_of(Kind::u64, uint64_t{1} << 61)), "k: 2305843009213693952 x u64");
+  CHECK_REFUSED(with_pair(array_of(Kind::string, uint64_t{1} << 60)),
+                "k: 1152921504606846976 x string of at least 8 bytes each, but ");
+  CHECK_REFUSED(with_pair(array_of(Kind::u8, uint64_t{1} << 40)), "k: 1099511627776 x u8");
+  CHECK_REFUSED(with_pair(array_of(Kind::u8, kMost)), "k: 18446744073709551615 x u8");
+  CHECK_REFUSED(with_pair(array_of(Kind::string, 1).put(kMost)),
+                "k: the file ends, 18446744073709551615 bytes are needed and ");
+  CHECK(refusal(with_pair(array_of(Kind::string, 0))) == "");
+}
+
+TEST_CASE("alignment", "[gguf]") {
+  for (const uint32_t a : {0u, 1u, 3u, 4u, 48u}) {
+    CHECK_REFUSED(with("general.alignment", a), "general.alignment = " + std::to_string(a) +
+                                                    " is not a power of two of at least 8");
+  }
+  CHECK_REFUSED(with("general.alignment", 0x80000000u), "at offset 0 of the data, which has 0");
+  CHECK_REFUSED(with("general.alignment", Kind::i32, 32), "general.alignment is i32, not u32");
+  CHECK_REFUSED(tiny_model().string("general.alignment", "32"),
+                "general.alignment is string, not u32");
+}
+
+TEST_CASE("tensor records", "[gguf]") {
+  const std::string q = std::string("tensor ") + kQ;
+  CHECK_REFUSED(with({kQ, {}}), q + " has 0 dimensions (1 to 4 are allowed)");
+  CHECK_REFUSED(with({kQ, {32, 1, 1, 1, 32}}), q + " has 5 dimensions (1 to 4 are allowed)");
+  CHECK_REFUSED(with({.name = kQ, .dims = {32, 32}, .n_dims = 0xFFFFFFFFu}), "has 4294967295 dim");
+  CHECK_REFUSED(with({kQ, {32, 0}}), q + ": dimension 1 is 0");
+  CHECK_REFUSED(with({kQ, {0, 32}}), q + ": dimension 0 is 0");
+  CHECK_REFUSED(with({kQ, {32, kMost - 31}}), "32 x 18446744073709551584 values (dimension 1)");
+  const uint64_t i64_most = kMost >> 1;
+  CHECK_REFUSED(with({kQ, {i64_most, 2}}), "9223372036854775807 x 2 values (dimension 1)");
+  CHECK_REFUSED(with({kQ, {uint64_t{1} << 32, uint64_t{1} << 32}}), "values (dimension 1) are too");
+  CHECK_REFUSED(with({kQ, {uint64_t{1} << 32, (uint64_t{1} << 32) + 1}}), "are too many");
+  CHECK_REFUSED(with({kQ, {4, (uint64_t{1} << 42) + 1}}), "values of f32 do not fit a file of ");
+  CHECK_REFUSED(with({kQ, {i64_most}, 24}), "9223372036854775807 values of i8 do not fit a file");
+  CHECK_REFUSED(with({kQ, {i64_most - 63}, 0}), "values of f32 do not fit");  // x 4 wraps
+  for (const uint32_t type : {4u, 5u, 31u, 99u, 0xFFFFFFFFu}) {
+    CHECK_REFUSED(with({kQ, {32, 32}, type}), q + ": type " + std::to_string(type) + " is unknown");
+  }
+  CHECK_REFUSED(with({kQ, {33, 32}, 8}), "rows of 33 are not a multiple of 32, the block of q8_0");
+  CHECK_REFUSED(with({kQ, {32, 32}, 12}),
+                "rows of 32 are not a multiple of 256, the block of q4_K");
+  CHECK_REFUSED(with({"", {32, 32}}), "tensor 4: a name of 0 bytes (1 to 63 are allowed)");
+  CHECK_REFUSED(with({std::string(64, 'n'), {32, 32}}), "tensor 4: a name of 64 bytes");
+  CHECK_REFUSED(with({.name = kQ, .dims = {32, 32}, .name_length = kMost}),
+                "tensor 4: the file ends, 18446744073709551615 bytes are needed and ");
+  CHECK_REFUSED(with({"blk.0.attn_v.weight", {32, 16}}), "blk.0.attn_v.weight stands there twice");
+}
+
+TEST_CASE("places of tensors", "[gguf]") {
+  const std::string q = std::string("tensor ") + kQ;
+  CHECK_REFUSED(with({kQ, {32, 32}, 0, 33}), "its offset 33 is not a multiple of the alignment 32");
+  CHECK_REFUSED(with({kQ, {32, 32}, 0, uint64_t{1} << 40}),
+                q + ": 4096 bytes at offset 1099511627776 of the data, which has ");
+  CHECK_REFUSED(with({kQ, {32, 32}, 0, kMost - 31}), "at offset 18446744073709551584 of the data");
+  CHECK_REFUSED(with({kQ, {32, 32}, 0, 0}), "overlaps");
+  Builder b = tiny_model();
+  b.data_bytes -= 32;
+  CHECK_REFUSED(b, "tensor blk.0.ffn_down.weight: 8192 bytes at offset ");
+  b = tiny_model();  // behind the others, with a gap: allowed
+  b.drop(kQ).data_bytes += 4096;
+  CHECK(refusal(b.f32(kQ, {32, 32})) == "");
+}
+
+TEST_CASE("numbers of the model", "[gguf]") {
+  const std::string heads = "llama.attention.head_count", kv = heads + "_kv";
+  CHECK_REFUSED(with(heads, 3), heads + " = 3 does not divide llama.embedding_length = 32");
+  CHECK_REFUSED(with(heads, 0), heads + " = 0 is not in 1 .. 4294967295");
+  CHECK_REFUSED(with(heads, 0xFFFFFFFFu), heads + " = 4294967295 does not divide");
+  CHECK_REFUSED(with(kv, 0), kv + " = 0 is not in 1 .. 4294967295");
+  CHECK_REFUSED(with(kv, 3), kv + " = 3 does not divide " + heads + " = 4");
+  CHECK_REFUSED(with(kv, 8), kv + " = 8 does not divide " + heads + " = 4");
+  CHECK_REFUSED(with("llama.block_count", 0), "llama.block_count = 0 is not in");
+  CHECK_REFUSED(with("llama.block_count", 0xFFFFFFFFu),
+                "llama.block_count = 4294967295, but the file has 11 tensors");
+  CHECK_REFUSED(with("llama.block_count", 2), "tensor blk.1.attn_norm.weight is missing");
+  CHECK_REFUSED(tiny_model().drop("llama.block_count").string("llama.block_count", "1"),
+                "llama.block_count is string, not u64");
+  CHECK_REFUSED(with("llama.embedding_length", 64),
+                "tensor token_embd.weight has the shape [32, 272], the model needs [64, 272]");
+  CHECK_REFUSED(with("llama.feed_forward_length", 96),
+                "tensor blk.0.ffn_gate.weight has the shape [32, 64], the model needs [32, 96]");
+  CHECK_REFUSED(with("llama.context_length", 0), "llama.context_length = 0 is not in");
+  const std::string rope = "llama.rope.dimension_count";
+  for (const uint32_t dims : {7u, 10u, 64u}) {
+    CHECK_REFUSED(with(rope, dims), rope + " = " + std::to_string(dims) +
+                                        " must be even and at most the size of a head = 8");
+  }
+  for (const float value : {0.0f, -1.0f, std::numeric_limits<float>::infinity(),
+                            std::numeric_limits<float>::quiet_NaN()}) {
+    for (const char* key : {"llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"}) {
+      CHECK_REFUSED(with(key, Kind::f32, value), "is not a finite number above 0");
+    }
+  }
+  CHECK_REFUSED(with("llama.attention.key_length", 16), "= 16 is not supported, only 8 is");
+  CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
+  CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
+  CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "yarn"),
+                "llama.rope.scaling.type = \"yarn\" is not supported");
+  CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
+                "general.architecture = \"gpt2\" is not supported, \"llama\" is");
+  for (const char* key :
+       {"general.architecture", "llama.block_count", "llama.embedding_length",
+        "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",
+        "tokenizer.ggml.tokens", "llama.attention.layer_norm_rms_epsilon"}) {
+    CHECK_REFUSED(tiny_model().drop(key), std::string(key) + " is missing");
+  }
+}
+
+TEST_CASE("tensors of the model", "[gguf]") {
+  for (const char* name : {"token_embd.weight", "output_norm.weight", "blk.0.attn_k.weight"}) {
+    CHECK_REFUSED(tiny_model().drop(name), "tensor " + std::string(name) + " is missing");
+  }
+  CHECK_REFUSED(tiny_model().drop("output_norm.weight").f32("output_norm.weight", {64}),
+                "tensor output_norm.weight has the shape [64], the model needs [32]");
+  CHECK_REFUSED(tiny_model().drop("token_embd.weight").f32("token_embd.weight", {32, 271}),
+                "token_embd.weight has the shape [32, 271], but tokenizer.ggml.tokens has 272");
+  CHECK_REFUSED(with({kQ, {32, 32}, 26, tiny_model().tensors[4].offset}),
+                "i32 (ggml type 26)");  // known to ggml, but not multiplied here
+  for (const char* name : {"blk.0.attn_q.bias", "rope_freqs.weight"}) {
+    CHECK_REFUSED(tiny_model().f32(name, {32}),
+                  "tensor " + std::string(name) + " belongs to a kind of model that this program");
+  }
+}
+
+TEST_CASE("vocabulary", "[gguf]") {
+  const auto ids = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
+  const auto tokens = [&](const std::vector<std::string>& values) {
+    return tiny_model().drop(ids("tokens")).strings(ids("tokens"), values);
+  };
+  CHECK_REFUSED(tokens({}), "tokenizer.ggml.tokens has 0 tokens");
+  CHECK_REFUSED(tokens({"a"}), "tokenizer.ggml.scores has 272 entries for 1 tokens");
+  CHECK_REFUSED(
+      tiny_model().drop(ids("scores")).numbers(ids("scores"), Kind::f32, std::vector{0.f}),
+      "tokenizer.ggml.scores has 1 entries for 272 tokens");
+  CHECK_REFUSED(
+      tiny_model().drop(ids("scores")).numbers(ids("scores"), Kind::u8, std::vector<uint8_t>(272)),
+      "tokenizer.ggml.scores is an array of u8, not an array of f32");
+  CHECK_REFUSED(tiny_model()
+                    .drop(ids("scores"))
+                    .numbers(ids("scores"), Kind::f32,
+                             std::vector<float>(272, std::numeric_limits<float>::quiet_NaN())),
+                "tokenizer.ggml.scores[0] is not a number");
+  const auto types = [&](const std::vector<int32_t>& values) {
+    return tiny_model().drop(ids("token_type")).numbers(ids("token_type"), Kind::i32, values);
+  };
+  CHECK_REFUSED(types({6}), "tokenizer.ggml.token_type has 1 entries for 272 tokens");
+  CHECK_REFUSED(types(std::vector<int32_t>(272, 77)), "token_type[0] = 77 is not in 0 .. 6");
+  CHECK_REFUSED(types(std::vector<int32_t>(272, -1)), "token_type[0] = -1 is not in 0 .. 6");
+  CHECK_REFUSED(types(std::vector<int32_t>(272, 6)),
+                "tokenizer.ggml.tokens[0] is of type byte, but \"<unk>\" is not <0x00> .. <0xFF>");
+  for (const char* text : {"<0x-1>", "<0xZZ>", "", "<0x1>", "<0x001>", "\xFF\xC0"}) {
+    std::vector<std::string> values(272, "x");
+    values[3] = text;
+    CHECK_REFUSED(tokens(values), "tokenizer.ggml.tokens[3] is of type byte, but \"");
+  }
+  for (const char* name : {"bos_token_id", "eos_token_id", "unknown_token_id"}) {
+    CHECK_REFUSED(with(ids(name), 272), ids(name) + " = 272, but there are 272 tokens");
+    CHECK_REFUSED(with(ids(name), Kind::i32, -2), ids(name) + " = -2 is negative");
+  }
+  CHECK_REFUSED(tiny_model().drop(ids("model")).string(ids("model"), "bert"),
+                "tokenizer.ggml.model = \"bert\" is not supported, \"llama\" is");
+  // Twice the same text is odd, but harmless.
+  std::vector<std::string> same(272, "a");
+  CHECK(refusal(
+            types(std::vector<int32_t>(272, 1)).drop(ids("tokens")).strings(ids("tokens"), same)) ==
+        "");
+}
+
+TEST_CASE("a file on disk that is none", "[gguf]") {
+  File file;
+  CHECK(File::open("/nonexistent/model.gguf", file).text() ==
+        "/nonexistent/model.gguf: No such file or directory");
+  CHECK(File::open("/", file).text() == "/ is not a regular file");
+}
+
+}  // namespace
+}  // namespace llm::test

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT
+// error.h, tokenizer.h, sampler.h: text to tokens and back, and the choice of a token.
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <sstream>
+
+#include "error.h"
+#include "gguf_builder.h"
+#include "sampler.h"
+#include "threads.h"
+#include "tokenizer.h"
+
+namespace llm::test {
+namespace {
+
+struct Loaded {
+  std::vector<std::byte> bytes;
+  gguf::File file;
+  std::unique_ptr<Tokenizer> tokenizer;
+};
+
+std::unique_ptr<Loaded> tiny() {
+  auto out = std::make_unique<Loaded>();
+  out->bytes = tiny_model().build();
+  REQUIRE_FALSE(gguf::File::parse(out->bytes, out->file));
+  REQUIRE_FALSE(Tokenizer::create(out->file, out->tokenizer));
+  return out;
+}
+
+std::unique_ptr<Loaded> from_file(const std::string& path) {
+  auto out = std::make_unique<Loaded>();
+  REQUIRE(gguf::File::open(path, out->file).text() == "");
+  REQUIRE(Tokenizer::create(out->file, out->tokenizer).text() == "");
+  return out;
+}
+
+std::string decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
+  std::string out;
+  for (const TokenId id : ids) tokenizer.append_text(id, out);
+  return out;
+}
+
+TEST_CASE("text is made printable", "[text]") {
+  CHECK(printable("plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80") ==
+        "plain \xC3\xA9 \xE2\x82\xAC \xF0\x9F\x98\x80");
+  CHECK(printable(std::string_view("\n\0\x7F\x1B[2J", 7)) == "\\x0A\\x00\\x7F\\x1B[2J");
+  CHECK(printable("\xFF\xC3") == "\\xFF\\xC3");
+  CHECK(printable("\xE2\x82") == "\\xE2\\x82");
+  CHECK(printable("\xC0\xAF") == "\\xC0\\xAF");  // overlong
+  CHECK(printable(std::string(100, 'a'), 10) == "aaaaaaaaaa...");
+}
+
+TEST_CASE("a character that is not whole waits", "[text]") {
+  CHECK(complete_utf8("") == 0);
+  CHECK(complete_utf8("ab") == 2);
+  CHECK(complete_utf8("a\xC3") == 1);
+  CHECK(complete_utf8("a\xC3\xA9") == 3);
+  CHECK(complete_utf8("\xE2\x82") == 0);
+  CHECK(complete_utf8("\xF0\x9F\x98") == 0);
+  CHECK(complete_utf8("\xF0\x9F\x98\x80") == 4);
+  CHECK(complete_utf8("a\xFF") == 2);  // nothing could complete it
+  CHECK(complete_utf8("\x80\x80\x80\x80\x80") == 5);
+}
+
+TEST_CASE("neighbours are joined by score", "[tokenizer]") {
+  const auto loaded = tiny();
+  const Tokenizer& t = *loaded->tokenizer;
+  const auto encode = [&](std::string_view text) { return t.encode(text, Specials::as_text); };
+  using Ids = std::vector<TokenId>;
+  constexpr TokenId kBlankId = 259, kA = 260, kB = 261, kC = 262, kAb = 263, kBlankA = 265,
+                    kAbc = 266;
+  CHECK(encode("") == Ids{1});
+  CHECK(encode("a") == Ids{1, kBlankA});
+  CHECK(encode("b") == Ids{1, kBlankId, kB});
+  // "ab" has a better score than "bc" and blank with "a"; "abc" comes of "ab" and "c".
+  CHECK(encode("abc") == Ids{1, kBlankId, kAbc});
+  CHECK(encode("ab") == Ids{1, kBlankId, kAb});
+  CHECK(encode("cab b") == Ids{1, kBlankId, kC, kAb, kBlankId, kB});
+  CHECK(encode("ca") == Ids{1, kBlankId, kC, kA});
+  CHECK(encode("\n") == Ids{1, kBlankId, 3 + 10});
+  CHECK(encode("\xC3\xA9") == Ids{1, kBlankId, 3 + 0xC3, 3 + 0xA9});
+  CHECK(encode("\xFF") == Ids{1, kBlankId, 3 + 0xFF});
+  CHECK(decode(t, encode("cab b\xC3\xA9")) == " cab b\xC3\xA9");
+  CHECK(t.is_end(2));
+  CHECK_FALSE(t.is_end(1));
+}
+
+TEST_CASE("special tokens within a text", "[tokenizer]") {
+  const auto loaded = tiny();
+  const Tokenizer& t = *loaded->tokenizer;
+  using Ids = std::vector<TokenId>;
+  constexpr TokenId kBlankId = 259, kB = 261, kTool = 268;
+  CHECK(t.encode("b</s>b", Specials::parse) == Ids{1, kBlankId, kB, 2, kBlankId, kB});
+  CHECK(t.encode("</s><s>", Specials::parse) == Ids{1, 2, 1});
+  CHECK(t.encode("</s>", Specials::as_text).size() == 1 + 1 + 4);  // blank and four bytes
+  // A token that a user defined is one either way.
+  CHECK(t.encode("b<tool>b", Specials::as_text) == Ids{1, kBlankId, kB, kTool, kBlankId, kB});
+  CHECK(decode(t, {1, 2, 0, kTool}) == "<tool>");
+}
+
+TEST_CASE("a long text takes no long time", "[tokenizer]") {
+  const auto loaded = tiny();
+  std::string text;
+  for (size_t i = 0; i < 100000; ++i) text += "abc abba"[i * i % 8];
+  const std::vector<TokenId> ids = loaded->tokenizer->encode(text, Specials::parse);
+  CHECK(decode(*loaded->tokenizer, ids) == " " + text);
+}
+
+TEST_CASE("the shipped model's tokens", "[tokenizer]") {
+  const auto loaded = from_file(std::string(TESSERA_MODELS) + "/austen-3.7M-q8_0.gguf");
+  const Tokenizer& t = *loaded->tokenizer;
+  const std::map<std::string, std::vector<TokenId>> cases = {
+      {"", {}},
+      {"a", {261}},
+      {"Hello world", {547, 290, 1992, 1023}},
+      {" leading space", {1988, 424, 363, 282, 616, 774}},
+      {"  two  spaces  ", {1988, 1988, 697, 1988, 616, 564, 303, 1988, 1988}},
+      {"tab\tand\nnewline\n", {259, 381, 12, 446, 13, 1019, 1999, 540, 13}},
+      {"\"Oh!\"--said she,--\"no, no, no!\"",
+       {330, 879, 820, 356, 1996, 1591, 333, 2007, 1487, 1993, 1992, 2007, 419, 2007, 419, 820}},
+      {"\xC2\xA3"
+       "20,000 a year, in 1811",
+       {1988, 197, 166, 53, 51, 2007, 51, 51, 51, 261, 1713, 2007, 294, 1988, 52, 59, 52, 52}},
+      {"[To Mrs. Weston.]", {1988, 94, 2018, 1992, 444, 2011, 993, 2011, 96}},
+      {"na\xC3\xAFve caf\xC3\xA9", {287, 1991, 198, 178, 312, 280, 1991, 2004, 198, 172}},
+      {"\n\nEmma\n\nEmma", {1988, 13, 13, 2022, 693, 13, 13, 2022, 693}}};
+  for (const auto& [text, expected] : cases) {
+    INFO(text);
+    std::vector<TokenId> ids = t.encode(text, Specials::as_text);
+    REQUIRE(ids.size() == expected.size() + 1);
+    CHECK(ids[0] == 1);
+    ids.erase(ids.begin());
+    CHECK(ids == expected);
+    CHECK(decode(t, ids) == (text.empty() ? "" : " " + text));
+  }
+}
+
+// Texts and, for each vocabulary, their ids by another program.
+TEST_CASE("recorded tokens of other vocabularies", "[tokenizer]") {
+  const std::string data = std::string(TESSERA_TEST_DATA) + "/data/";
+  std::ifstream input(data + "vocab/texts.inp", std::ios::binary);
+  if (!input) SKIP("no recorded tokens in " << data << "vocab");
+  std::string rest((std::istreambuf_iterator<char>(input)), {});
+  std::vector<std::string> texts;
+  const std::string end = "\n__ggml_vocab_test__\n";
+  for (size_t at; (at = rest.find(end)) != rest.npos; rest.erase(0, at + end.size())) {
+    texts.push_back(rest.substr(0, at));
+  }
+  REQUIRE(texts.size() == 46);
+  const std::map<std::string, std::string> vocabularies = {
+      {"stories260K.out", "gguf/stories260K-f32.gguf"},
+      {"babyllama361.out", "gguf/babyllama361-f32.gguf"},
+      {"llama-2-tiny-random.out", "foreign/llama-2-tiny-random.gguf"},
+      {"ggml-vocab-llama-spm.gguf.out", "vocab/ggml-vocab-llama-spm.gguf"}};
+  for (const auto& [recorded, model] : vocabularies) {
+    const auto loaded = from_file(data + model);
+    std::ifstream lines(std::string(data).append("vocab/").append(recorded));
+    for (const std::string& text : texts) {
+      INFO(model << ": \"" << text << "\"");
+      std::string line;
+      REQUIRE(std::getline(lines, line));
+      std::istringstream numbers(line);
+      const std::vector<TokenId> expected{std::istream_iterator<TokenId>(numbers), {}};
+      std::vector<TokenId> ids = loaded->tokenizer->encode(text, Specials::as_text);
+      if (!ids.empty() && ids[0] == loaded->tokenizer->vocabulary().bos) ids.erase(ids.begin());
+      CHECK(ids == expected);
+    }
+  }
+}
+
+TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
+  Sampler sampler(options);
+  TokenId id = kNoToken;
+  REQUIRE_FALSE(sampler.sample(logits, id));
+  return id;
+}
+
+TEST_CASE("greedy choice", "[sampler]") {
+  CHECK(sample({.temperature = 0.0f}, {1.0f, 3.0f, 3.0f, -1.0f}) == 1);  // the first of equals
+  CHECK(sample({.temperature = 1.0f, .top_p = 0.0f}, {1.0f, 3.0f, 3.0f, -1.0f}) == 1);
+  CHECK(sample({.temperature = 1e-30f}, {1.0f, 3.0f, 2.9f}) == 1);
+  CHECK(sample({.temperature = 0.0f}, {-5.0f}) == 0);
+}
+
+TEST_CASE("sampling follows the probabilities", "[sampler]") {
+  const std::vector<float> logits = {std::log(0.5f), std::log(0.3f), std::log(0.15f),
+                                     std::log(0.05f)};
+  const auto counts = [&](const SamplerOptions& options) {
+    Sampler sampler(options);
+    std::vector<int> out(logits.size());
+    for (int i = 0; i < 20000; ++i) {
+      TokenId id = kNoToken;
+      REQUIRE_FALSE(sampler.sample(logits, id));
+      ++out[static_cast<size_t>(id)];
+    }
+    return out;
+  };
+  const std::vector<int> all = counts({.temperature = 1.0f, .top_p = 1.0f, .seed = 7});
+  CHECK(std::abs(all[0] - 10000) < 400);
+  CHECK(std::abs(all[1] - 6000) < 400);
+  CHECK(std::abs(all[2] - 3000) < 300);
+  CHECK(std::abs(all[3] - 1000) < 200);
+  const std::vector<int> top = counts({.temperature = 1.0f, .top_p = 0.79f, .seed = 7});
+  CHECK(std::abs(top[0] - 12500) < 400);
+  CHECK(top[2] + top[3] == 0);
+  CHECK(counts({.temperature = 1.0f, .top_p = 0.81f, .seed = 7})[2] > 0);
+  CHECK(counts({.seed = 7}) == counts({.seed = 7}));
+  CHECK(counts({.seed = 7}) != counts({.seed = 8}));
+}
+
+TEST_CASE("logits that are no numbers are refused", "[sampler]") {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Sampler sampler({.temperature = 0.0f});
+    TokenId id = kNoToken;
+    const Error e = sampler.sample(std::vector<float>{1.0f, bad}, id);
+    CHECK(e.text().find("the logit of token 1 is ") != std::string::npos);
+  }
+}
+
+TEST_CASE("a team works on every part and meets at barriers", "[threads]") {
+  CHECK(usable_cores() >= 1);
+  for (const size_t threads : {1u, 2u, 3u, 5u}) {
+    Team team(threads);
+    REQUIRE(team.size() == threads);
+    std::vector<int> rounds(threads, 0);
+    bool together = true;
+    for (int call = 0; call < 20; ++call) {
+      team.run([&](tessera::Part part) {
+        for (int round = 0; round < 50; ++round) {
+          ++rounds[part.index];
+          team.barrier();
+          if (part.index == 0) {
+            for (const int r : rounds) together = together && r == rounds[0];
+          }
+          team.barrier();
+        }
+      });
+    }
+    CHECK(together);
+    CHECK(rounds == std::vector<int>(threads, 1000));
+  }
+}
+
+}  // namespace
+}  // namespace llm::test
