@@ -146,11 +146,15 @@ TESSERA_FORMAT_TEST(larger_products, "primes and larger shapes within the derive
                     "[matmul]") {
   Rng rng = suite_rng();
   const size_t k = is_block_format(w_dtype) ? 1216 : 1217;
-  for (const auto& [m, n] : {std::pair<size_t, size_t>{73, 139}, {2, 211}, {131, 37}}) {
+  struct Shape {
+    size_t m, n;
+  };
+  for (const Shape shape : {Shape{73, 139}, Shape{2, 211}, Shape{131, 37}}) {
+    const size_t m = shape.m, n = shape.n;
     const Matrix w = random_weights(w_dtype, n, k, rng);
     const Matrix x = random_x(DType::f32, m, k, rng);
     Expectations expected(x, w);
-    for_each_kernel(w_dtype, [&, m = m, n = n](const Setup& setup, const Tile&) {
+    for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
       const Product p(w, n, setup);
       check_bounded(p, m, p.run(x, m), expected.of(p, m));
     });

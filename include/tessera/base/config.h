@@ -3,6 +3,8 @@
 #ifndef TESSERA_BASE_CONFIG_H_
 #define TESSERA_BASE_CONFIG_H_
 
+#include <cstddef>
+
 #define TESSERA_VERSION_MAJOR 0
 #define TESSERA_VERSION_MINOR 1
 #define TESSERA_VERSION_PATCH 0
@@ -20,5 +22,11 @@
 #else
 #define TESSERA_IMPL inline
 #endif
+
+namespace tessera::inline v0_1::detail {
+// std::min and std::max of sizes, without the quarter second that <algorithm> takes to compile.
+constexpr size_t min(size_t a, size_t b) noexcept { return a < b ? a : b; }
+constexpr size_t max(size_t a, size_t b) noexcept { return a < b ? b : a; }
+}  // namespace tessera::inline v0_1::detail
 
 #endif  // TESSERA_BASE_CONFIG_H_

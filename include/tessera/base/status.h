@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <cstring>
 #include <new>
-#include <string_view>
 #include <utility>
 
 #include "tessera/base/config.h"
@@ -38,7 +37,6 @@ enum class StatusCode : uint8_t {
 struct StatusText {
   char text[320] = {};
   const char* c_str() const noexcept { return text; }
-  operator std::string_view() const noexcept { return text; }
 };
 
 /// Outcome of a call. `subject` names the argument and `detail` the format or rule (both static

@@ -4,7 +4,7 @@
 #define TESSERA_CORE_VIEW_H_
 
 #include <cstddef>
-#include <ranges>
+#include <span>
 #include <type_traits>
 
 #include "tessera/base/half.h"
@@ -45,17 +45,26 @@ constexpr DType dtype_of() noexcept {
   return DType::bf16;
 }
 
-/// Dense rows in a span, std::vector, std::array or C array: a view of [rows, cols], writable if
-/// the elements are. A source that is too short gives a view without data, which every call refuses
-/// with `null_data`.
-template <std::ranges::contiguous_range R>
-requires std::ranges::borrowed_range<R>
-auto rows_of(R&& elements, size_t rows, size_t cols) noexcept {
-  using T = std::remove_reference_t<std::ranges::range_reference_t<R>>;
+namespace detail {
+template <class R>
+inline constexpr bool is_span = false;
+template <class T, size_t kExtent>
+inline constexpr bool is_span<std::span<T, kExtent>> = true;
+}  // namespace detail
+
+/// Dense rows in a span, std::vector, std::array or C array (no temporary one): a view of
+/// [rows, cols], writable if the elements are. A source that is too short gives a view without
+/// data, which every call refuses with `null_data`.
+template <class R>
+requires(std::is_lvalue_reference_v<R> ||
+         detail::is_span<std::remove_cv_t<R>>) auto rows_of(R&& elements, size_t rows,
+                                                            size_t cols) noexcept {
+  const std::span s(elements);
+  using T = typename decltype(s)::element_type;
   using View = std::conditional_t<std::is_const_v<T>, MatView, MutMatView>;
-  constexpr DType kDType = dtype_of<std::remove_const_t<T>>();
-  const bool fits = rows == 0 || cols <= std::ranges::size(elements) / rows;
-  return View{fits ? std::ranges::data(elements) : nullptr, rows, cols, cols * sizeof(T), kDType};
+  const bool fits = rows == 0 || cols <= s.size() / rows;
+  return View{fits ? s.data() : nullptr, rows, cols, cols * sizeof(T),
+              dtype_of<std::remove_const_t<T>>()};
 }
 
 }  // namespace tessera::inline v0_1

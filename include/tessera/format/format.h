@@ -56,6 +56,8 @@ concept BlockFormat = Format<F> && F::kIsBlock && F::kBlockValues == 32 && requi
 };
 
 namespace detail {
+constexpr float magnitude(float v) noexcept { return v < 0.0f ? -v : v; }
+
 /// x * factor, rounded to f32 before anything else happens to it. A compiler that may contract
 /// would fuse the product into a following addition and so change codes that lie on a tie.
 inline float rounded_product(float x, float factor) noexcept {

@@ -7,7 +7,6 @@
 #ifndef TESSERA_FORMAT_Q4_0_H_
 #define TESSERA_FORMAT_Q4_0_H_
 
-#include <cmath>
 #include "tessera/base/half.h"
 #include "tessera/format/format.h"
 #include "tessera/format/nibble.h"
@@ -39,8 +38,8 @@ struct Q4_0 {
   static void encode(const float* values, Block& block) noexcept {
     float max = 0.0f, signed_max = 0.0f;
     for (size_t i = 0; i < 32; ++i) {
-      if (max < std::fabs(values[i])) {
-        max = std::fabs(values[i]);
+      if (max < detail::magnitude(values[i])) {
+        max = detail::magnitude(values[i]);
         signed_max = values[i];
       }
     }

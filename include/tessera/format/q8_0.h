@@ -6,8 +6,6 @@
 #ifndef TESSERA_FORMAT_Q8_0_H_
 #define TESSERA_FORMAT_Q8_0_H_
 
-#include <cmath>
-
 #include "tessera/base/half.h"
 #include "tessera/format/format.h"
 
@@ -35,7 +33,9 @@ struct Q8_0 {
 
   static void encode(const float* values, Block& block) noexcept {
     float max = 0.0f;
-    for (size_t i = 0; i < 32; ++i) max = std::fmax(max, std::fabs(values[i]));
+    for (size_t i = 0; i < 32; ++i) {
+      if (max < detail::magnitude(values[i])) max = detail::magnitude(values[i]);
+    }
     const float scale = max / 127.0f;
     const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
     block.scale = to_f16(scale).bits;
@@ -43,9 +43,13 @@ struct Q8_0 {
   }
 
  private:
-  // A scale so small that its inverse is infinite, or a NaN among the values, gives code 0.
+  // To the nearest, halves away from zero. A value beyond all codes (a scale so small that its
+  // inverse is infinite) or NaN gives 0.
   static int8_t to_code(float v) noexcept {
-    return std::fabs(v) <= 127.5f ? static_cast<int8_t>(std::roundf(v)) : int8_t{0};
+    if (!(detail::magnitude(v) < 127.5f)) return 0;
+    const int whole = static_cast<int>(v);
+    const float rest = v - static_cast<float>(whole);  // exact
+    return static_cast<int8_t>(whole + (rest >= 0.5f) - (rest <= -0.5f));
   }
 };
 static_assert(sizeof(Q8_0::Block) == 34 && BlockFormat<Q8_0>);

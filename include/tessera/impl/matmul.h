@@ -127,7 +127,7 @@ struct MatmulAccess {
     if (rect.empty()) return;
     RunArgs a;
     a.w = p.w_;
-    a.w_stride = p.w_stride_;
+    a.w_stride = p.k_ == 0 ? 0 : p.w_stride_;  // W may be null where it has no bytes
     a.w_packed = p.packed_;
     a.w_k_major = p.w_k_major_;
     a.m = y.rows;

@@ -4,7 +4,6 @@
 #ifndef TESSERA_PLAN_BLOCKING_H_
 #define TESSERA_PLAN_BLOCKING_H_
 
-#include <algorithm>
 #include <cstddef>
 
 #include "tessera/base/config.h"
@@ -38,19 +37,19 @@ struct KernelShape {
 /// the partial sums.
 constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
                                    const CacheSizes& caches) noexcept {
-  const size_t units = std::max<size_t>(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
+  const size_t units = detail::max(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
   // Half of L2 for one W panel and one x panel, at least 256 values so that loops stay long.
   const size_t per_unit = s.w_unit_bytes + s.mr * s.x_unit_bytes;
-  size_t kc = std::max(std::max<size_t>(1, 256 / s.unit_values), caches.l2 / 2 / per_unit);
+  size_t kc = detail::max(detail::max(1, 256 / s.unit_values), caches.l2 / 2 / per_unit);
   if (kc >= units) {
     kc = units;
   } else {  // even shares, in whole cache lines of f32
     const size_t blocks = (units + kc - 1) / kc;
-    kc = std::min(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
+    kc = detail::min(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
   }
-  const size_t row = std::max<size_t>(1, units * s.x_unit_bytes);
-  size_t mc = std::max(s.mr * 4, caches.l3 / 2 / row / s.mr * s.mr);
-  return {std::min(mc, std::max<size_t>(m, 1)), kc};
+  const size_t row = detail::max(1, units * s.x_unit_bytes);
+  size_t mc = detail::max(s.mr * 4, caches.l3 / 2 / row / s.mr * s.mr);
+  return {detail::min(mc, detail::max(m, 1)), kc};
 }
 
 }  // namespace tessera::inline v0_1

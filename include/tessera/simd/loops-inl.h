@@ -30,7 +30,8 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 
 // ---------------------------------------------------------------- kernels
 // A kernel ties together a tile, its matvec, how x is packed and what panels of W hold. Panel units
-// are what pack_weights writes; where they are not what the tile reads, Widen makes those.
+// are what pack_weights writes; where they are not what the tile reads, widen() makes those. The
+// loops count depth in panel units, of kTileUnits units of the tile.
 
 template <class F>
 struct FmaKernel {
@@ -39,6 +40,7 @@ struct FmaKernel {
   using X = XAsF32;
   static constexpr const char* kName = "f32 fma";
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
   static constexpr bool kHasMatvec = true;
 
@@ -67,6 +69,7 @@ struct Int8Kernel {
   using X = XAsQ8<F::kOffset, F::kHasMin>;
   static constexpr const char* kName = "int8 dot";
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
   static constexpr bool kHasMatvec = true;
 
@@ -78,20 +81,10 @@ struct Int8Kernel {
 // Block formats in f32: the same panels, widened into the worker's memory once per pass.
 template <class F>
 struct WidenKernel : Int8Kernel<F> {
-  struct Tile : FmaTile<F32> {
-    static constexpr size_t kUnitValues = 32;  // counted in blocks, as the panels are
-    static constexpr size_t kWUnitBytes = 32 * FmaTile<F32>::kWUnitBytes;
-    static constexpr size_t kXUnitBytes = 32 * FmaTile<F32>::kXUnitBytes;
-
-    template <size_t C>
-    static void run(const TileArgs& a) {
-      TileArgs values = a;
-      values.units *= 32;
-      FmaTile<F32>::run<C>(values);
-    }
-  };
+  using Tile = FmaTile<F32>;
   using X = XAsF32;
   static constexpr const char* kName = "widen to f32, fma";
+  static constexpr size_t kTileUnits = 32;
   static constexpr bool kWidens = true;
   static constexpr bool kHasMatvec = false;
 
@@ -131,7 +124,7 @@ WorkerMemory worker_memory(const RunArgs& a) {
   std::byte* tile_panel = a.worker;
   std::byte* packed_panel = tile_panel;
   std::byte* end = tile_panel;
-  if (K::kWidens || !a.w_packed) end += a.blocking.kc_units * K::Tile::kWUnitBytes;
+  if (K::kWidens || !a.w_packed) end += a.blocking.kc_units * K::kTileUnits * K::Tile::kWUnitBytes;
   if (K::kWidens && !a.w_packed) {
     packed_panel = end;
     end += a.blocking.kc_units * K::kPanelUnitBytes;
@@ -164,6 +157,7 @@ struct LoopKernel {
   const TileFn* tiles;  // [height - 1]
   const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t first, Range units,
                                  size_t all_units);
+  size_t tile_units;  // of the tile, in a unit of the loops
   size_t unit_values;
   size_t x_unit_bytes;
 };
@@ -193,7 +187,7 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
     TileArgs tile{
         t.w,
         a.packed_x + tall.begin * x_row_bytes + t.units.begin * height * kernel.x_unit_bytes,
-        t.units.end - t.units.begin,
+        (t.units.end - t.units.begin) * kernel.tile_units,
         sums,
         kNr,
         t.units.begin > 0};
@@ -234,8 +228,9 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
 template <class K>
 void matmul_rect(const RunArgs& a) {
   using Tile = typename K::Tile;
-  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(), &tile_panel<K>, Tile::kUnitValues,
-                                         Tile::kXUnitBytes};
+  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(), &tile_panel<K>, K::kTileUnits,
+                                         K::kTileUnits * Tile::kUnitValues,
+                                         K::kTileUnits * Tile::kXUnitBytes};
   run_loops(a, kKernel, K::X::bytes(padded_values<typename K::X>(a.k)), worker_memory<K>(a));
 }
 
@@ -272,7 +267,8 @@ void matvec_rect(const RunArgs& a) {
 
 template <class K>
 void pack_w(const PackWArgs& a) {
-  const size_t units = (a.k + K::Tile::kUnitValues - 1) / K::Tile::kUnitValues;
+  constexpr size_t kUnitValues = K::kTileUnits * K::Tile::kUnitValues;
+  const size_t units = (a.k + kUnitValues - 1) / kUnitValues;
   for (size_t first = a.rows.begin; first < a.rows.end; first += kNr) {
     K::pack_panel(a, first, std::min(first + kNr, a.n), {0, units},
                   a.packed + first / kNr * units * K::kPanelUnitBytes);
