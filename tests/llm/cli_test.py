@@ -219,7 +219,9 @@ def check_output(program):
     for part in (r"^GGUF version 3, 4011776 bytes", r"^llama.block_count +u32 +5$",
                  r"^tokenizer.ggml.tokens +string +\[2048\] \"<unk>\"", r"^token_embd.weight +q8_0 +\[256, 2048\] "):
         check(re.search(part, out, re.M), f"info lacks {part}")
-    check("AVX2" in program.text("targets") or not re.search("x86|AMD64", os.uname().machine), "no AVX2")
+    for line in program.text("targets").splitlines():
+        check(re.fullmatch(r"[A-Z0-9_]+ +(runs here|does not run on this CPU)", line), f"targets: {line!r}")
+    check(program.targets(), "no target runs here")
     check("generate" in program.text("--help"), "--help")
     check(re.fullmatch(r"\d+\.\d+\.\d+\n", program.text("--version")), "--version")
     for prompt in "[To Mrs. Weston.]", "-x", "--temp", "a 'b' \"c\"", " ", "é\n", "</s>":

@@ -26,26 +26,25 @@ class Bytes {
   template <class T>
   Bytes& put(T value) {
     static_assert(std::is_arithmetic_v<T>);
-    const auto* p = reinterpret_cast<const std::byte*>(&value);
-    data.insert(data.end(), p, p + sizeof(T));
-    return *this;
+    return add(&value, sizeof(T));
   }
-  Bytes& raw(std::string_view text) {
-    const auto* p = reinterpret_cast<const std::byte*>(text.data());
-    data.insert(data.end(), p, p + text.size());
-    return *this;
-  }
+  Bytes& raw(std::string_view text) { return add(text.data(), text.size()); }
   Bytes& text(std::string_view text) { return put(uint64_t{text.size()}).raw(text); }
   Bytes& kind(Kind kind) { return put(static_cast<uint32_t>(kind)); }
   Bytes& pad(size_t alignment) {
     data.resize((data.size() + alignment - 1) / alignment * alignment);
     return *this;
   }
-  Bytes& append(const Bytes& other) {
-    data.insert(data.end(), other.data.begin(), other.data.end());
+  Bytes& append(const Bytes& other) { return add(other.data.data(), other.data.size()); }
+  std::vector<std::byte> data;
+
+ private:
+  Bytes& add(const void* bytes, size_t count) {
+    const size_t at = data.size();
+    data.resize(at + count);
+    if (count > 0) std::memcpy(data.data() + at, bytes, count);
     return *this;
   }
-  std::vector<std::byte> data;
 };
 
 /// One tensor's record; the fields that are set replace the true ones.
