@@ -87,7 +87,7 @@ constexpr std::array<KernelEntry, 2 * sizeof...(F)> make_entries(TypeList<F...>)
 
 inline constexpr auto kEntries = make_entries(Formats{});
 
-inline size_t vector_bytes() { return hn::Lanes(hn::ScalableTag<uint8_t>()); }
+inline size_t vector_bytes() { return kLanes * sizeof(float); }
 
 // The namespace is N_ and the target.
 inline constexpr KernelTable kTable = {&HWY_STR(HWY_NAMESPACE)[2], HWY_TARGET, &vector_bytes,
