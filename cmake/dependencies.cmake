@@ -65,7 +65,8 @@ if(TESSERA_BUILD_TESTS AND NOT TESSERA_PLAIN_TESTS)
   include(Catch)  # catch_discover_tests
 endif()
 
-if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
+if((TESSERA_BUILD_EXAMPLES OR (TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")) AND
+   NOT TESSERA_PLAIN_TESTS)
   # Debian 12 has 2.1.2. The hash of 2.4.2 is that of the tag's tree, archived and hashed again.
   set(CLI11_BUILD_TESTS OFF CACHE BOOL "")
   set(CLI11_BUILD_EXAMPLES OFF CACHE BOOL "")

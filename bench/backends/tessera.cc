@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+// Ours: plans and packed x are made beforehand as an engine does at load; packing x is timed.
+#include <cstring>
+
+#include "list.h"
+#include "tessera/thread_pool.h"
+
+namespace bench {
+namespace {
+
+template <class T>
+T take(tessera::Result<T> result) {
+  if (!result.ok()) throw Unsupported(result.status().message().c_str());
+  return std::move(*result);
+}
+void take(const tessera::Status& status) {
+  if (!status.ok()) throw std::runtime_error(status.message().c_str());
+}
+
+class Tessera : public Backend {
+ public:
+  explicit Tessera(const tessera::PlanOptions& options) : options_(options) {}
+
+  void open(const Problem& p) override {
+    p_ = &p;
+    pool_ = std::make_unique<tessera::ThreadPool>(p.threads);
+    const tessera::MatView x = x_view(1);
+    for (size_t i = 0; i < p.copies; ++i) {
+      const tessera::MatView w{p.copy(i), p.n, p.k, dense_row_bytes(p.format, p.k), p.format};
+      plans_.push_back(take(tessera::Matmul::plan(w, x.dtype, options_)));
+    }
+    if (!p.packed) return;
+    const size_t bytes = plans_[0].packed_w_bytes(), stride = (bytes + 63) / 64 * 64;
+    panels_ = Arena(stride * p.copies, p.pages);
+    for (size_t i = 0; i < p.copies; ++i) {
+      const std::span panels(panels_.data() + i * stride, bytes);
+      take(plans_[i].pack_weights(panels));
+      plans_[i] = take(plans_[i].with_packed(panels));
+    }
+  }
+
+  void prepare(size_t m) override {
+    m_ = m;
+    worker_bytes_ = (plans_[0].worker_bytes(m) + 63) / 64 * 64;
+    packed_x_bytes_ = plans_[0].packed_x_bytes(m);
+    scratch_ = Arena(packed_x_bytes_ + 64 + worker_bytes_ * p_->threads, Pages::huge);
+  }
+
+  void run(size_t copy, float* y) override {
+    struct Call {
+      const tessera::Matmul& plan;
+      tessera::MatView x;
+      tessera::MutMatView y;
+      std::span<std::byte> packed_x, workers;
+      size_t worker_bytes, threads;
+    };
+    const size_t x_bytes = (packed_x_bytes_ + 63) / 64 * 64;
+    Call call{plans_[copy % p_->copies],
+              x_view(m_),
+              {y, m_, p_->n, p_->n * sizeof(float), DType::f32},
+              {scratch_.data(), packed_x_bytes_},
+              {scratch_.data() + x_bytes, worker_bytes_ * p_->threads},
+              worker_bytes_,
+              p_->threads};
+    const auto part = [](void* argument, size_t i) {
+      const auto& c = *static_cast<Call*>(argument);
+      take(c.plan.run(c.packed_x, c.y, c.workers.subspan(i * c.worker_bytes, c.worker_bytes), {},
+                      {i, c.threads}));
+    };
+    const auto pack = [](void* argument, size_t i) {
+      const auto& c = *static_cast<Call*>(argument);
+      take(c.plan.pack(c.x, c.packed_x, {i, c.threads}));
+    };
+    pool_->run(p_->threads, pack, &call);
+    pool_->run(p_->threads, part, &call);
+  }
+
+ private:
+  tessera::MatView x_view(size_t m) const {
+    if (p_->format == DType::bf16) return {p_->x_bf16, m, p_->k, p_->k * 2, DType::bf16};
+    return {p_->x, m, p_->k, p_->k * 4, DType::f32};
+  }
+
+  const Problem* p_ = nullptr;
+  tessera::PlanOptions options_;
+  std::unique_ptr<tessera::ThreadPool> pool_;
+  std::vector<tessera::Matmul> plans_;
+  size_t m_ = 0, worker_bytes_ = 0, packed_x_bytes_ = 0;
+  Arena panels_, scratch_;
+};
+
+bool ours(DType format, bool) { return format != DType::i8; }
+
+std::string describe(const tessera::PlanOptions& options) {
+  const float one = 1.0f;
+  const tessera::MatView w{&one, 1, 1, 4, DType::f32};
+  return take(tessera::Matmul::plan(w, DType::f32, options)).explain(512).text().c_str();
+}
+
+void add(std::vector<BackendInfo>& list, const std::string& name,
+         const tessera::PlanOptions& options, bool on_request) {
+  BackendInfo info{name, ours, [options] { return describe(options); },
+                   [options] { return std::make_unique<Tessera>(options); }};
+  if (options.target != nullptr) info.target = options.target;
+  info.on_request = on_request;
+  list.push_back(info);
+}
+
+}  // namespace
+
+void add_tessera(std::vector<BackendInfo>& list) {
+  add(list, "tessera", {}, false);
+  tessera::PlanOptions exact;
+  exact.accuracy = tessera::Accuracy::exact;
+  add(list, "tessera-exact", exact, true);
+  for (const tessera::Target& t : tessera::targets()) {
+    if (!t.available) continue;
+    tessera::PlanOptions options;
+    options.target = t.name;
+    add(list, std::string("tessera-") + t.name, options, true);
+  }
+}
+
+}  // namespace bench

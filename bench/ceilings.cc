@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+// Peaks: independent chains of one instruction with all operands in registers. Bandwidth: sums over
+// a buffer that fits the level in question, read again and again.
+#include "ceilings.h"
+
+#include "tessera/simd/targets.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ceilings.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace bench {
+namespace HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Latency 4 times two per cycle is 8 chains at least; 12 leave room and fit 16 registers.
+constexpr size_t kChains = 12;
+
+// `step(acc)` is one instruction on each of kChains accumulators; returns a value that depends on
+// all.
+template <class D, class Step>
+HWY_INLINE double chains(D d, size_t rounds, const Step& step) {
+  // Different values: equal chains would be computed once.
+  const auto start = [d](int i) HWY_ATTR { return hn::Set(d, static_cast<hn::TFromD<D>>(i)); };
+  auto a0 = start(0), a1 = start(1), a2 = start(2), a3 = start(3), a4 = start(4), a5 = start(5),
+       a6 = start(6), a7 = start(7), a8 = start(8), a9 = start(9), a10 = start(10), a11 = start(11);
+  for (size_t r = 0; r < rounds; ++r) {
+    a0 = step(a0), a1 = step(a1), a2 = step(a2), a3 = step(a3), a4 = step(a4), a5 = step(a5);
+    a6 = step(a6), a7 = step(a7), a8 = step(a8), a9 = step(a9), a10 = step(a10), a11 = step(a11);
+  }
+  a0 =
+      hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(hn::Add(a4, a5), hn::Add(a6, a7)));
+  a0 = hn::Add(a0, hn::Add(hn::Add(a8, a9), hn::Add(a10, a11)));
+  return static_cast<double>(hn::ReduceSum(d, a0));
+}
+
+// Each returns operations per round; 0 if the target has no such instruction.
+double peak_f32(size_t rounds, double* sink) {
+  const hn::ScalableTag<float> d;
+  const auto x = hn::Set(d, 0.5f), y = hn::Set(d, 0.25f);
+  *sink += chains(d, rounds, [&](auto acc) HWY_ATTR { return hn::MulAdd(x, acc, y); });
+  return 2.0 * static_cast<double>(kChains * hn::Lanes(d));
+}
+double peak_bf16(size_t rounds, double* sink) {
+#if HWY_NATIVE_DOT_BF16
+  const hn::ScalableTag<float> d;
+  const hn::Repartition<hwy::bfloat16_t, decltype(d)> db;
+  const auto x = hn::BitCast(db, hn::Set(d, 0.5f)), y = hn::BitCast(db, hn::Set(d, 0.25f));
+  auto unused = hn::Zero(d);
+  *sink += chains(d, rounds, [&](auto acc) HWY_ATTR {
+    return hn::ReorderWidenMulAccumulate(d, x, y, acc, unused);
+  });
+  return 4.0 * static_cast<double>(kChains * hn::Lanes(d));
+#else
+  (void)rounds, (void)sink;
+  return 0.0;
+#endif
+}
+double peak_int16(size_t rounds, double* sink) {
+#if HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET_IS_NEON
+  const hn::ScalableTag<int32_t> d;
+  const hn::Repartition<int16_t, decltype(d)> d16;
+  const auto x = hn::Set(d16, int16_t{3}), y = hn::Set(d16, int16_t{5});
+  auto unused = hn::Zero(d);
+  *sink += chains(d, rounds, [&](auto acc) HWY_ATTR {
+    return hn::ReorderWidenMulAccumulate(d, x, y, acc, unused);
+  });
+  return 4.0 * static_cast<double>(kChains * hn::Lanes(d));
+#else
+  (void)rounds, (void)sink;
+  return 0.0;
+#endif
+}
+double peak_int8(size_t rounds, double* sink) {
+#if HWY_TARGET <= HWY_AVX3_DL
+  const hn::ScalableTag<int32_t> d;
+  const hn::Repartition<uint8_t, decltype(d)> du;
+  const hn::Repartition<int8_t, decltype(d)> di;
+  const auto x = hn::Set(du, uint8_t{3});
+  const auto y = hn::Set(di, int8_t{5});
+  *sink += chains(d, rounds,
+                  [&](auto acc) HWY_ATTR { return hn::SumOfMulQuadAccumulate(d, x, y, acc); });
+  return 8.0 * static_cast<double>(kChains * hn::Lanes(d));
+#else
+  (void)rounds, (void)sink;
+  return 0.0;
+#endif
+}
+
+// Reads `bytes` from each of two halves; a multiple of 16 vectors.
+double read_bytes(const uint8_t* p, size_t bytes) {
+  const hn::ScalableTag<uint64_t> d;
+  const size_t lanes = hn::Lanes(d);
+  const auto* from = reinterpret_cast<const uint64_t*>(p);
+  auto a = hn::Zero(d), b = a, c = a, e = a;
+  for (size_t i = 0; i + 8 * lanes <= bytes / 8; i += 8 * lanes) {
+    a = hn::Xor(hn::Xor(a, hn::Load(d, from + i)), hn::Load(d, from + i + 4 * lanes));
+    b = hn::Xor(hn::Xor(b, hn::Load(d, from + i + lanes)), hn::Load(d, from + i + 5 * lanes));
+    c = hn::Xor(hn::Xor(c, hn::Load(d, from + i + 2 * lanes)), hn::Load(d, from + i + 6 * lanes));
+    e = hn::Xor(hn::Xor(e, hn::Load(d, from + i + 3 * lanes)), hn::Load(d, from + i + 7 * lanes));
+  }
+  return static_cast<double>(hn::ReduceSum(d, hn::Xor(hn::Xor(a, b), hn::Xor(c, e))) & 1);
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace bench
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <barrier>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <thread>
+
+#include "worker.h"
+
+namespace bench {
+namespace {
+
+HWY_EXPORT(peak_f32);
+HWY_EXPORT(peak_bf16);
+HWY_EXPORT(peak_int8);
+HWY_EXPORT(peak_int16);
+HWY_EXPORT(read_bytes);
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// work(thread) returns how much it did. The rate of the best of many short passes; each pass starts
+// on all threads at once and lasts until the slowest is done.
+double best_rate(size_t threads, double seconds, const std::function<double(size_t)>& work) {
+  std::vector<double> done(threads);
+  double best = 0;
+  std::barrier gate(static_cast<std::ptrdiff_t>(threads));
+  bool more = true;
+  std::vector<std::thread> team;
+  const auto member = [&](size_t t) {
+    for (;;) {
+      gate.arrive_and_wait();
+      if (!more) return;
+      done[t] = work(t);
+      gate.arrive_and_wait();
+    }
+  };
+  for (size_t t = 1; t < threads; ++t) {
+    team.emplace_back([&, t] {
+      pin_self(t);
+      member(t);
+    });
+  }
+  pin_self(0);
+  const double end = now() + seconds;
+  do {
+    gate.arrive_and_wait();
+    const double start = now();
+    done[0] = work(0);
+    gate.arrive_and_wait();
+    double sum = 0;
+    for (const double d : done) sum += d;
+    best = std::max(best, sum / (now() - start));
+  } while (now() < end);
+  more = false;
+  gate.arrive_and_wait();
+  for (std::thread& t : team) t.join();
+  return best;
+}
+
+// Passes of about two milliseconds.
+double peak(size_t threads, double seconds, double (*step)(size_t, double*)) {
+  double sink = 0;
+  if (step(1, &sink) == 0.0) return 0.0;
+  size_t rounds = 1000;
+  for (double start = now(); step(rounds, &sink), now() - start < 0.002; start = now()) rounds *= 2;
+  std::vector<double> sinks(threads * 16);
+  return best_rate(
+             threads, seconds,
+             [&](size_t t) { return step(rounds, &sinks[t * 16]) * static_cast<double>(rounds); }) *
+         1e-9;
+}
+
+// Reads `bytes` per thread and pass, of a buffer of its own of `size` bytes, portion after portion.
+double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
+  std::vector<Arena> buffers;
+  for (size_t t = 0; t < threads; ++t) {
+    buffers.emplace_back(size, pages);
+    std::memset(buffers.back().data(), 1, size);
+  }
+  std::vector<size_t> at(threads * 16);
+  std::vector<double> sinks(threads * 16);
+  const auto read = HWY_DYNAMIC_POINTER(read_bytes);
+  return best_rate(threads, seconds,
+                   [&](size_t t) {
+                     for (size_t left = pass_bytes; left > 0;) {
+                       const size_t n = std::min(left, size - at[t * 16]);
+                       sinks[t * 16] += read(
+                           reinterpret_cast<const uint8_t*>(buffers[t].data()) + at[t * 16], n);
+                       at[t * 16] = (at[t * 16] + n) % size;
+                       left -= n;
+                     }
+                     return static_cast<double>(pass_bytes);
+                   }) *
+         1e-9;
+}
+
+}  // namespace
+
+size_t cache_bytes(int level) {
+  for (int i = 0; i < 8; ++i) {
+    const std::string folder = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/";
+    int found = 0;
+    std::string type, size;
+    if (!(std::ifstream(folder + "level") >> found)) return 0;
+    std::ifstream(folder + "type") >> type;
+    if (found != level || type == "Instruction") continue;
+    std::ifstream(folder + "size") >> size;
+    return std::stoul(size) * (size.back() == 'M' ? size_t{1} << 20 : size_t{1} << 10);
+  }
+  return 0;
+}
+
+Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
+  Ceilings c;
+  const int64_t usable = hwy::SupportedTargets() & HWY_TARGETS;
+  for (const size_t t : threads) {
+    const std::string suffix = "/threads:" + std::to_string(t);
+    for (int64_t left = usable; left != 0; left &= left - 1) {
+      hwy::SetSupportedTargetsForTest(left & -left);
+      hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+      const auto add = [&](const char* what, double (*step)(size_t, double*)) {
+        const double rate = peak(t, seconds, step);
+        if (rate == 0.0) return;
+        c.values_[std::string("peak/") + what + "/" + hwy::TargetName(left & -left) + suffix] =
+            rate;
+        double& top = c.values_[std::string("peak/") + what + suffix];
+        top = std::max(top, rate);
+      };
+      add("f32", HWY_DYNAMIC_POINTER(peak_f32));
+      add("bf16", HWY_DYNAMIC_POINTER(peak_bf16));
+      add("int8", HWY_DYNAMIC_POINTER(peak_int8));
+      add("int16", HWY_DYNAMIC_POINTER(peak_int16));
+    }
+    hwy::SetSupportedTargetsForTest(0);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+
+    const auto level = [&](int l, size_t otherwise) {
+      const size_t bytes = cache_bytes(l);
+      return bytes != 0 ? bytes : otherwise;
+    };
+    const size_t l1 = level(1, size_t{32} << 10), l2 = level(2, size_t{512} << 10),
+                 l3 = level(3, size_t{8} << 20);
+    c.values_["read/L1" + suffix] = bandwidth(t, seconds, l1 / 2, l1 * 64, Pages::huge);
+    c.values_["read/L2" + suffix] = bandwidth(t, seconds, l2 / 2, l2 * 8, Pages::huge);
+    c.values_["read/L3" + suffix] = bandwidth(t, seconds, l3 / 4 / t, l3, Pages::huge);
+    const size_t memory = std::max(size_t{512} << 20, 4 * l3), pass = size_t{64} << 20;
+    c.values_["read/memory/pages:2m" + suffix] =
+        bandwidth(t, 4 * seconds, memory, pass, Pages::huge);
+    c.values_["read/memory/pages:4k" + suffix] =
+        bandwidth(t, 4 * seconds, memory, pass, Pages::small);
+  }
+  return c;
+}
+
+}  // namespace bench
+#endif  // HWY_ONCE

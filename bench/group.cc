@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT
+#include "group.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "ceilings.h"
+
+namespace bench {
+namespace {
+
+double quantile(std::vector<double> v, double q) {
+  std::sort(v.begin(), v.end());
+  const double at = q * static_cast<double>(v.size() - 1);
+  const auto low = static_cast<size_t>(at);
+  const size_t high = std::min(low + 1, v.size() - 1);
+  return v[low] + (at - static_cast<double>(low)) * (v[high] - v[low]);
+}
+
+// Sums of four uniform bytes: near enough to normal, and quick.
+void fill(float* to, size_t count, float scale, uint64_t seed) {
+  std::mt19937_64 random(seed);
+  for (size_t i = 0; i < count; i += 2) {
+    const uint64_t bits = random();
+    for (size_t h = 0; h < 2 && i + h < count; ++h) {
+      int sum = 0;
+      for (size_t b = 0; b < 4; ++b) sum += static_cast<int>((bits >> (8 * (4 * h + b))) & 255);
+      to[i + h] = scale * (static_cast<float>(sum) - 510.0f) / 147.8f;
+    }
+  }
+}
+
+}  // namespace
+
+double Samples::median() const { return quantile(seconds, 0.5); }
+double Samples::best() const { return *std::min_element(seconds.begin(), seconds.end()); }
+double Samples::noise() const {
+  return (quantile(seconds, 0.75) - quantile(seconds, 0.25)) / 2 / median();
+}
+
+Data::Data(const Shape& shape, DType format, const std::vector<size_t>& ms, bool memory,
+           Pages pages) {
+  Problem& p = problem_;
+  p.format = format;
+  p.n = shape.n;
+  p.k = shape.k;
+  p.ms = ms;
+  p.pages = pages;
+  const size_t rows = p.max_m();
+  x_ = Arena(rows * p.k * sizeof(float), Pages::huge);
+  auto* x = reinterpret_cast<float*>(x_.data());
+  fill(x, rows * p.k, 1.0f, 1);
+  p.x = x;
+  if (format == DType::bf16) {
+    x_bf16_ = Arena(rows * p.k * 2, Pages::huge);
+    auto* rounded = reinterpret_cast<tessera::bf16_t*>(x_bf16_.data());
+    for (size_t i = 0; i < rows * p.k; ++i) rounded[i] = tessera::to_bf16(x[i]);
+    p.x_bf16 = rounded;
+  }
+
+  const bool u8s8 = format == DType::i8;
+  p.w_bytes = p.n * dense_row_bytes(format, p.k);
+  p.copy_stride = (p.w_bytes + 4095) / 4096 * 4096;
+  const size_t l3 = cache_bytes(3), total = std::max(size_t{544} << 20, l3 * 4 + l3 / 16);
+  p.copies = memory ? (total + p.w_bytes - 1) / p.w_bytes : 1;
+  w_ = Arena(p.copy_stride * p.copies, pages);
+  p.w = w_.data();
+  if (u8s8) {
+    x_u8_ = Arena(rows * p.k, Pages::huge);
+    auto* codes = reinterpret_cast<uint8_t*>(x_u8_.data());
+    for (size_t i = 0; i < rows * p.k; ++i) {
+      x[i] = std::clamp(std::nearbyint(x[i] * 32.0f + 128.0f), 0.0f, 255.0f);
+      codes[i] = static_cast<uint8_t>(x[i]);
+    }
+    p.x_u8 = codes;
+    std::mt19937_64 random(2);
+    for (size_t i = 0; i < p.w_bytes; ++i) w_.data()[i] = static_cast<std::byte>(random());
+  } else {
+    std::vector<float> w(p.n * p.k);
+    fill(w.data(), w.size(), 1.0f / std::sqrt(static_cast<float>(p.k)), 2);
+    const tessera::MutMatView to{w_.data(), p.n, p.k, p.w_bytes / p.n, format};
+    const tessera::Status s = tessera::quantize(tessera::rows_of(w, p.n, p.k), to);
+    if (!s.ok()) throw std::runtime_error(s.message().c_str());
+  }
+  for (size_t i = 1; i < p.copies; ++i) {
+    std::memcpy(w_.data() + i * p.copy_stride, w_.data(), p.w_bytes);
+  }
+}
+
+Problem Data::problem(bool packed, size_t threads) const {
+  Problem p = problem_;
+  p.packed = packed;
+  p.threads = threads;
+  return p;
+}
+
+Group::Group(const Data& data, bool packed, size_t threads,
+             const std::vector<BackendInfo>& backends)
+    : problem_(data.problem(packed, threads)), oracle_(problem_) {
+  for (const BackendInfo& b : backends) {
+    workers_.push_back(std::make_unique<Worker>(b, problem_, oracle_));
+  }
+}
+
+// Each backend that has no error takes `samples` turns.
+void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, size_t samples) {
+  for (Samples& s : all) s.seconds.clear();
+  for (size_t round = 0; round < samples; ++round) {
+    for (size_t i = 0; i < all.size(); ++i) {
+      const size_t at = round % 2 == 0 ? i : all.size() - 1 - i;
+      if (!all[at].error.empty()) continue;
+      const Answer a = workers_[at]->time(calls[at]);
+      all[at].error = a.text;
+      all[at].seconds.push_back(a.seconds);
+    }
+  }
+}
+
+std::vector<Samples> Group::measure(size_t m, const Effort& effort) {
+  std::vector<Samples> all(workers_.size());
+  std::vector<size_t> calls(workers_.size(), 1);
+  for (size_t i = 0; i < all.size(); ++i) {
+    all[i].error = workers_[i]->text();
+    if (all[i].error.empty()) all[i].error = workers_[i]->check(m).text;
+    if (!all[i].error.empty()) continue;
+    double seconds = workers_[i]->time(1).seconds;
+    if (seconds < 1e-3)
+      seconds = workers_[i]->time(static_cast<size_t>(1e-3 / seconds) + 1).seconds;
+    calls[i] = std::max(size_t{1},
+                        static_cast<size_t>(effort.seconds / static_cast<double>(effort.samples) /
+                                            std::max(seconds, 1e-7)));
+  }
+  go(all, calls, effort.samples);
+  const auto worst = [](const std::vector<Samples>& set) {
+    double noise = 0;
+    for (const Samples& s : set) {
+      if (s.error.empty()) noise = std::max(noise, s.noise());
+    }
+    return noise;
+  };
+  for (size_t retry = 0; retry < effort.retries && worst(all) > kMaxNoise; ++retry) {
+    std::vector<Samples> again = all;
+    go(again, calls, effort.samples);
+    if (worst(again) < worst(all)) all = std::move(again);
+  }
+  return all;
+}
+
+}  // namespace bench

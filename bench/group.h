@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+// One problem and the workers that compete on it, taking turns: A B C, C B A, A B C, ...
+#ifndef TESSERA_BENCH_GROUP_H_
+#define TESSERA_BENCH_GROUP_H_
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shapes.h"
+#include "worker.h"
+
+namespace bench {
+
+/// How long to measure: each backend takes `samples` turns of about seconds / samples.
+struct Effort {
+  double seconds = 0.3;
+  size_t samples = 9;
+  size_t retries = 2;  // further goes where a go is noisy
+};
+
+/// Turns of one backend for one m: seconds of one call each, or why there are none.
+struct Samples {
+  std::vector<double> seconds;
+  std::string error;
+  double median() const;
+  double best() const;
+  /// Half the distance between the quartiles, as a share of the median.
+  double noise() const;
+};
+constexpr double kMaxNoise = 0.05;
+
+/// The data of a problem, from a fixed seed: x and W about normal, W in ggml's bytes.
+class Data {
+ public:
+  Data(const Shape&, DType format, const std::vector<size_t>& ms, bool memory, Pages);
+  Problem problem(bool packed, size_t threads) const;
+
+ private:
+  Problem problem_;
+  Arena w_, x_, x_bf16_, x_u8_;
+};
+
+class Group {
+ public:
+  Group(const Data&, bool packed, size_t threads, const std::vector<BackendInfo>&);
+  /// Samples of each backend, in their order, for one of the problem's m.
+  std::vector<Samples> measure(size_t m, const Effort&);
+
+ private:
+  void go(std::vector<Samples>&, const std::vector<size_t>& calls, size_t samples);
+
+  Problem problem_;
+  Oracle oracle_;
+  std::vector<std::unique_ptr<Worker>> workers_;
+};
+
+}  // namespace bench
+
+#endif  // TESSERA_BENCH_GROUP_H_

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+#include "worker.h"
+
+#include <dirent.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+
+namespace bench {
+namespace {
+
+std::vector<int> usable_cpus() {
+  static const std::vector<int> cpus = [] {
+    cpu_set_t set;
+    sched_getaffinity(0, sizeof(set), &set);
+    std::vector<int> list;
+    for (int c = 0; c < CPU_SETSIZE; ++c) {
+      if (CPU_ISSET(c, &set)) list.push_back(c);
+    }
+    return list;
+  }();
+  return cpus;
+}
+
+void pin_thread(pid_t thread, size_t first, size_t count) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const std::vector<int> cpus = usable_cpus();
+  for (size_t i = first; i < first + count; ++i) CPU_SET(cpus[i % cpus.size()], &set);
+  sched_setaffinity(thread, sizeof(set), &set);
+}
+
+// Each thread that the backend's library has started by now gets one CPU, this one the first.
+void pin_all_threads(size_t threads) {
+  size_t next = 1;
+  if (DIR* tasks = opendir("/proc/self/task")) {
+    while (const dirent* entry = readdir(tasks)) {
+      const pid_t id = std::atoi(entry->d_name);
+      if (id <= 0 || id == getpid()) continue;
+      pin_thread(id, threads == 1 ? 0 : next, 1);
+      next = next % (threads > 1 ? threads - 1 : 1) + 1;
+    }
+    closedir(tasks);
+  }
+  pin_thread(0, 0, 1);
+}
+
+bool read_all(int fd, void* data, size_t bytes) {
+  for (auto* p = static_cast<char*>(data); bytes > 0;) {
+    const ssize_t got = read(fd, p, bytes);
+    if (got <= 0) return false;
+    p += got;
+    bytes -= static_cast<size_t>(got);
+  }
+  return true;
+}
+
+struct Question {
+  char what;
+  size_t number;
+};
+
+void answer(int fd, double seconds, const std::string& text) {
+  const size_t size = text.size();
+  std::string bytes(sizeof(seconds) + sizeof(size), '\0');
+  std::memcpy(bytes.data(), &seconds, sizeof(seconds));
+  std::memcpy(bytes.data() + sizeof(seconds), &size, sizeof(size));
+  bytes += text;
+  if (write(fd, bytes.data(), bytes.size()) < 0) _exit(1);
+}
+
+template <class F>
+std::string explained(const F& f) {
+  try {
+    return f();
+  } catch (const Unsupported& e) {
+    return std::string("unsupported: ") + e.what();
+  } catch (const std::exception& e) {
+    return std::string("failed: ") + e.what();
+  }
+}
+
+// Before any library is loaded, so that OpenMP and the BLAS pools read it. Idle pools let go of
+// the CPU after a millisecond or so, since another backend's turn follows.
+void set_environment(size_t threads) {
+  const std::string count = std::to_string(threads);
+  for (const char* name : {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                           "BLIS_NUM_THREADS", "SCIPY_OPENBLAS_NUM_THREADS"}) {
+    setenv(name, count.c_str(), 1);
+  }
+  setenv("MKL_DYNAMIC", "FALSE", 1);
+  setenv("KMP_BLOCKTIME", "1", 1);
+}
+
+[[noreturn]] void serve(const BackendInfo& info, const Problem& problem, const Oracle& oracle,
+                        int in, int out) {
+  set_environment(problem.threads);
+  pin(problem.threads);
+  std::unique_ptr<Backend> backend;
+  const std::string opened = explained([&] {
+    backend = info.make();
+    backend->open(problem);
+    return std::string();
+  });
+  answer(out, 0, opened);
+  const Arena memory(problem.max_m() * problem.n * sizeof(float), Pages::huge);
+  auto* y = reinterpret_cast<float*>(memory.data());
+  size_t copy = 0;
+  Question q;
+  while (read_all(in, &q, sizeof(q))) {
+    double seconds = 0;
+    const std::string text = explained([&]() -> std::string {
+      if (q.what == 't') {
+        const auto start = std::chrono::steady_clock::now();
+        for (size_t i = 0; i < q.number; ++i) backend->run(copy++, y);
+        const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
+        seconds = taken.count() / static_cast<double>(q.number);
+        return "";
+      }
+      std::memset(y, 0xff, q.number * problem.n * sizeof(float));  // NaN
+      backend->prepare(q.number);
+      backend->run(copy++, y);
+      pin_all_threads(problem.threads);
+      const std::string error = oracle.compare(y, q.number);
+      return error.empty() ? "" : "wrong: " + error;
+    });
+    answer(out, seconds, text);
+  }
+  _exit(0);
+}
+
+// Forks; returns 0 in the child. The pipes are the child's in and out, or the parent's.
+pid_t fork_with_pipes(int* in, int* out) {
+  int down[2], up[2];
+  if (pipe(down) != 0 || pipe(up) != 0) throw std::runtime_error("pipe");
+  const pid_t pid = fork();
+  if (pid < 0) throw std::runtime_error("fork");
+  const bool child = pid == 0;
+  if (child) prctl(PR_SET_PDEATHSIG, SIGKILL);
+  *in = child ? down[0] : up[0];
+  *out = child ? up[1] : down[1];
+  close(child ? down[1] : down[0]);
+  close(child ? up[0] : up[1]);
+  return pid;
+}
+
+}  // namespace
+
+void pin(size_t threads) { pin_thread(0, 0, threads); }
+void pin_self(size_t i) { pin_thread(0, i, 1); }
+
+Worker::Worker(const BackendInfo& info, const Problem& problem, const Oracle& oracle) {
+  int in, out;
+  pid_ = fork_with_pipes(&in, &out);
+  if (pid_ == 0) serve(info, problem, oracle, in, out);
+  from_ = in;
+  to_ = out;
+  text_ = receive().text;
+}
+
+Worker::Worker(const BackendInfo& info) {
+  int in, out;
+  pid_ = fork_with_pipes(&in, &out);
+  if (pid_ == 0) {
+    set_environment(1);
+    answer(out, 0, explained([&] { return info.describe(); }));
+    _exit(0);
+  }
+  from_ = in;
+  to_ = out;
+  text_ = receive().text;
+}
+
+Worker::~Worker() {
+  close(to_);
+  close(from_);
+  kill(pid_, SIGKILL);
+  waitpid(pid_, nullptr, 0);
+}
+
+Answer Worker::ask(char what, size_t number) {
+  Question q{};
+  q.what = what;
+  q.number = number;
+  if (write(to_, &q, sizeof(q)) != sizeof(q)) return {0, "failed: the process has ended"};
+  return receive();
+}
+
+Answer Worker::receive() {
+  Answer a;
+  size_t size = 0;
+  if (!read_all(from_, &a.seconds, sizeof(a.seconds)) || !read_all(from_, &size, sizeof(size))) {
+    int status = 0;
+    waitpid(pid_, &status, 0);
+    return {0, WIFSIGNALED(status) ? std::string("failed: ") + strsignal(WTERMSIG(status))
+                                   : "failed: the process has ended"};
+  }
+  a.text.resize(size);
+  read_all(from_, a.text.data(), size);
+  return a;
+}
+
+}  // namespace bench
