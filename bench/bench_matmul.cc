@@ -158,6 +158,20 @@ class Conductor {
   const GroupPlan* opened_ = nullptr;
 };
 
+/// Google Benchmark's file, with the names as we give them: without how its repetitions were made.
+class Json : public benchmark::JSONReporter {
+ public:
+  void ReportRuns(const std::vector<Run>& runs) override {
+    std::vector<Run> named = runs;
+    for (Run& r : named) {
+      r.run_name.iterations.clear();
+      r.run_name.repetitions.clear();
+      r.run_name.time_type.clear();
+    }
+    JSONReporter::ReportRuns(named);
+  }
+};
+
 /// One line for each benchmark, and a progress line on a terminal.
 class Lines : public benchmark::BenchmarkReporter {
  public:
@@ -286,7 +300,10 @@ int run(int argc, char** argv) {
                  "only these numbers of threads (default: 1, and in the full run 2)")
       ->delimiter(',');
   app.add_option("--seconds", o.seconds, "time for each backend and case");
+  bool to_file = false;
+  for (int i = 1; i < argc; ++i) to_file |= std::string(argv[i]).rfind("--benchmark_out=", 0) == 0;
   benchmark::Initialize(&argc, argv);
+  benchmark::BenchmarkReporter::Context::executable_name = "tessera-bench";
   CLI11_PARSE(app, argc, argv);
   if (o.threads.empty()) o.threads = o.quick ? std::vector<size_t>{1} : std::vector<size_t>{1, 2};
   std::erase_if(o.threads,
@@ -326,7 +343,12 @@ int run(int argc, char** argv) {
   Conductor conductor(o, ceilings);
   for (const GroupPlan& g : plan_groups(o, series, found)) conductor.add(g);
   Lines lines(conductor.total());
-  benchmark::RunSpecifiedBenchmarks(&lines);
+  Json json;
+  if (to_file) {
+    benchmark::RunSpecifiedBenchmarks(&lines, &json);
+  } else {
+    benchmark::RunSpecifiedBenchmarks(&lines);
+  }
   std::printf("\n");
   return 0;
 }

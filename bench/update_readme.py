@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Makes the figures of README.md from committed results, so that they cannot drift from them.
+
+  update_readme.py RESULT.json...            rewrites the part between the marks, and bench/results/roofline.png
+  update_readme.py RESULT.json... --check    exit status 1 if either is not what these results give
+
+The part lies between <!-- bench:begin --> and <!-- bench:end -->. It shows one run: that of the first file's
+compiler. The picture carries a digest of the files it was drawn from, so --check needs no matplotlib.
+"""
+import argparse
+import hashlib
+import pathlib
+import sys
+
+import results_io
+from results_io import FORMATS, MODES, Case, best_peer
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+BEGIN, END = "<!-- bench:begin -->", "<!-- bench:end -->"
+SHAPE = "llama2-7b.attn_q"
+M = [512, 32, 8, 1]
+
+
+def cell(run, form, mode, m):
+    """ours (median), what the best sample reaches of the ceiling, and the ratio to the best peer"""
+    pages = None if m > 8 else "4k" if mode == "in_place" else "2m"
+    threads = min(case.threads for case in run.cases)
+    rows = run.cases.get(Case(form, mode, SHAPE, m, pages, threads), {})
+    ours, peer = rows.get("tessera"), best_peer(rows)
+    if not ours or not ours.usable:
+        return "wrong" if ours and ours.error else "-"
+    text = f"{ours.gflops:.0f}, {ours.percent_of_roofline:.0f} %" + (" bw" if ours.bound == "bandwidth" else "")
+    if not ours.answer or peer and not peer.answer:
+        return text + ", no answer"
+    return text + (f"<br>{ours.gflops / peer.gflops:.2f} x {peer.backend}" if peer else "<br>no peer")
+
+
+def section(run):
+    context = run.context
+    threads = min(case.threads for case in run.cases)
+    lines = [BEGIN, "![Roofline](bench/results/roofline.png)", "",
+             f"{context.get('cpu', 'unknown CPU')}, {threads} thread{'s' if threads > 1 else ''}, {run.compiler}, "
+             f"{context.get('date', '')[:10]}, commit {context.get('commit', 'unknown')}. W is 4096 x 4096. A cell: "
+             "GFLOP/s (median); the best sample in percent of the measured peak of the format's instructions, or of "
+             "the memory bandwidth (bw) where that is the lower ceiling; and the ratio to the best other library in "
+             "the same mode and run. With m <= 8 the weights come from memory, in place on 4 KiB pages, packed on "
+             "2 MiB pages. \"no peer\": no other library measured has that mode.", "",
+             "| W | | " + " | ".join(f"m = {m}" for m in M) + " |", "|---" * (2 + len(M)) + "|"]
+    for form in FORMATS:
+        for mode in MODES:
+            cells = [cell(run, form, mode, m) for m in M]
+            if form != "u8s8" and any(text != "-" for text in cells):
+                lines.append(f"| {form} | {mode.replace('_', ' ')} | " + " | ".join(cells) + " |")
+    sources = ", ".join(f"[{pathlib.Path(result.path).name}](bench/results/{pathlib.Path(result.path).name})"
+                        for result in run.results)
+    peers = ", ".join(name for name in run.results[0].named("backend") if not results_io.is_ours(name))
+    lines += ["", f"Measured beside it: {peers}. All figures: {sources}.", END]
+    return "\n".join(lines)
+
+
+def replaced(text, new):
+    begin, end = text.find(BEGIN), text.find(END)
+    if begin < 0 or end < begin:
+        raise results_io.BadResult(f"README.md has no part between {BEGIN} and {END}")
+    return text[:begin] + new + text[end + len(END):]
+
+
+def digest(run):
+    """of all that the results say: what a picture made from other results does not carry"""
+    joined = hashlib.sha256()
+    for result in run.results:
+        joined.update(pathlib.Path(result.path).read_bytes())
+    return joined.hexdigest()
+
+
+def draw(run, path):
+    import plots
+    figure = plots.roofline(run)
+    figure.savefig(path, metadata={"Source": digest(run)})
+    plots.plt.close(figure)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", nargs="+", metavar="RESULT.json", type=pathlib.Path)
+    parser.add_argument("--check", action="store_true", help="change nothing, only compare")
+    parser.add_argument("--root", type=pathlib.Path, default=ROOT, help="the checkout")
+    options = parser.parse_args(arguments)
+    readme, image = options.root / "README.md", options.root / "bench" / "results" / "roofline.png"
+    try:
+        run = results_io.runs([results_io.load(path) for path in options.results])[0]
+        if not run.cases:
+            raise results_io.BadResult("the results hold no measurement")
+        old = readme.read_text(encoding="utf-8")
+        new = replaced(old, section(run))
+        if not options.check:
+            draw(run, image)
+            readme.write_text(new, encoding="utf-8")
+            return 0
+        stale = ["README.md"] if new != old else []
+        if not image.exists() or b"Source\0" + digest(run).encode() not in image.read_bytes():
+            stale.append("bench/results/roofline.png")
+    except (results_io.BadResult, OSError) as error:
+        print(f"update_readme.py: {error}", file=sys.stderr)
+        return 2
+    except ImportError as error:
+        print(f"update_readme.py: {error} (Debian: apt-get install python3-matplotlib)", file=sys.stderr)
+        return 2
+    for name in stale:
+        print(f"{name} is not what these results give: run bench/update_readme.py "
+              + " ".join(map(str, options.results)))
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
