@@ -156,13 +156,13 @@ HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::V
 #endif
 }
 
-// To the nearest integer, halves away from zero, as roundf: what ggml's quantizers use.
+// To the nearest integer, halves away from zero, as roundf: what ggml's quantizers use. For
+// |v| < 2^22. Cutting off the fraction of |v| + the largest f32 below a half does it: the sum
+// itself rounds up to the next integer from a half on, and not below.
 template <class D>
-HWY_INLINE hn::VFromD<D> round_half_away(D df, hn::VFromD<D> v) {
-  const auto whole = hn::Trunc(v);
-  const auto is_far =
-      hn::Ge(hn::Abs(hn::Sub(v, whole)), hn::Set(df, 0.5f));  // the difference is exact
-  return hn::Add(whole, hn::IfThenElseZero(is_far, hn::CopySign(hn::Set(df, 1.0f), v)));
+HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> round_half_away(D df, hn::VFromD<D> v) {
+  const auto half = hn::CopySign(hn::Set(df, 0x1.fffffep-2f), v);
+  return hn::ConvertTo(hn::RebindToSigned<D>(), hn::Add(v, half));
 }
 
 // f32 -> bf16 in the low half of each lane, as base/half.h defines it. Not Highway's DemoteTo,
@@ -176,17 +176,36 @@ HWY_INLINE VU bf16_bits(VF v) {
   return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
 }
 
-// words[j] lane i = word j of the 16 bytes at rows[i] + offset: a 4 x kLanes transposition in
-// four loads, four inserts a vector and eight shuffles.
-HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
-  const DU du;
+// words[j] lane 4 b + i = word j of block b of quarter[i], blocks of 16 bytes: a 4 x kLanes
+// transposition in eight shuffles.
+HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
 #if HWY_TARGET == HWY_SCALAR
   TESSERA_UNROLL
-  for (size_t j = 0; j < 4; ++j) words[j] = load_bytes(du, rows[0] + offset + 4 * j);
+  for (size_t j = 0; j < 4; ++j) words[j] = quarter[j];
 #else
+  const DU du;
+  const hn::Repartition<uint64_t, DU> du64;
+  const auto lower01 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[0], quarter[1]));
+  const auto upper01 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[0], quarter[1]));
+  const auto lower23 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[2], quarter[3]));
+  const auto upper23 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[2], quarter[3]));
+  words[0] = hn::BitCast(du, hn::InterleaveLower(du64, lower01, lower23));
+  words[1] = hn::BitCast(du, hn::InterleaveUpper(du64, lower01, lower23));
+  words[2] = hn::BitCast(du, hn::InterleaveLower(du64, upper01, upper23));
+  words[3] = hn::BitCast(du, hn::InterleaveUpper(du64, upper01, upper23));
+#endif
+}
+
+// words[j] lane i = word j of the 16 bytes at rows[i] + offset: four loads and four inserts a
+// vector before the shuffles.
+HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
+  const DU du;
   VU quarter[4];
   TESSERA_UNROLL
   for (size_t i = 0; i < 4; ++i) {  // block b of quarter[i] is row 4 b + i
+#if HWY_TARGET == HWY_SCALAR
+    quarter[i] = load_bytes(du, rows[0] + offset + 4 * i);
+#else
     if constexpr (kLanes == 4) {
       quarter[i] = load_bytes(du, rows[i] + offset);
     } else {
@@ -203,17 +222,9 @@ HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&
                                              load_bytes(dq, rows[i] + offset)));
       }
     }
-  }
-  const hn::Repartition<uint64_t, DU> du64;
-  const auto lower01 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[0], quarter[1]));
-  const auto upper01 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[0], quarter[1]));
-  const auto lower23 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[2], quarter[3]));
-  const auto upper23 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[2], quarter[3]));
-  words[0] = hn::BitCast(du, hn::InterleaveLower(du64, lower01, lower23));
-  words[1] = hn::BitCast(du, hn::InterleaveUpper(du64, lower01, lower23));
-  words[2] = hn::BitCast(du, hn::InterleaveLower(du64, upper01, upper23));
-  words[3] = hn::BitCast(du, hn::InterleaveUpper(du64, upper01, upper23));
 #endif
+  }
+  transpose_quarters(quarter, words);
 }
 
 }  // namespace tessera::inline v0_1::HWY_NAMESPACE

@@ -78,6 +78,20 @@ void pack_float_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_
   }
 }
 
+// Units of a panel of a narrow format -> an f32 panel, exactly.
+template <class F>
+void widen_float_panel(const std::byte* panel, size_t units, float* HWY_RESTRICT out) {
+  const DF df;
+  for (size_t unit = 0; unit < units; ++unit, panel += kNr * 4, out += 2 * kNr) {
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kR; ++r) {
+      const size_t lane = r * kLanes;
+      hn::StoreU(SimdOf<F>::template panel_value<0>(df, panel, kNr, lane), df, out + lane);
+      hn::StoreU(SimdOf<F>::template panel_value<1>(df, panel, kNr, lane), df, out + kNr + lane);
+    }
+  }
+}
+
 // f32 stored as [k, n]: the panel's rows are pieces of its rows.
 inline void pack_k_major_panel(const PackWArgs& a, size_t first, size_t end, size_t k_begin,
                                size_t k_end, std::byte* panel) {
@@ -180,8 +194,8 @@ HWY_INLINE VF load_row_values(const std::byte* row, size_t k, size_t k_end) {
   return SimdOf<F>::load_values(DF(), tail);
 }
 
-// x passes through f32 in pieces that stay in L1.
-inline constexpr size_t kPiece = 512;
+// x passes through f32 in pieces that stay in L1, those of all rows of a panel.
+inline constexpr size_t kPiece = 256;
 
 template <class F>
 void widen_row(const std::byte* row, size_t k, size_t k_end, float* HWY_RESTRICT values) {
@@ -210,26 +224,58 @@ inline void load_piece(const PackXArgs& a, size_t row, size_t k, float* HWY_REST
   }
 }
 
-// 4-byte words to every `step`-th place of a panel.
-HWY_INLINE void scatter(const void* words, size_t count, size_t step, std::byte* to) {
-  if (step == 1) {
-    std::memcpy(to, words, count * 4);
-    return;
+// The 16-byte blocks of a vector to every `step`-th word from `to` on.
+template <class D>
+HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t step, uint32_t* to) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> dh;
+    store_blocks(hn::LowerHalf(dh, v), dh, step, to);
+    store_blocks(hn::UpperHalf(dh, v), dh, step, to + hn::MaxLanes(dh) / 4 * step);
   }
-  const std::byte* from = static_cast<const std::byte*>(words);
-  for (size_t i = 0; i < count; ++i) std::memcpy(to + i * step * 4, from + i * 4, 4);
 }
 
-// Packers of a piece of one row: `to` is the place of its first word in a panel of `step` rows.
+// The first `count` words of each of `height` rows -> [count][height]. Four rows at a time are
+// transposed, the last four again where height is not a multiple of four.
+inline void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to) {
+  size_t done = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const DU du;
+  for (; height >= 4 && done + kLanes <= count; done += kLanes) {
+    for (size_t first = 0; first < height; first += 4) {
+      const size_t at = std::min(first, height - 4);
+      VU quarter[4], words[4];
+      TESSERA_UNROLL
+      for (size_t i = 0; i < 4; ++i) quarter[i] = load_bytes(du, rows[at + i] + done * 4);
+      transpose_quarters(quarter, words);  // block b of words[j]: word 4 b + j of the four rows
+      TESSERA_UNROLL
+      for (size_t j = 0; j < 4; ++j) {
+        store_blocks(words[j], du, 4 * height, to + (done + j) * height + at);
+      }
+    }
+  }
+#endif
+  for (; done < count; ++done) {
+    for (size_t i = 0; i < height; ++i) {
+      std::memcpy(to + done * height + i, rows[i] + done * 4, 4);
+    }
+  }
+}
+
+// How a row of x is packed: values to words, which a panel interleaves. kSame is the format whose
+// rows are those words already.
 struct XAsF32 {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 32;  // rows are padded to whole vectors and units
 
+  static constexpr DType kSame = DType::f32;
+
   static constexpr size_t bytes(size_t values) { return values * 4; }
 
-  static void pack(const float* values, size_t count, size_t step, std::byte* to) {
-    scatter(values, count, step, to);
+  static void pack(const float* values, size_t count, std::byte* to) {
+    std::memcpy(to, values, count * 4);
   }
 };
 
@@ -238,52 +284,67 @@ struct XAsBf16 {
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 64;
 
+  static constexpr DType kSame = DType::bf16;
+
   static constexpr size_t bytes(size_t values) { return values * 2; }
 
-  static void pack(const float* values, size_t count, size_t step, std::byte* to) {
+  static void pack(const float* values, size_t count, std::byte* to) {
     const DF df;
     const hn::Rebind<uint16_t, DF> dh;
-    alignas(64) uint16_t halves[kPiece];
     for (size_t i = 0; i < count; i += kLanes) {
-      hn::StoreU(hn::TruncateTo(dh, bf16_bits(hn::LoadU(df, values + i))), dh, halves + i);
+      store_bytes(hn::TruncateTo(dh, bf16_bits(hn::LoadU(df, values + i))), dh, to + i * 2);
     }
-    scatter(halves, count / 2, step, to);
   }
 };
 
-// Blocks of 32 signed bytes, scale = max|v| / 127 kept in f32, codes rounded as ggml rounds them,
-// and their sum.
-struct Q8Block {
-  float scale;
-  int32_t sum;
-  alignas(64) int8_t codes[32];
+// The scales of up to kPiece / 32 blocks, max|v| / 127 kept in f32, and what to multiply by.
+struct Q8Scales {
+  static constexpr size_t kBlocks = kPiece / 32;
+  alignas(64) int32_t max_bits[kBlocks > kLanes ? kBlocks : kLanes] = {};
+  alignas(64) float scale[kBlocks > kLanes ? kBlocks : kLanes];
+  alignas(64) float inverse[kBlocks > kLanes ? kBlocks : kLanes];
+
+  HWY_INLINE Q8Scales(const float* values, size_t blocks) {
+    const DF df;
+    const DI di;
+    for (size_t b = 0; b < blocks; ++b) {
+      VI max = hn::Zero(di);  // of magnitudes; as integers NaN > infinity > finite
+      for (size_t i = 0; i < 32; i += kLanes) {
+        max = hn::Max(max, hn::BitCast(di, hn::Abs(hn::LoadU(df, values + b * 32 + i))));
+      }
+      max_bits[b] = hn::ReduceMax(di, max);
+    }
+    const VI infinity = hn::Set(di, 0x7F800000);
+    for (size_t b = 0; b < blocks; b += kLanes) {
+      const VI max = hn::Load(di, max_bits + b);
+      const auto finite = hn::RebindMask(df, hn::Lt(max, infinity));
+      const VF d = hn::Div(hn::BitCast(df, max), hn::Set(df, 127.0f));
+      // Infinite where d is zero or tiny, NaN where it is: nothing is left of such a block.
+      const VF one_over = hn::Div(hn::Set(df, 1.0f), d);
+      const auto usable =
+          hn::And(finite, hn::RebindMask(df, hn::Lt(hn::BitCast(di, one_over), infinity)));
+      hn::Store(hn::IfThenElseZero(usable, one_over), df, inverse + b);
+      // A NaN poisons the row, and nothing else.
+      const VF nan = hn::Set(df, std::numeric_limits<float>::quiet_NaN());
+      hn::Store(hn::IfThenElse(finite, d, nan), df, scale + b);
+    }
+  }
 };
 
-inline void quantize_block(const float* values, Q8Block& block) {
+// One block's signed codes, rounded as ggml rounds them; returns their sum.
+HWY_INLINE int32_t quantize_block(const float* values, float inverse, std::byte* codes) {
   const DF df;
   const DI di;
   const hn::Rebind<int8_t, DF> di8;
-  VI max_bits = hn::Zero(di);  // of magnitudes; as integers NaN > infinity > finite
-  for (size_t i = 0; i < 32; i += kLanes) {
-    max_bits = hn::Max(max_bits, hn::BitCast(di, hn::Abs(hn::LoadU(df, values + i))));
-  }
-  const float max = std::bit_cast<float>(hn::ReduceMax(di, max_bits));
-  block.scale = max / 127.0f;
-  float inverse = block.scale != 0.0f ? 1.0f / block.scale : 0.0f;
-  if (!std::isfinite(inverse)) inverse = 0.0f;  // of a scale that is tiny, or NaN
-  if (!std::isfinite(max)) {
-    block.scale = std::numeric_limits<float>::quiet_NaN();  // poisons the row, and nothing else
-    inverse = 0.0f;
-  }
   VI sums = hn::Zero(di);
   for (size_t i = 0; i < 32; i += kLanes) {
-    VF v = round_half_away(df, hn::Mul(hn::LoadU(df, values + i), hn::Set(df, inverse)));
-    v = hn::IfThenElseZero(hn::Le(hn::Abs(v), hn::Set(df, 127.0f)), v);  // NaN * 0 is NaN
-    const VI code = hn::ConvertTo(di, v);
+    VF v = hn::Mul(hn::LoadU(df, values + i), hn::Set(df, inverse));
+    v = hn::IfThenElseZero(hn::Le(hn::Abs(v), hn::Set(df, 127.5f)), v);  // NaN * 0 is NaN
+    const VI code = round_half_away(df, v);
     sums = hn::Add(sums, code);
-    hn::StoreU(hn::DemoteTo(di8, code), di8, block.codes + i);
+    store_bytes(hn::DemoteTo(di8, code), di8, codes + i);
   }
-  block.sum = hn::ReduceSum(di, sums);
+  return hn::ReduceSum(di, sums);
 }
 
 // aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
@@ -294,22 +355,23 @@ struct XAsQ8 {
   static constexpr uint16_t kVariant = kHasMin ? 1000 : kOffset;
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kBlockBytes = 40;
+  static constexpr DType kSame = DType::q8_1;  // x is never given as blocks
 
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
-  static void pack(const float* values, size_t count, size_t step, std::byte* to) {
-    Q8Block block;
-    for (size_t b = 0; b < count; b += 32, to += step * kBlockBytes) {
-      quantize_block(values + b, block);
+  static void pack(const float* values, size_t count, std::byte* to) {
+    const Q8Scales scales(values, count / 32);
+    for (size_t b = 0; b < count / 32; ++b, to += kBlockBytes) {
+      const float scale = scales.scale[b];
+      const int32_t sum = quantize_block(values + b * 32, scales.inverse[b], to + 8);
       uint32_t aux;
       if constexpr (kHasMin) {
-        aux = std::bit_cast<uint32_t>(block.scale * static_cast<float>(block.sum));
+        aux = std::bit_cast<uint32_t>(scale * static_cast<float>(sum));
       } else {
-        aux = std::bit_cast<uint32_t>(-kOffset * block.sum);
+        aux = std::bit_cast<uint32_t>(-kOffset * sum);
       }
-      std::memcpy(to, &block.scale, 4);
-      std::memcpy(to + step * 4, &aux, 4);
-      scatter(block.codes, 8, step, to + step * 8);
+      std::memcpy(to, &scale, 4);
+      std::memcpy(to + 4, &aux, 4);
     }
   }
 };
@@ -322,17 +384,32 @@ constexpr size_t padded_values(size_t k) {
 
 template <class X>
 void pack_x(const PackXArgs& a) {
+  constexpr size_t kMostRows = 12;
   const Panels panels(a.m, a.mr);
   const size_t k_padded = padded_values<X>(a.k);
+  const size_t value_bytes = a.dtype == DType::f32 ? 4 : 2;
+  const bool same = a.dtype == X::kSame && !a.k_major;
   alignas(64) float values[kPiece];
-  for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
-    const Range panel = panels.rows(panels.panel_of(row));
-    const size_t step = panel.end - panel.begin;
-    std::byte* to = a.packed + panel.begin * X::bytes(k_padded) + (row - panel.begin) * 4;
+  alignas(64) std::byte words[kMostRows][X::bytes(kPiece)];
+  const std::byte* rows[kMostRows];
+  for (size_t first = a.rows.begin; first < a.rows.end;) {
+    const size_t height = panels.rows(panels.panel_of(first)).end - first;
+    std::byte* to = a.packed + first * X::bytes(k_padded);
     for (size_t k = 0; k < k_padded; k += kPiece) {
-      load_piece(a, row, k, values);
-      X::pack(values, std::min(kPiece, k_padded - k), step, to + step * X::bytes(k));
+      const size_t count = std::min(kPiece, k_padded - k);
+      for (size_t i = 0; i < height; ++i) {
+        rows[i] = words[i];
+        if (same && k + count <= a.k) {
+          rows[i] = a.x + (first + i) * a.row_stride + k * value_bytes;
+        } else {
+          load_piece(a, first + i, k, values);
+          X::pack(values, count, words[i]);
+        }
+      }
+      interleave(rows, height, X::bytes(count) / 4,
+                 reinterpret_cast<uint32_t*>(to + height * X::bytes(k)));
     }
+    first += height;
   }
 }
 
