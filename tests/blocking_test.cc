@@ -18,20 +18,25 @@ TEST_CASE("blocking: a table", "[blocking]") {
   const CacheSizes caches;  // 32 K, 512 K, 8 M
   struct Row {
     KernelShape shape;
-    size_t m, k, mc, kc_units;
+    size_t m, k;
+    bool ready;
+    size_t mc, kc_units, nc;
   };
   for (const Row& r : std::vector<Row>{
-           {kFloat, 1, 64, 1, 64},          // all of k at once, never more rows than there are
-           {kFloat, 512, 4096, 252, 1376},  // 256 K / (128 + 12 * 4) = 1489 -> three shares
-           {kInt8, 512, 4096, 512, 128},    // 128 blocks fit
-           {kInt8, 100000, 4096, 816, 128},
-           {kInt8, 7, 1 << 20, 7, 197},  // 197 panels fit
-           {kOldFloat, 9, 3, 9, 2},      // 3 values are 2 units
-           {kFloat, 0, 0, 1, 1}}) {
-    const Blocking b = choose_blocking(r.shape, r.m, r.k, caches);
+           {kFloat, 1, 64, true, 1, 64, 32},  // all of k at once, never more rows than there are
+           {kFloat, 128, 4096, true, 84, 1376, 32},   // few: 256 K / 176 = 1489 -> three shares
+           {kFloat, 512, 4096, true, 180, 688, 64},   // many: 128 K / 176 = 744 -> six shares
+           {kFloat, 512, 4096, false, 60, 1376, 32},  // 1 M of L3 for rows of 16 K
+           {kInt8, 512, 4096, true, 204, 64, 64},
+           {kInt8, 100000, 4096, false, 204, 128, 32},
+           {kInt8, 7, 1 << 20, true, 7, 197, 32},  // 197 panels fit
+           {kOldFloat, 9, 3, true, 9, 2, 8},       // 3 values are 2 units
+           {kFloat, 0, 0, true, 1, 1, 32}}) {
+    const Blocking b = choose_blocking(r.shape, r.m, r.k, caches, r.ready);
     INFO("m " << r.m << " k " << r.k);
     CHECK(b.mc == r.mc);
     CHECK(b.kc_units == r.kc_units);
+    CHECK(b.nc == r.nc);
   }
 }
 
@@ -41,20 +46,26 @@ TEST_CASE("blocking: what it promises", "[blocking]") {
       for (const size_t m : {1, 5, 100, 5000}) {
         for (const size_t k : {1, 64, 1000, 4096, 100000}) {
           const CacheSizes caches{32768, l2, std::max(l2, size_t{8} << 20)};
-          const Blocking b = choose_blocking(s, m, k, caches);
-          const size_t units = (k + s.unit_values - 1) / s.unit_values;
-          INFO("m " << m << " k " << k << " l2 " << l2);
-          CHECK(b.mc >= 1);
-          CHECK(b.mc <= m);
-          CHECK(b.kc_units >= 1);
-          CHECK(b.kc_units <= units);
-          CHECK((b.mc == m || b.mc % s.mr == 0));
-          // One W panel and one x panel of kc units in half of L2, unless that is under 256 values.
-          const size_t panel = b.kc_units * (s.w_unit_bytes + s.mr * s.x_unit_bytes);
-          CHECK((panel <= l2 / 2 || b.kc_units * s.unit_values <= 256));
-          // Blocks of even size: a further one would not make each smaller by a cache line.
-          const size_t blocks = (units + b.kc_units - 1) / b.kc_units;
-          CHECK((b.kc_units == units || b.kc_units <= round_up((units + blocks - 1) / blocks, 16)));
+          for (const bool ready : {false, true}) {
+            const Blocking b = choose_blocking(s, m, k, caches, ready);
+            const size_t units = (k + s.unit_values - 1) / s.unit_values;
+            INFO("m " << m << " k " << k << " l2 " << l2);
+            CHECK(b.mc >= 1);
+            CHECK(b.mc <= m);
+            CHECK(b.kc_units >= 1);
+            CHECK(b.kc_units <= units);
+            CHECK((b.mc == m || b.mc % s.mr == 0));
+            // One W panel and one x panel of kc units in half of L2, unless that is under 256
+            // values.
+            const size_t panel = b.kc_units * (s.w_unit_bytes + s.mr * s.x_unit_bytes);
+            CHECK((panel <= l2 / 2 || b.kc_units * s.unit_values <= 256));
+            // Blocks of even size: a further one would not make each smaller by a cache line.
+            const size_t blocks = (units + b.kc_units - 1) / b.kc_units;
+            CHECK(
+                (b.kc_units == units || b.kc_units <= round_up((units + blocks - 1) / blocks, 16)));
+            CHECK(b.nc % s.nr == 0);
+            CHECK((b.nc >= s.nr && b.nc <= kMaxNcPanels * s.nr));
+          }
         }
       }
     }
@@ -63,7 +74,7 @@ TEST_CASE("blocking: what it promises", "[blocking]") {
 
 TEST_CASE("blocking: sizes near the end of size_t", "[blocking]") {
   const size_t most = std::numeric_limits<size_t>::max();
-  const Blocking b = choose_blocking(kInt8, most, most / 64 * 32, {});
+  const Blocking b = choose_blocking(kInt8, most, most / 64 * 32, {}, true);
   CHECK(b.mc >= 1);
   CHECK(b.kc_units >= 1);
   CHECK(b.kc_units <= 1024);

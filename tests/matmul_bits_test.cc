@@ -121,8 +121,14 @@ TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") 
       const Product automatic(w, n, setup);
       const Output want = automatic.run(x, m);
       check_no_error(automatic, m, want);
-      for (const Blocking& b :
-           {Blocking{1, 1}, {1, 0}, {0, 1}, {3, 2}, {13, 5}, {40, 7}, {12, 11}, {1000, 1000}}) {
+      for (const Blocking& b : {Blocking{1, 1, 1},
+                                {1, 0, 3 * tile.nr},
+                                {0, 1, 2 * tile.nr},
+                                {3, 2},
+                                {13, 5, 2 * tile.nr},
+                                {40, 7, 3 * tile.nr},
+                                {12, 11, tile.nr},
+                                {1000, 1000, 1000 * tile.nr}}) {
         setup.blocking = b;
         const Product p(w, n, setup);
         check_same_bits(p, m, p.run(x, m), want.y, "the blocking");

@@ -44,13 +44,21 @@ struct MatmulAccess {
     return m <= matvec_m(p) ? 1 : p.entry_->shape.mr;
   }
 
+  // Panels of a block of nc rows of W.
+  static size_t nc_panels(const Matmul& p, size_t nc) noexcept {
+    const size_t nr = p.entry_->shape.nr, all = p.n_ / nr + (p.n_ % nr != 0 ? 1 : 0);
+    return std::max<size_t>(std::min({nc / nr, all, kMaxNcPanels}), 1);
+  }
+
   // As asked for, else chosen; no larger than the shape.
   static Blocking blocking(const Matmul& p, size_t m) noexcept {
-    const Blocking own = choose_blocking(p.entry_->shape, m, p.k_, detail::cache_sizes());
+    const Blocking own =
+        choose_blocking(p.entry_->shape, m, p.k_, detail::cache_sizes(), p.packed_);
     const Blocking& asked = p.blocking_;
     return {asked.mc != 0 ? std::min(asked.mc, std::max<size_t>(m, 1)) : own.mc,
             asked.kc_units != 0 ? std::min(asked.kc_units, std::max<size_t>(units(p), 1))
-                                : own.kc_units};
+                                : own.kc_units,
+            nc_panels(p, asked.nc != 0 ? asked.nc : own.nc) * p.entry_->shape.nr};
   }
 
   // Bytes of one packed row of x.
@@ -228,11 +236,12 @@ TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {
   const KernelEntry& e = *entry_;
   const Blocking b = MatmulAccess::blocking(*this, m);
   size_t bytes = 0;
-  if (e.widens || !packed_) bytes += b.kc_units * e.shape.w_unit_bytes;
+  const size_t panels = b.nc / e.shape.nr;
+  if (e.widens || !packed_) bytes += panels * b.kc_units * e.shape.w_unit_bytes;
   if (e.widens && !packed_) bytes += b.kc_units * e.panel_unit_bytes;
   // Partial sums of the panels that mc rows touch, or of one tile if k is done in one pass.
   const bool one_pass = b.kc_units >= MatmulAccess::units(*this);
-  const size_t rows = one_pass ? e.shape.mr : std::min(b.mc, m) + 2 * e.shape.mr;
+  const size_t rows = one_pass ? e.shape.mr : panels * (std::min(b.mc, m) + 2 * e.shape.mr);
   return bytes + rows * e.shape.nr * sizeof(float);
 }
 
@@ -310,6 +319,7 @@ TESSERA_IMPL Explanation Matmul::explain(size_t m) const noexcept {
   e.mr = MatmulAccess::mr(*this, m);
   e.nr = matvec ? 1 : entry_->shape.nr;
   e.mc = matvec ? m : b.mc;
+  e.nc = matvec ? 1 : b.nc;
   e.kc = matvec ? k_ : std::min(k_, b.kc_units * entry_->shape.unit_values);
   e.packed = packed_;
   return e;
@@ -318,8 +328,8 @@ TESSERA_IMPL Explanation Matmul::explain(size_t m) const noexcept {
 TESSERA_IMPL StatusText Explanation::text() const noexcept {
   StatusText out;
   std::snprintf(out.text, sizeof(out.text),
-                "%s: %s, W %s (%s), x %s; %s, tile %zu x %zu, mc %zu, kc %zu%s%s", target, kernel,
-                w, packed ? "packed" : "in place", x, path, mr, nr, mc, kc,
+                "%s: %s, W %s (%s), x %s; %s, tile %zu x %zu, mc %zu, nc %zu, kc %zu%s%s", target,
+                kernel, w, packed ? "packed" : "in place", x, path, mr, nr, mc, nc, kc,
                 note[0] != '\0' ? "; " : "", note);
   return out;
 }

@@ -21,7 +21,11 @@ struct CacheSizes {
 struct Blocking {
   size_t mc = 0;        // rows of x that share one pass over W
   size_t kc_units = 0;  // units of depth per panel pass
+  size_t nc = 0;        // rows of W whose panels are ready at once; a multiple of nr
 };
+
+/// Panels of a block of W at most.
+inline constexpr size_t kMaxNcPanels = 8;
 
 /// What blocking must know about a kernel.
 struct KernelShape {
@@ -31,25 +35,36 @@ struct KernelShape {
   size_t x_unit_bytes = 1;  // of one row of packed x
 };
 
-/// The nest is mc > nr > kc > mr: a W panel of kc units is read (or packed) once and used by all
-/// mc rows of x. So the W panel must stay in L2 beside the x panel that streams past it, and the mc
-/// rows of x in L3; kc is as large as that allows, since each block boundary costs a pass over
-/// the partial sums.
+/// The nest is mc > nc > kc > nr > mr: a block of nc rows of W over kc units is read (or packed, or
+/// widened) once and used by all mc rows of x. A W panel of it (nr rows) and a panel of x that
+/// streams past it (mr rows) must fit L2, with kc as deep as that allows, since each range of
+/// depth costs a pass over the sums.
+///
+/// Many rows of x and panels that lie ready: mc is small enough for the mc x kc values of x to stay
+/// in L2 as well, for a second W panel. On Zen 4 (f32, 512 x 4096 x 4096, GFLOP/s, best and median
+/// of 20 interleaved): mc 144 .. 192, nc 64, kc 1366 112 and 110; mc 512, nc 32, kc 2048 110 and 97
+/// (what remains when others use the L3, too); mc 192, kc 256 108 and 105.
+/// Else one W panel at a time, as deep as half of L2 holds, for as many rows of x as an eighth of
+/// L3 holds: mc 252, kc 2048 107 and 104 in place; nc 64, kc 1366 105 and 102.
 constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
-                                   const CacheSizes& caches) noexcept {
+                                   const CacheSizes& caches, bool ready) noexcept {
   const size_t units = detail::max(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
-  // Half of L2 for one W panel and one x panel, at least 256 values so that loops stay long.
+  const bool many = ready && m > 12 * s.mr;
+  // A quarter or half of L2 for one W panel and one x panel; at least 256 values, so that loops
+  // stay long.
   const size_t per_unit = s.w_unit_bytes + s.mr * s.x_unit_bytes;
-  size_t kc = detail::max(detail::max(1, 256 / s.unit_values), caches.l2 / 2 / per_unit);
+  size_t kc =
+      detail::max(detail::max(1, 256 / s.unit_values), caches.l2 / (many ? 4 : 2) / per_unit);
   if (kc >= units) {
     kc = units;
   } else {  // even shares, in whole cache lines of f32
     const size_t blocks = (units + kc - 1) / kc;
     kc = detail::min(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
   }
-  const size_t row = detail::max(1, units * s.x_unit_bytes);
-  size_t mc = detail::max(s.mr * 4, caches.l3 / 2 / row / s.mr * s.mr);
-  return {detail::min(mc, detail::max(m, 1)), kc};
+  const size_t row = detail::max(1, s.x_unit_bytes * (ready ? kc : units));
+  const size_t most = (ready ? caches.l2 : caches.l3 / 8) / row;
+  const size_t mc = detail::max(s.mr * 4, most / s.mr * s.mr);
+  return {detail::min(mc, detail::max(m, 1)), kc, (many ? 2 : 1) * s.nr};
 }
 
 }  // namespace tessera::inline v0_1

@@ -34,15 +34,15 @@ struct PlanOptions {
 
 /// What a plan does for a given m, for people and logs.
 struct Explanation {
-  const char* target = "";  // "AVX3_ZEN4"
-  const char* kernel = "";  // "int8 dot"
-  const char* w = "";       // format of W
-  const char* x = "";       // what x is packed to
-  const char* path = "";    // "matvec", "matmul" or "matmul, W packed per call"
-  const char* note = "";    // why a faster path was not taken; empty if none is known
-  size_t mr = 0, nr = 0;    // tile
-  size_t mc = 0, kc = 0;    // blocking, in rows and values
-  bool packed = false;      // weights are panels (else read where they lie)
+  const char* target = "";        // "AVX3_ZEN4"
+  const char* kernel = "";        // "int8 dot"
+  const char* w = "";             // format of W
+  const char* x = "";             // what x is packed to
+  const char* path = "";          // "matvec", "matmul" or "matmul, W packed per call"
+  const char* note = "";          // why a faster path was not taken; empty if none is known
+  size_t mr = 0, nr = 0;          // tile
+  size_t mc = 0, nc = 0, kc = 0;  // blocking, in rows of x, rows of W and values
+  bool packed = false;            // weights are panels (else read where they lie)
   /// One line of text with all of it.
   StatusText text() const noexcept;
 };

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 // The loops around the micro-kernels, over one rectangle of y.
 //
-//   for mc rows of x            x stays in L3
-//     for nr rows of W            one panel: read, packed or widened once per mc
-//       for kc units of depth       the panel's piece stays in L2 (or L1)
-//         for mr rows of x            a tile
+//   for mc rows of x                x stays in L3
+//     for nc rows of W                a few panels: read, packed or widened once per mc
+//       for kc units of depth           the block of W stays in L2
+//         for mr rows of x                a panel of x stays in L1
+//           for nr rows of W                a tile
 //
-// This is the order of BLIS with the roles of the matrices swapped and its outermost loop (nc)
-// gone: W is the large operand, used once per mc, and x the small one that is used again.
+// This is the order of BLIS with the roles of the matrices swapped: W is the large operand, used
+// once per mc, and x the small one that is used again.
 //
-// Sums go straight to y where y can hold them (f32, no epilogue, a whole tile); else to the
-// worker's memory, from where the epilogue takes them after the last kc.
+// Sums between two ranges of depth stay in the worker's memory, tile by tile: in y, whose rows are
+// often a power of two apart, they would evict each other. The last range writes straight to y
+// where y can hold them (f32, no epilogue, a whole tile); else the epilogue takes them.
 #if defined(TESSERA_SIMD_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_LOOPS_INL_H_
 #undef TESSERA_SIMD_LOOPS_INL_H_
@@ -50,6 +52,21 @@ struct FmaKernel {
     } else {
       pack_float_panel<F>(a, first, end, units.begin, units.end, to);
     }
+  }
+};
+
+// A format narrower than f32: a panel that many tiles use is widened into the worker's memory once;
+// for few tiles, Narrow widens as it multiplies. Both are exact. On Zen 4 (f16, 4096 x 4096, packed
+// / in place) the two meet near m = 128 (104 and 105 GFLOP/s) / m = 48 (91 and 92).
+template <class F>
+struct WidenFloatKernel : FmaKernel<F> {
+  using Narrow = FmaKernel<F>;
+  using Tile = FmaTile<F32>;
+  static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
+  static constexpr bool kWidens = true;
+
+  static void widen(const std::byte* panel, size_t units, std::byte* to) {
+    widen_float_panel<F>(panel, units, reinterpret_cast<float*>(to));
   }
 };
 
@@ -112,42 +129,46 @@ HWY_INLINE bool is_plain(const RunArgs& a) {
          e.bias == nullptr && e.activation == Activation::none;
 }
 
-// The worker's memory: a panel that tiles read, a panel to widen, partial sums.
+// The worker's memory: panels that tiles read, a panel to widen, partial sums.
 struct WorkerMemory {
-  std::byte* tile_panel;
+  std::byte* tile_panels;
+  size_t tile_panel_bytes;
   std::byte* packed_panel;
   float* sums;
 };
 
 template <class K>
 WorkerMemory worker_memory(const RunArgs& a) {
-  std::byte* tile_panel = a.worker;
-  std::byte* packed_panel = tile_panel;
-  std::byte* end = tile_panel;
-  if (K::kWidens || !a.w_packed) end += a.blocking.kc_units * K::kTileUnits * K::Tile::kWUnitBytes;
+  WorkerMemory worker{a.worker, a.blocking.kc_units * K::kTileUnits * K::Tile::kWUnitBytes, nullptr,
+                      nullptr};
+  std::byte* end = a.worker;
+  if (K::kWidens || !a.w_packed) end += a.blocking.nc / kNr * worker.tile_panel_bytes;
   if (K::kWidens && !a.w_packed) {
-    packed_panel = end;
+    worker.packed_panel = end;
     end += a.blocking.kc_units * K::kPanelUnitBytes;
   }
-  return {tile_panel, packed_panel, reinterpret_cast<float*>(end)};
+  worker.sums = reinterpret_cast<float*>(end);
+  return worker;
 }
 
-// Units of rows [first, first + nr) of W in the order that tiles read.
+// Units of rows [first, first + nr) of W in the order that tiles read, the i-th panel of a block.
 template <class K>
-const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t first, Range units,
-                            size_t all_units) {
+const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t i, size_t first,
+                            Range units, size_t all_units) {
   if (units.begin == units.end) return nullptr;  // k = 0: there are no bytes
+  std::byte* ready = worker.tile_panels + i * worker.tile_panel_bytes;
   const std::byte* panel;
   if (a.w_packed) {
     panel = a.w + (first / kNr * all_units + units.begin) * K::kPanelUnitBytes;
   } else {
+    std::byte* to = K::kWidens ? worker.packed_panel : ready;
     const PackWArgs pack{a.w, a.w_stride, a.w_k_major, a.n, a.k, {}, nullptr};
-    K::pack_panel(pack, first, std::min(first + kNr, a.n), units, worker.packed_panel);
-    panel = worker.packed_panel;
+    K::pack_panel(pack, first, std::min(first + kNr, a.n), units, to);
+    panel = to;
   }
   if constexpr (K::kWidens) {
-    K::widen(panel, units.end - units.begin, worker.tile_panel);
-    panel = worker.tile_panel;
+    K::widen(panel, units.end - units.begin, ready);
+    panel = ready;
   }
   return panel;
 }
@@ -155,16 +176,17 @@ const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t
 // What the loops must know of a kernel, so that they are compiled once and not per kernel.
 struct LoopKernel {
   const TileFn* tiles;  // [height - 1]
-  const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t first, Range units,
-                                 size_t all_units);
+  const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t i, size_t first,
+                                 Range units, size_t all_units);
   size_t tile_units;  // of the tile, in a unit of the loops
   size_t unit_values;
   size_t x_unit_bytes;
 };
 
-// The tiles of panels [first, end) of x with one panel of W over units [units.begin, units.end).
-struct TileRow {
-  const std::byte* w;
+// A block of W over units [units.begin, units.end), and the panels [panels.begin, panels.end) of x
+// that it multiplies.
+struct Block {
+  const std::byte* w[kMaxNcPanels];
   Range cols;  // of y
   Range units;
   size_t all_units;
@@ -172,33 +194,38 @@ struct TileRow {
 };
 
 inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& panels,
-                      size_t x_row_bytes, float* partial_sums, const TileRow& t) {
-  const size_t col = t.cols.begin / kNr * kNr;
-  const bool plain = is_plain(a) && t.cols.end - t.cols.begin == kNr;
-  const bool last = t.units.end == t.all_units;
-  const bool one_pass = last && t.units.begin == 0;
-  const size_t first_row = panels.rows(t.panels.begin).begin;
-  for (size_t p = t.panels.begin; p < t.panels.end; ++p) {
-    const Range tall = panels.rows(p);
-    const size_t height = tall.end - tall.begin;
-    const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
-    const bool direct = plain && rows.end - rows.begin == height;
-    float* sums = partial_sums + (one_pass ? 0 : (tall.begin - first_row) * kNr);
-    TileArgs tile{
-        t.w,
-        a.packed_x + tall.begin * x_row_bytes + t.units.begin * height * kernel.x_unit_bytes,
-        (t.units.end - t.units.begin) * kernel.tile_units,
-        sums,
-        kNr,
-        t.units.begin > 0};
-    if (direct) {
-      tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
-      tile.out_stride = a.y_stride / sizeof(float);
-    }
-    kernel.tiles[height - 1](tile);
-    if (!direct && last) {
-      finish(a.epilogue, {sums + (rows.begin - tall.begin) * kNr + (t.cols.begin - col), kNr, a.y,
-                          a.y_stride, a.y_dtype, rows, t.cols});
+                      size_t x_row_bytes, float* partial_sums, const Block& b) {
+  const bool plain = is_plain(a);
+  const bool first = b.units.begin == 0, last = b.units.end == b.all_units;
+  const size_t first_row = panels.rows(b.panels.begin).begin;
+  const size_t block_rows = panels.rows(b.panels.end - 1).end - first_row;
+  TileArgs tile{};
+  tile.units = (b.units.end - b.units.begin) * kernel.tile_units;
+  size_t i = 0;
+  for (size_t col = b.cols.begin / kNr * kNr; col < b.cols.end; col += kNr, ++i) {
+    const Range cols{std::max(col, b.cols.begin), std::min(col + kNr, b.cols.end)};
+    tile.w = b.w[i];
+    for (size_t p = b.panels.begin; p < b.panels.end; ++p) {
+      const Range tall = panels.rows(p);
+      const size_t height = tall.end - tall.begin;
+      const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
+      const bool direct =
+          last && plain && cols.end - cols.begin == kNr && rows.end - rows.begin == height;
+      float* sums = partial_sums;
+      if (!first || !last) sums += (i * block_rows + (tall.begin - first_row)) * kNr;
+      tile.x = a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
+      tile.in = first ? nullptr : sums;
+      tile.out = sums;
+      tile.out_stride = kNr;
+      if (direct) {
+        tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
+        tile.out_stride = a.y_stride / sizeof(float);
+      }
+      kernel.tiles[height - 1](tile);
+      if (last && !direct) {
+        finish(a.epilogue, {sums + (rows.begin - tall.begin) * kNr + (cols.begin - col), kNr, a.y,
+                            a.y_stride, a.y_dtype, rows, cols});
+      }
     }
   }
 }
@@ -207,17 +234,22 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
                       const WorkerMemory& worker) {
   const Panels panels(a.m, a.mr);
   const size_t units = (a.k + kernel.unit_values - 1) / kernel.unit_values;
+  const size_t first_col = a.rect.col_begin / kNr * kNr;
   for (size_t row = a.rect.row_begin; row < a.rect.row_end;) {
     // Panels that hold rows of this mc block; the first and last may reach outside the rectangle.
     const size_t last_row = std::min(a.rect.row_end, row + a.blocking.mc) - 1;
     const Range mc{panels.panel_of(row), panels.panel_of(last_row) + 1};
-    for (size_t col = a.rect.col_begin / kNr * kNr; col < a.rect.col_end; col += kNr) {
-      const Range cols{std::max(col, a.rect.col_begin), std::min(col + kNr, a.rect.col_end)};
+    for (size_t col = first_col; col < a.rect.col_end; col += a.blocking.nc) {
+      const Range nc{std::max(col, a.rect.col_begin),
+                     std::min(col + a.blocking.nc, a.rect.col_end)};
       size_t unit = 0;
       do {  // once even if k is 0: the epilogue still has its say
         const Range kc{unit, std::min(units, unit + a.blocking.kc_units)};
-        const std::byte* w = kernel.tile_panel(a, worker, col, kc, units);
-        run_tiles(a, kernel, panels, x_row_bytes, worker.sums, {w, cols, kc, units, mc});
+        Block block{{}, nc, kc, units, mc};
+        for (size_t first = col, i = 0; first < nc.end; first += kNr, ++i) {
+          block.w[i] = kernel.tile_panel(a, worker, i, first, kc, units);
+        }
+        run_tiles(a, kernel, panels, x_row_bytes, worker.sums, block);
         unit = kc.end;
       } while (unit < units);
     }
@@ -227,6 +259,9 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
 
 template <class K>
 void matmul_rect(const RunArgs& a) {
+  if constexpr (requires { typename K::Narrow; }) {
+    if (a.m <= a.mr * (a.w_packed ? 8 : 4)) return matmul_rect<typename K::Narrow>(a);
+  }
   using Tile = typename K::Tile;
   static constexpr LoopKernel kKernel = {kTiles<Tile>.data(), &tile_panel<K>, K::kTileUnits,
                                          K::kTileUnits * Tile::kUnitValues,

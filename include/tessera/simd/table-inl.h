@@ -34,6 +34,8 @@ constexpr auto choose_kernel() {
   } else if constexpr (std::is_same_v<F, BF16> && kAccuracy == Accuracy::fast) {
     return std::type_identity<Bf16Kernel>();
 #endif
+  } else if constexpr (SimdOf<F>::kWordValues > 1) {
+    return std::type_identity<WidenFloatKernel<F>>();
   } else {
     return std::type_identity<FmaKernel<F>>();
   }

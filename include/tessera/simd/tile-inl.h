@@ -25,9 +25,9 @@ struct TileArgs {
   const std::byte* w;
   const std::byte* x;
   size_t units;
+  const float* in;  // sums to start from, rows nr apart; null for zero
   float* out;
   size_t out_stride;  // floats
-  bool accumulate;    // start from `out` instead of zero
 };
 
 template <size_t C>
@@ -39,8 +39,7 @@ struct Sums {
     for (size_t c = 0; c < C; ++c) {
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
-        v[c][r] =
-            a.accumulate ? hn::LoadU(DF(), a.out + c * a.out_stride + r * kLanes) : hn::Zero(DF());
+        v[c][r] = a.in != nullptr ? hn::LoadU(DF(), a.in + c * kNr + r * kLanes) : hn::Zero(DF());
       }
     }
   }
