@@ -91,6 +91,21 @@ HWY_INLINE void store_bytes(hn::VFromD<D> v, D /*d*/, void* p) {
 #endif
 }
 
+// Asks for kBytes bytes into the L2 cache. They may lie past the end of anything. Not into L1,
+// which x needs: what runs far ahead there costs more than it saves.
+template <size_t kBytes>
+HWY_INLINE void prefetch_to_l2(const void* from) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  const uintptr_t at = reinterpret_cast<uintptr_t>(from);
+  TESSERA_UNROLL
+  for (size_t i = 0; i < kBytes; i += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at + i), 0, 2);
+  }
+#else
+  (void)from;
+#endif
+}
+
 // Two halves; a single lane has none, and its callers never ask.
 template <class D>
 HWY_INLINE hn::VFromD<D> combine(D d, hn::VFromD<hn::Half<D>> high, hn::VFromD<hn::Half<D>> low) {
@@ -176,34 +191,14 @@ HWY_INLINE VU bf16_bits(VF v) {
   return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
 }
 
-// words[j] lane i = word j of the 16 bytes at rows[i] + offset: a 4 x kLanes transposition in
-// four loads, four inserts a vector and eight shuffles.
-HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
-  const DU du;
+// words[j] lane 4 b + i = word j of block b of quarter[i], blocks of 16 bytes: a 4 x kLanes
+// transposition in eight shuffles.
+HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
 #if HWY_TARGET == HWY_SCALAR
   TESSERA_UNROLL
-  for (size_t j = 0; j < 4; ++j) words[j] = load_bytes(du, rows[0] + offset + 4 * j);
+  for (size_t j = 0; j < 4; ++j) words[j] = quarter[j];
 #else
-  VU quarter[4];
-  TESSERA_UNROLL
-  for (size_t i = 0; i < 4; ++i) {  // block b of quarter[i] is row 4 b + i
-    if constexpr (kLanes == 4) {
-      quarter[i] = load_bytes(du, rows[i] + offset);
-    } else {
-      const hn::Half<DU> dh;
-      if constexpr (kLanes == 8) {
-        quarter[i] =
-            hn::Combine(du, load_bytes(dh, rows[i + 4] + offset), load_bytes(dh, rows[i] + offset));
-      } else {
-        const hn::Half<decltype(dh)> dq;
-        quarter[i] = hn::Combine(du,
-                                 hn::Combine(dh, load_bytes(dq, rows[i + 12] + offset),
-                                             load_bytes(dq, rows[i + 8] + offset)),
-                                 hn::Combine(dh, load_bytes(dq, rows[i + 4] + offset),
-                                             load_bytes(dq, rows[i] + offset)));
-      }
-    }
-  }
+  const DU du;
   const hn::Repartition<uint64_t, DU> du64;
   const auto lower01 = hn::BitCast(du64, hn::InterleaveLower(du, quarter[0], quarter[1]));
   const auto upper01 = hn::BitCast(du64, hn::InterleaveUpper(du, quarter[0], quarter[1]));
@@ -214,6 +209,40 @@ HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&
   words[2] = hn::BitCast(du, hn::InterleaveLower(du64, upper01, upper23));
   words[3] = hn::BitCast(du, hn::InterleaveUpper(du64, upper01, upper23));
 #endif
+}
+
+#if HWY_TARGET != HWY_SCALAR
+// The 16 bytes at at(0), at(1), ..: one to each block of a vector.
+template <class At>
+HWY_INLINE VU load_16_bytes(const At& at) {
+  const DU du;
+  if constexpr (kLanes == 4) {
+    return load_bytes(du, at(0));
+  } else {
+    const hn::Half<DU> dh;
+    if constexpr (kLanes == 8) {
+      return hn::Combine(du, load_bytes(dh, at(1)), load_bytes(dh, at(0)));
+    } else {
+      const hn::Half<decltype(dh)> dq;
+      return hn::Combine(du, hn::Combine(dh, load_bytes(dq, at(3)), load_bytes(dq, at(2))),
+                         hn::Combine(dh, load_bytes(dq, at(1)), load_bytes(dq, at(0))));
+    }
+  }
+}
+#endif
+
+// words[j] lane i = word j of the 16 bytes at rows[i] + offset.
+HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
+  VU quarter[4];
+  TESSERA_UNROLL
+  for (size_t i = 0; i < 4; ++i) {
+#if HWY_TARGET == HWY_SCALAR
+    quarter[i] = load_bytes(DU(), rows[0] + offset + 4 * i);
+#else
+    quarter[i] = load_16_bytes([=](size_t b) HWY_ATTR { return rows[4 * b + i] + offset; });
+#endif
+  }
+  transpose_quarters(quarter, words);
 }
 
 }  // namespace tessera::inline v0_1::HWY_NAMESPACE

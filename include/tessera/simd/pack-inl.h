@@ -8,6 +8,7 @@
 //   x, f32             [k][rows] floats
 //   x, bf16            [k / 2][rows] pairs
 //   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }
+//   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
 #if defined(TESSERA_SIMD_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_PACK_INL_H_
 #undef TESSERA_SIMD_PACK_INL_H_
@@ -16,11 +17,11 @@
 #endif
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "tessera/plan/kernel_table.h"
 #include "tessera/simd/formats-inl.h"
+#include "tessera/simd/lanes-inl.h"
+#include "tessera/simd/q8-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
@@ -136,7 +137,8 @@ struct BlockPanel {
   HWY_INLINE VF min(size_t r) const { return load_f16(DF(), at + (kNr + r * kLanes) * 2); }
   HWY_INLINE VU quad(size_t r, size_t quad) const {
     const uint32_t* words = reinterpret_cast<const uint32_t*>(at + F::kScaleBytes * kNr);
-    return SimdOf<F>::panel_quad(words + r * kLanes, kNr, quad);
+    const VU word = hn::LoadU(DU(), words + quad % F::kCodeWords * kNr + r * kLanes);
+    return SimdOf<F>::word_quad(word, quad);
   }
 };
 
@@ -225,11 +227,15 @@ struct XAsF32 {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 32;  // rows are padded to whole vectors and units
+  static constexpr size_t kAloneValues = kRowValues;
 
   static constexpr size_t bytes(size_t values) { return values * 4; }
 
   static void pack(const float* values, size_t count, size_t step, std::byte* to) {
     scatter(values, count, step, to);
+  }
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    pack(values, count, 1, to);
   }
 };
 
@@ -237,6 +243,7 @@ struct XAsBf16 {
   static constexpr PackedX kKind = PackedX::bf16;
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 64;
+  static constexpr size_t kAloneValues = kRowValues;
 
   static constexpr size_t bytes(size_t values) { return values * 2; }
 
@@ -249,42 +256,10 @@ struct XAsBf16 {
     }
     scatter(halves, count / 2, step, to);
   }
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    pack(values, count, 1, to);
+  }
 };
-
-// Blocks of 32 signed bytes, scale = max|v| / 127 kept in f32, codes rounded as ggml rounds them,
-// and their sum.
-struct Q8Block {
-  float scale;
-  int32_t sum;
-  alignas(64) int8_t codes[32];
-};
-
-inline void quantize_block(const float* values, Q8Block& block) {
-  const DF df;
-  const DI di;
-  const hn::Rebind<int8_t, DF> di8;
-  VI max_bits = hn::Zero(di);  // of magnitudes; as integers NaN > infinity > finite
-  for (size_t i = 0; i < 32; i += kLanes) {
-    max_bits = hn::Max(max_bits, hn::BitCast(di, hn::Abs(hn::LoadU(df, values + i))));
-  }
-  const float max = std::bit_cast<float>(hn::ReduceMax(di, max_bits));
-  block.scale = max / 127.0f;
-  float inverse = block.scale != 0.0f ? 1.0f / block.scale : 0.0f;
-  if (!std::isfinite(inverse)) inverse = 0.0f;  // of a scale that is tiny, or NaN
-  if (!std::isfinite(max)) {
-    block.scale = std::numeric_limits<float>::quiet_NaN();  // poisons the row, and nothing else
-    inverse = 0.0f;
-  }
-  VI sums = hn::Zero(di);
-  for (size_t i = 0; i < 32; i += kLanes) {
-    VF v = round_half_away(df, hn::Mul(hn::LoadU(df, values + i), hn::Set(df, inverse)));
-    v = hn::IfThenElseZero(hn::Le(hn::Abs(v), hn::Set(df, 127.0f)), v);  // NaN * 0 is NaN
-    const VI code = hn::ConvertTo(di, v);
-    sums = hn::Add(sums, code);
-    hn::StoreU(hn::DemoteTo(di8, code), di8, block.codes + i);
-  }
-  block.sum = hn::ReduceSum(di, sums);
-}
 
 // aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
 // integer sums start from, or scale * sum of codes.
@@ -293,24 +268,42 @@ struct XAsQ8 {
   static constexpr PackedX kKind = PackedX::q8;
   static constexpr uint16_t kVariant = kHasMin ? 1000 : kOffset;
   static constexpr size_t kRowValues = 32;
+  static constexpr size_t kAloneValues = 32 * kLanes;
   static constexpr size_t kBlockBytes = 40;
 
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
   static void pack(const float* values, size_t count, size_t step, std::byte* to) {
-    Q8Block block;
-    for (size_t b = 0; b < count; b += 32, to += step * kBlockBytes) {
-      quantize_block(values + b, block);
-      uint32_t aux;
-      if constexpr (kHasMin) {
-        aux = std::bit_cast<uint32_t>(block.scale * static_cast<float>(block.sum));
-      } else {
-        aux = std::bit_cast<uint32_t>(-kOffset * block.sum);
+    for (size_t i = 0; i < count; i += 32, to += step * kBlockBytes)
+      pack_block(values + i, step, to);
+  }
+
+  // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
+  // panel. The blocks of a last, partial group lie at its end, behind zeros.
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    for (size_t left = count / 32; left > 0; to += kLanes * kBlockBytes) {
+      const size_t blocks = std::min(kLanes, left), zeros = kLanes - blocks;
+      if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
+      for (size_t i = 0; i < blocks; ++i, values += 32) {
+        pack_block(values, kLanes, to + block_lane(zeros + i) * 4);
       }
-      std::memcpy(to, &block.scale, 4);
-      std::memcpy(to + step * 4, &aux, 4);
-      scatter(block.codes, 8, step, to + step * 8);
+      left -= blocks;
     }
+  }
+
+ private:
+  static void pack_block(const float* values, size_t step, std::byte* to) {
+    Q8Block block;
+    quantize_block(values, block);
+    uint32_t aux;
+    if constexpr (kHasMin) {
+      aux = std::bit_cast<uint32_t>(block.scale * static_cast<float>(block.sum));
+    } else {
+      aux = std::bit_cast<uint32_t>(-kOffset * block.sum);
+    }
+    std::memcpy(to, &block.scale, 4);
+    std::memcpy(to + step * 4, &aux, 4);
+    scatter(block.codes, 8, step, to + step * 8);
   }
 };
 
@@ -332,6 +325,27 @@ void pack_x(const PackXArgs& a) {
     for (size_t k = 0; k < k_padded; k += kPiece) {
       load_piece(a, row, k, values);
       X::pack(values, std::min(kPiece, k_padded - k), step, to + step * X::bytes(k));
+    }
+  }
+}
+
+// Bytes of a row alone.
+template <class X>
+constexpr size_t packed_row_bytes(size_t k) {
+  return X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues);
+}
+
+// For matvec: each row alone, in the order that lanes along k take it.
+template <class X>
+void pack_x_rows(const PackXArgs& a) {
+  static_assert(kPiece % X::kAloneValues == 0);
+  const size_t k_padded = padded_values<X>(a.k);
+  alignas(64) float values[kPiece];
+  for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
+    std::byte* to = a.packed + row * packed_row_bytes<X>(a.k);
+    for (size_t k = 0; k < k_padded; k += kPiece) {
+      load_piece(a, row, k, values);
+      X::pack_lanes(values, std::min(kPiece, k_padded - k), to + X::bytes(k));
     }
   }
 }
