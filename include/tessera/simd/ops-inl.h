@@ -171,15 +171,6 @@ HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::V
 #endif
 }
 
-// To the nearest integer, halves away from zero, as roundf: what ggml's quantizers use.
-template <class D>
-HWY_INLINE hn::VFromD<D> round_half_away(D df, hn::VFromD<D> v) {
-  const auto whole = hn::Trunc(v);
-  const auto is_far =
-      hn::Ge(hn::Abs(hn::Sub(v, whole)), hn::Set(df, 0.5f));  // the difference is exact
-  return hn::Add(whole, hn::IfThenElseZero(is_far, hn::CopySign(hn::Set(df, 1.0f), v)));
-}
-
 // f32 -> bf16 in the low half of each lane, as base/half.h defines it. Not Highway's DemoteTo,
 // whose instruction on some targets flushes subnormals.
 HWY_INLINE VU bf16_bits(VF v) {

@@ -183,7 +183,7 @@ HWY_INLINE VF load_row_values(const std::byte* row, size_t k, size_t k_end) {
 }
 
 // x passes through f32 in pieces that stay in L1.
-inline constexpr size_t kPiece = 512;
+inline constexpr size_t kPiece = 32 * Q8Blocks::kMax;
 
 template <class F>
 void widen_row(const std::byte* row, size_t k, size_t k_end, float* HWY_RESTRICT values) {
@@ -274,36 +274,37 @@ struct XAsQ8 {
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
   static void pack(const float* values, size_t count, size_t step, std::byte* to) {
-    for (size_t i = 0; i < count; i += 32, to += step * kBlockBytes)
-      pack_block(values + i, step, to);
+    Q8Blocks blocks;
+    quantize_blocks(values, count / 32, blocks);
+    for (size_t b = 0; b < count / 32; ++b) put_block(blocks, b, step, to + b * step * kBlockBytes);
   }
 
   // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
   // panel. The blocks of a last, partial group lie at its end, behind zeros.
   static void pack_lanes(const float* values, size_t count, std::byte* to) {
-    for (size_t left = count / 32; left > 0; to += kLanes * kBlockBytes) {
-      const size_t blocks = std::min(kLanes, left), zeros = kLanes - blocks;
+    Q8Blocks blocks;
+    quantize_blocks(values, count / 32, blocks);
+    for (size_t b = 0; b < count / 32; to += kLanes * kBlockBytes) {
+      const size_t end = std::min(b + kLanes, count / 32), zeros = b + kLanes - end;
       if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
-      for (size_t i = 0; i < blocks; ++i, values += 32) {
-        pack_block(values, kLanes, to + block_lane(zeros + i) * 4);
+      for (size_t lane = zeros; b < end; ++b, ++lane) {
+        put_block(blocks, b, kLanes, to + block_lane(lane) * 4);
       }
-      left -= blocks;
     }
   }
 
  private:
-  static void pack_block(const float* values, size_t step, std::byte* to) {
-    Q8Block block;
-    quantize_block(values, block);
+  static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
     uint32_t aux;
     if constexpr (kHasMin) {
-      aux = std::bit_cast<uint32_t>(block.scale * static_cast<float>(block.sum));
+      aux = std::bit_cast<uint32_t>(blocks.scale[b] * static_cast<float>(blocks.sum[b]));
     } else {
-      aux = std::bit_cast<uint32_t>(-kOffset * block.sum);
+      aux = std::bit_cast<uint32_t>(-kOffset * blocks.sum[b]);
     }
-    std::memcpy(to, &block.scale, 4);
+    std::memcpy(to, &blocks.scale[b], 4);
     std::memcpy(to + step * 4, &aux, 4);
-    scatter(block.codes, 8, step, to + step * 8);
+    const int8_t* codes = blocks.codes[b];
+    for (size_t i = 0; i < 8; ++i) std::memcpy(to + (2 + i) * step * 4, codes + 4 * i, 4);
   }
 };
 
