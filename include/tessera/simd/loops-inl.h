@@ -42,6 +42,7 @@ struct FmaKernel {
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
   static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
+  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
   // Zen 4, 4096 x 4096, bf16: packing and a tile are as fast at m = 2 (23 and 29 Gop/s) and ahead
   // from m = 3 on (39 and 26).
   static constexpr size_t kMatvecM = 2;
@@ -73,6 +74,7 @@ struct Int8Kernel {
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
   static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
+  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
   // Zen 4, 4096 x 4096, matvec and packing: m = 12 q8_0 188 and 157 Gop/s, q4_0 229 and 188, q4_1
   // 224 and 171; m = 24 185 and 216, 230 and 243, 226 and 220.
   static constexpr size_t kMatvecM = 16;
@@ -90,6 +92,7 @@ struct WidenKernel : Int8Kernel<F> {
   static constexpr const char* kName = "widen to f32, fma";
   static constexpr size_t kTileUnits = 32;
   static constexpr bool kWidens = true;
+  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
   static constexpr size_t kMatvecM = 0;
 
   static void widen(const std::byte* panel, size_t units, std::byte* to) {
@@ -164,6 +167,8 @@ struct LoopKernel {
   size_t tile_units;  // of the tile, in a unit of the loops
   size_t unit_values;
   size_t x_unit_bytes;
+  size_t ahead_unit_bytes;  // of packed W that tiles ask for early; 0 for none
+  size_t ahead_c;           // where there is one panel of x, its least height for that
 };
 
 // The tiles of panels [first, end) of x with one panel of W over units [units.begin, units.end).
@@ -182,6 +187,7 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
   const bool last = t.units.end == t.all_units;
   const bool one_pass = last && t.units.begin == 0;
   const size_t first_row = panels.rows(t.panels.begin).begin;
+  const size_t tiles = t.panels.end - t.panels.begin;
   for (size_t p = t.panels.begin; p < t.panels.end; ++p) {
     const Range tall = panels.rows(p);
     const size_t height = tall.end - tall.begin;
@@ -195,6 +201,13 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
         sums,
         kNr,
         t.units.begin > 0};
+    // Meanwhile the next panel of W comes from memory, a share with each tile of this one.
+    const size_t share = (kernel.ahead_unit_bytes / tiles + 63) / 64 * 64;
+    const size_t behind = (p - t.panels.begin) * share;
+    if (a.w_packed && behind < kernel.ahead_unit_bytes && (tiles > 1 || height >= kernel.ahead_c)) {
+      tile.ahead = t.w + tile.units * (kernel.ahead_unit_bytes + behind);
+      tile.ahead_bytes = share;
+    }
     if (direct) {
       tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
       tile.out_stride = a.y_stride / sizeof(float);
@@ -232,9 +245,13 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
 template <class K>
 void matmul_rect(const RunArgs& a) {
   using Tile = typename K::Tile;
-  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(), &tile_panel<K>, K::kTileUnits,
+  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(),
+                                         &tile_panel<K>,
+                                         K::kTileUnits,
                                          K::kTileUnits * Tile::kUnitValues,
-                                         K::kTileUnits * Tile::kXUnitBytes};
+                                         K::kTileUnits * Tile::kXUnitBytes,
+                                         K::kAheadUnitBytes,
+                                         K::kAheadC};
   run_loops(a, kKernel, K::X::bytes(padded_values<typename K::X>(a.k)), worker_memory<K>(a));
 }
 
