@@ -261,8 +261,6 @@ void matmul_rect(const RunArgs& a) {
 // groups of rows of x pass.
 inline constexpr size_t kMatvecCols = 32;
 inline constexpr size_t kMatvecMaxM = 16;
-inline constexpr size_t kMatvecXBytes = 30 * 1024;
-
 using DotFn = void (*)(const DotArgs&);
 
 template <class Dot, size_t... C>
@@ -272,28 +270,45 @@ constexpr std::array<DotFn, sizeof...(C)> dots_of(std::index_sequence<C...>) {
 template <class Dot>
 inline constexpr auto kDots = dots_of<Dot>(std::make_index_sequence<Dot::kMaxC>());
 
+// Ranges of depth, so that x stays in L1 while a row of W passes. Zen 4, k = 11008, m = 8, in
+// place: q8_0 87 -> 151 Gop/s, q4_0 144 -> 189. A little too much in one range is better than two.
+template <class Dot>
+size_t depth_ranges(size_t x_bytes, size_t w_bytes) {
+  const size_t bytes = x_bytes + w_bytes;
+  return Dot::kDepthStep == 0 || bytes <= 35 * 1024 ? 1 : bytes / (26 * 1024) + 1;
+}
+
 template <class K>
 void matvec_rect(const RunArgs& a) {
   using Dot = typename K::Dot;
   float sums[kMatvecMaxM][kMatvecCols] = {};
+  float partial[Dot::kDepthStep > 0 ? kMatvecCols * Dot::kMaxC * kLanes : 1];
   const Range rows{a.rect.row_begin, a.rect.row_end};
   DotArgs args{};
   args.x_stride = packed_row_bytes<typename K::X>(a.k);
-  // As many rows of x as L1 holds, since each row of W passes all of them.
-  const size_t fit = kMatvecXBytes / std::max<size_t>(args.x_stride, 1);
-  const Panels groups(rows.end - rows.begin, std::clamp<size_t>(fit, 2, Dot::kMaxC));
   args.k = a.k;
   args.out_stride = kMatvecCols;
+  const Panels groups(rows.end - rows.begin, Dot::kMaxC);
   for (size_t col = a.rect.col_begin; col < a.rect.col_end; col += kMatvecCols) {
     const Range cols{col, std::min(col + kMatvecCols, a.rect.col_end)};
     for (size_t g = 0; g < groups.count; ++g) {
       const Range group = groups.rows(g);
-      const DotFn dot = kDots<Dot>[group.end - group.begin - 1];
+      const size_t height = group.end - group.begin;
       args.x = a.packed_x + (rows.begin + group.begin) * args.x_stride;
-      for (size_t j = cols.begin; j < cols.end; ++j) {
-        args.w = a.w + j * a.w_stride;
-        args.out = &sums[group.begin][j - col];
-        dot(args);
+      const size_t count = depth_ranges<Dot>(height * args.x_stride, a.w_stride);
+      for (size_t i = 0; i < count; ++i) {
+        const Range depth = split(a.k, std::max<size_t>(1, Dot::kDepthStep), i, count);
+        args.begin = depth.begin;
+        args.end = depth.end;
+        if constexpr (Dot::kDepthStep > 0) {
+          args.ahead = Dot::ahead(a.w_stride, depth.end - depth.begin);
+        }
+        for (size_t j = cols.begin; j < cols.end; ++j) {
+          args.w = a.w + j * a.w_stride;
+          args.out = &sums[group.begin][j - col];
+          args.partial = partial + (j - col) * Dot::kMaxC * kLanes;
+          kDots<Dot>[height - 1](args);
+        }
       }
     }
     finish(a.epilogue, {sums[0], kMatvecCols, a.y, a.y_stride, a.y_dtype, rows, cols});

@@ -2,7 +2,8 @@
 // Few rows of x, weights in place: lanes run along k, each row of W is read once, where it lies, in
 // one stream, and never packed. A micro-kernel here is one row of W times C rows of x.
 //
-// Bits. The order of a sum depends on k alone, not on C, so any split of y gives the same.
+// Bits. The order of a sum depends on k alone, not on C nor on ranges, between which sums are kept
+// as they are; so any split of y gives the same.
 #if defined(TESSERA_SIMD_MATVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_MATVEC_INL_H_
 #undef TESSERA_SIMD_MATVEC_INL_H_
@@ -23,6 +24,11 @@ struct DotArgs {
   size_t k;
   float* out;  // C sums, out_stride floats apart
   size_t out_stride;
+  // Dots with a kDepthStep take k in ranges at multiples of it: values [begin, end), while vectors
+  // of sums wait in `partial`, C * kLanes floats, and W is asked for `ahead` bytes ahead.
+  size_t begin = 0, end = 0;
+  float* partial = nullptr;
+  size_t ahead = 0;
 };
 
 // Chains of sums that hide the latency of a multiply-add (4 cycles, one or two a cycle).
@@ -40,6 +46,7 @@ HWY_INLINE void store_dots(const VF (&sums)[C][kChains], const DotArgs& a) {
 template <class F>
 struct FmaDot {
   static constexpr size_t kMaxC = 2;
+  static constexpr size_t kDepthStep = 0;
 
   template <size_t C>
   static void run(const DotArgs& a) {
@@ -76,6 +83,7 @@ struct FmaDot {
 #if HWY_NATIVE_DOT_BF16
 struct Bf16Dot {
   static constexpr size_t kMaxC = 2;
+  static constexpr size_t kDepthStep = 0;
 
   template <size_t C>
   static void run(const DotArgs& a) {
@@ -135,15 +143,24 @@ struct Int8Dot {
   // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
   // memory, m = 4, q8_0 85 -> 177 Gop/s, q4_0 147 -> 230; less with 8 KiB, none into L1. Only q8_0
   // with m = 1 is better off alone (54 and 50 Gop/s), q4_0 not (95 and 110).
-  static constexpr size_t kAhead = 16384;
   template <size_t C>
   static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
+
+  static constexpr size_t kDepthStep = 32 * kLanes;
+
+  // How far ahead, in whole rows, if each gives so many values.
+  static size_t ahead(size_t w_stride, size_t values) {
+    return (16384 / std::max<size_t>(1, values / 32 * kBytes) + 1) * w_stride;
+  }
 
   template <size_t C>
   static void run(const DotArgs& a) {
     VF sums[C];
-    for (VF& sum : sums) sum = hn::Zero(DF());
-    const size_t blocks = a.k / 32;
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      sums[c] = a.begin == 0 ? hn::Zero(DF()) : hn::LoadU(DF(), a.partial + c * kLanes);
+    }
+    const size_t blocks = a.k / 32, end = a.end / 32;
     const uint8_t* w = reinterpret_cast<const uint8_t*>(a.w);
     const uint8_t* last = w + blocks * kBytes - kGroupBytes;
     uint8_t copy[kGroupBytes];
@@ -152,10 +169,19 @@ struct Int8Dot {
       std::memcpy(copy + kGroupBytes - blocks * kBytes, w, blocks * kBytes);
       last = copy;
     }
-    const std::byte* x = a.x;
-    for (size_t b = 0; b < blocks; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
-      if constexpr (kPrefetch<C>) prefetch_to_l2<kGroupBytes>(w + kAhead);
+    size_t b = a.begin / 32;
+    const std::byte* x = a.x + b * X::kBlockBytes;
+    w += b * kBytes;
+    for (; b < end; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
+      if constexpr (kPrefetch<C>) {
+        prefetch_to_l2<kGroupBytes>(reinterpret_cast<uintptr_t>(w) + a.ahead);
+      }
       add_blocks<C>(b + kLanes <= blocks ? w : last, x, a.x_stride, sums);
+    }
+    if (end < blocks) {
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) hn::StoreU(sums[c], DF(), a.partial + c * kLanes);
+      return;
     }
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) a.out[c * a.out_stride] = hn::ReduceSum(DF(), sums[c]);

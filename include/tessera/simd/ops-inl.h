@@ -94,15 +94,14 @@ HWY_INLINE void store_bytes(hn::VFromD<D> v, D /*d*/, void* p) {
 // Asks for kBytes bytes into the L2 cache. They may lie past the end of anything. Not into L1,
 // which x needs: what runs far ahead there costs more than it saves.
 template <size_t kBytes>
-HWY_INLINE void prefetch_to_l2(const void* from) {
+HWY_INLINE void prefetch_to_l2(uintptr_t at) {
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
-  const uintptr_t at = reinterpret_cast<uintptr_t>(from);
   TESSERA_UNROLL
   for (size_t i = 0; i < kBytes; i += 64) {
     __builtin_prefetch(reinterpret_cast<const void*>(at + i), 0, 2);
   }
 #else
-  (void)from;
+  (void)at;
 #endif
 }
 

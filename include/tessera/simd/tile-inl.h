@@ -159,7 +159,8 @@ struct Int8Tile {
     XBlock<C> x{a.x};
     const std::byte* ahead = a.ahead;
     for (size_t unit = 0; unit < a.units; ++unit, w.at += kWUnitBytes, x.at += C * kXUnitBytes) {
-      for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) prefetch_to_l2<64>(ahead);
+      for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64)
+        prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
       VI dots[C][kR];
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
