@@ -265,7 +265,7 @@ TEST_CASE("status: buffer_too_small", "[status]") {
   Small s;
   for_each_target([&](const char* target) {
     const Matmul plan = *Matmul::plan(s.w.view(), DType::f32, {Accuracy::fast, target, {}});
-    const size_t m = 9;
+    const size_t m = 20;
     const std::vector<float> x(m * 64, 1.0f);
     std::vector<float> y(m * 40, 7.0f);
     std::vector<std::byte> packed_x(plan.packed_x_bytes(m)), worker(plan.worker_bytes(m));

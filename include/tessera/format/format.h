@@ -13,13 +13,14 @@
 //   kHasMin          whether a block stores a min behind its scale
 //   kScaleBytes      bytes of scale (and min), f16 each, at the start of a block
 //   kCodeWords       32-bit words of packed codes behind them
+//   kCodeXor         what makes a stored word one of unsigned codes
 //
 // Per-target section (TESSERA_SIMD_PASS, once per target), how vectors read it:
 //   float formats:   load_values(df, p)         Lanes(df) values
 //                    panel_value(df, p, even, odd) panel words -> the two values of each
-//   block formats:   panel_quad(du, words, stride, q)  codes 4q .. 4q+3 of one block per lane, as
-//   bytes
-//                    row_codes(du, words)       the 32 codes of one block in value order
+//   block formats:   word_quad(word, q)         word q % kCodeWords of one block per lane, XORed
+//                                               with kCodeXor -> codes 4q .. 4q+3 as bytes
+//                    kQuadOrder                 the quads, those of one word together
 #ifndef TESSERA_FORMAT_FORMAT_H_
 #define TESSERA_FORMAT_FORMAT_H_
 

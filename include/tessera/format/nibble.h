@@ -48,24 +48,8 @@ struct NibbleCodes {
   // A quad and the one sixteen values on share their words: visited together they load once.
   static constexpr size_t kQuadOrder[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-  template <class D>
-  static HWY_INLINE hn::VFromD<D> nibbles(D du, hn::VFromD<D> words, bool high) {
-    return hn::And(high ? hn::ShiftRight<4>(words) : words, hn::Set(du, 0x0F0F0F0Fu));
-  }
-
-  static HWY_INLINE VU panel_quad(const uint32_t* words, size_t nr, size_t quad) {
-    return nibbles(DU(), hn::LoadU(DU(), words + (quad % 4) * nr), quad >= 4);
-  }
-
-  template <class D>
-  static HWY_INLINE hn::VFromD<D> row_codes(D du, const uint8_t* codes, size_t first_word) {
-    if constexpr (hn::MaxLanes(D()) == 8) {
-      const hn::Half<D> dh;
-      const auto words = load_bytes(dh, codes);
-      return combine(du, nibbles(dh, words, true), nibbles(dh, words, false));
-    } else {
-      return nibbles(du, load_bytes(du, codes + 4 * (first_word % 4)), first_word >= 4);
-    }
+  static HWY_INLINE VU word_quad(VU word, size_t quad) {
+    return hn::And(quad >= 4 ? hn::ShiftRight<4>(word) : word, hn::Set(DU(), 0x0F0F0F0Fu));
   }
 };
 

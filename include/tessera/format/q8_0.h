@@ -75,15 +75,7 @@ template <>
 struct SimdOf<Q8_0> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
-  // Panel words are XORed when packed, so they are codes already.
-  static HWY_INLINE VU panel_quad(const uint32_t* words, size_t nr, size_t quad) {
-    return hn::LoadU(DU(), words + quad * nr);
-  }
-
-  template <class D>
-  static HWY_INLINE hn::VFromD<D> row_codes(D du, const uint8_t* codes, size_t first_word) {
-    return hn::Xor(load_bytes(du, codes + 4 * first_word), hn::Set(du, Q8_0::kCodeXor));
-  }
+  static HWY_INLINE VU word_quad(VU word, size_t /*quad*/) { return word; }
 };
 
 }  // namespace tessera::inline v0_1::HWY_NAMESPACE

@@ -61,16 +61,16 @@ struct MatmulAccess {
             nc_panels(p, asked.nc != 0 ? asked.nc : own.nc) * p.entry_->shape.nr};
   }
 
-  // Bytes of one packed row of x.
-  static size_t packed_row_bytes(const Matmul& p) noexcept {
+  // Bytes of one packed row of x, of m.
+  static size_t packed_row_bytes(const Matmul& p, size_t m) noexcept {
     const KernelEntry& e = *p.entry_;
-    const size_t values = e.packed_row_values;
+    const size_t values = m <= matvec_m(p) ? e.matvec_row_values : e.packed_row_values;
     const size_t padded = p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
     return padded * (values / e.shape.unit_values * e.shape.x_unit_bytes);
   }
 
   static Status check_rows(const Matmul& p, size_t m) noexcept {
-    const size_t row = packed_row_bytes(p);
+    const size_t row = packed_row_bytes(p, m);
     if (row != 0 && m > kMaxBytes / row) {
       return detail::error(StatusCode::size_overflow, "packed x", m, row);
     }
@@ -118,15 +118,16 @@ struct MatmulAccess {
     if (m == 0) return;
     const Range mine = split(panels.count, 1, part.index, part.count);
     if (mine.begin == mine.end) return;
-    p.entry_->pack_x({static_cast<const std::byte*>(x.data),
-                      x.row_stride,
-                      x.dtype,
-                      k_major,
-                      m,
-                      p.k_,
-                      limit,
-                      {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
-                      packed_x.data()});
+    const auto pack_x = m <= matvec_m(p) ? p.entry_->pack_x_rows : p.entry_->pack_x;
+    pack_x({static_cast<const std::byte*>(x.data),
+            x.row_stride,
+            x.dtype,
+            k_major,
+            m,
+            p.k_,
+            limit,
+            {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
+            packed_x.data()});
   }
 
   static void run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
@@ -228,7 +229,7 @@ TESSERA_IMPL Result<Matmul> Matmul::with_packed(std::span<const std::byte> panel
 
 TESSERA_IMPL size_t Matmul::packed_x_bytes(size_t m) const noexcept {
   if (MatmulAccess::empty(*this) || !MatmulAccess::check_rows(*this, m).ok()) return 0;
-  return m * MatmulAccess::packed_row_bytes(*this);
+  return m * MatmulAccess::packed_row_bytes(*this, m);
 }
 
 TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {

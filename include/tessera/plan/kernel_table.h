@@ -80,10 +80,12 @@ struct KernelEntry {
   bool widens;               // tiles read another panel than pack_w writes
   size_t packed_row_values;  // rows of packed x are padded to a multiple of this
   size_t matvec_m;           // weights in place: up to this m, W is read once, unpacked, by matvec
+  size_t matvec_row_values;  // packed_row_values of pack_x_rows
   void (*pack_x)(const PackXArgs&);
   void (*pack_w)(const PackWArgs&);
   void (*matmul)(const RunArgs&);
-  void (*matvec)(const RunArgs&);  // weights in place only; x packed with mr = 1
+  void (*pack_x_rows)(const PackXArgs&);  // for matvec: row by row, mr is not used
+  void (*matvec)(const RunArgs&);         // weights in place only
 };
 
 struct KernelTable {

@@ -2,7 +2,8 @@
 // Few rows of x, weights in place: lanes run along k, each row of W is read once, where it lies, in
 // one stream, and never packed. A micro-kernel here is one row of W times C rows of x.
 //
-// Bits. The order of a sum depends on k alone, not on C, so any split of y gives the same.
+// Bits. The order of a sum depends on k alone, not on C nor on ranges, between which sums are kept
+// as they are; so any split of y gives the same.
 #if defined(TESSERA_SIMD_MATVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_MATVEC_INL_H_
 #undef TESSERA_SIMD_MATVEC_INL_H_
@@ -11,11 +12,12 @@
 #endif
 
 #include "tessera/simd/pack-inl.h"
+#include "tessera/simd/pack_x-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
 
-// C rows of packed x (mr = 1: each row's values in order), `stride` bytes apart.
+// C rows of packed x (each alone, as pack_x_rows leaves them), x_stride bytes apart.
 struct DotArgs {
   const std::byte* w;  // one row
   const std::byte* x;
@@ -23,10 +25,12 @@ struct DotArgs {
   size_t k;
   float* out;  // C sums, out_stride floats apart
   size_t out_stride;
+  // Dots with a kDepthStep take k in ranges at multiples of it: values [begin, end), while vectors
+  // of sums wait in `partial`, C * kLanes floats, and W is asked for `ahead` bytes ahead.
+  size_t begin = 0, end = 0;
+  float* partial = nullptr;
+  size_t ahead = 0;
 };
-
-// The largest C that is compiled.
-inline constexpr size_t kMatvecMaxM = 2;
 
 // Chains of sums that hide the latency of a multiply-add (4 cycles, one or two a cycle).
 inline constexpr size_t kChains = 4;
@@ -42,6 +46,9 @@ HWY_INLINE void store_dots(const VF (&sums)[C][kChains], const DotArgs& a) {
 
 template <class F>
 struct FmaDot {
+  static constexpr size_t kMaxC = 2;
+  static constexpr size_t kDepthStep = 0;
+
   template <size_t C>
   static void run(const DotArgs& a) {
     const DF df;
@@ -76,6 +83,9 @@ struct FmaDot {
 
 #if HWY_NATIVE_DOT_BF16
 struct Bf16Dot {
+  static constexpr size_t kMaxC = 2;
+  static constexpr size_t kDepthStep = 0;
+
   template <size_t C>
   static void run(const DotArgs& a) {
     const DF df;
@@ -118,75 +128,114 @@ struct Bf16Dot {
 };
 #endif  // HWY_NATIVE_DOT_BF16
 
-// One block at a time, its 32 codes in (at most) one vector of 8 words: an exact integer dot, whose
-// first lane starts from what the offset or the min contributes.
+// A lane is a block: kLanes blocks of a row are transposed, so that eight steps of four products
+// give the exact integer dot of each, which starts from what the offset contributes. Scales are
+// then vectors too, one multiplication for kLanes blocks, and all of it but the eight steps is
+// shared by the C rows of x. Where a row ends within a group of kLanes blocks, its last kLanes are
+// read, of which x holds zeros for those that were read before.
+//
+// Two rows of W at a time would halve the loads of x, but in cache that gains nothing (the vector
+// units are the limit) and from memory two streams are half as fast as one.
 template <class F>
 struct Int8Dot {
+  static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
+  static constexpr size_t kMaxC = 6;
+
+  // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
+  // memory, m = 4, q8_0 85 -> 177 Gop/s, q4_0 147 -> 230; less with 8 KiB, none into L1. Only q8_0
+  // with m = 1 is better off alone (54 and 50 Gop/s), q4_0 not (95 and 110).
+  template <size_t C>
+  static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
+
+  static constexpr size_t kDepthStep = 32 * kLanes;
+
+  // How far ahead, in whole rows, if each gives so many values.
+  static size_t ahead(size_t w_stride, size_t values) {
+    return (16384 / std::max<size_t>(1, values / 32 * kBytes) + 1) * w_stride;
+  }
+
   template <size_t C>
   static void run(const DotArgs& a) {
-    const hn::CappedTag<float, 8> df;
-    using D = decltype(df);
-    hn::VFromD<D> sums[C][2];
-    for (auto& row : sums) {
-      for (auto& sum : row) sum = hn::Zero(df);
-    }
-    const size_t blocks = a.k / 32;
-    size_t b = 0;
-    for (; b + 2 <= blocks; b += 2) {
-      add_block<C, D, 0>(a, b, sums);
-      add_block<C, D, 1>(a, b + 1, sums);
-    }
-    if (b < blocks) add_block<C, D, 0>(a, b, sums);
+    VF sums[C];
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      a.out[c * a.out_stride] = hn::ReduceSum(df, hn::Add(sums[c][0], sums[c][1]));
+      sums[c] = a.begin == 0 ? hn::Zero(DF()) : hn::LoadU(DF(), a.partial + c * kLanes);
     }
+    const size_t blocks = a.k / 32, end = a.end / 32;
+    const uint8_t* w = reinterpret_cast<const uint8_t*>(a.w);
+    const uint8_t* last = w + blocks * kBytes - kGroupBytes;
+    uint8_t copy[kGroupBytes];
+    if (blocks < kLanes) {
+      std::memset(copy, 0, sizeof(copy));
+      std::memcpy(copy + kGroupBytes - blocks * kBytes, w, blocks * kBytes);
+      last = copy;
+    }
+    size_t b = a.begin / 32;
+    const std::byte* x = a.x + b * X::kBlockBytes;
+    w += b * kBytes;
+    for (; b < end; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
+      if constexpr (kPrefetch<C>) {
+        prefetch_to_l2<kGroupBytes>(reinterpret_cast<uintptr_t>(w) + a.ahead);
+      }
+      add_blocks<C>(b + kLanes <= blocks ? w : last, x, a.x_stride, sums);
+    }
+    if (end < blocks) {
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) hn::StoreU(sums[c], DF(), a.partial + c * kLanes);
+      return;
+    }
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) a.out[c * a.out_stride] = hn::ReduceSum(DF(), sums[c]);
   }
 
  private:
-  template <size_t C, class D, size_t kChain>
-  static HWY_INLINE void add_block(const DotArgs& a, size_t b, hn::VFromD<D> (&sums)[C][2]) {
-    const D df;
-    const hn::RebindToUnsigned<D> du;
-    const hn::RebindToSigned<D> di;
-    constexpr size_t kN = hn::MaxLanes(D());
-    constexpr size_t kParts = 8 / kN;
-    const uint8_t* block = reinterpret_cast<const uint8_t*>(a.w) + b * sizeof(typename F::Block);
-    hn::VFromD<decltype(du)> codes[kParts];
-    TESSERA_UNROLL
-    for (size_t p = 0; p < kParts; ++p) {
-      codes[p] = SimdOf<F>::row_codes(du, block + F::kScaleBytes, p * kN);
-    }
-    const hn::VFromD<D> scale = broadcast_f16(df, block);
+  using X = XAsQ8<F::kOffset, F::kHasMin>;
+  static constexpr size_t kBytes = sizeof(typename F::Block);
+  static constexpr size_t kGroupBytes = kLanes * kBytes;
+
+  template <size_t C>
+  static HWY_INLINE void add_blocks(const uint8_t* w, const std::byte* x, size_t x_stride,
+                                    VF (&sums)[C]) {
+    const auto load_x = [x, x_stride](auto d, size_t c, size_t word) HWY_ATTR {
+      return load_bytes(d, x + c * x_stride + word * kLanes * 4);
+    };
+    const DF df;
+    const DI di;
+    VI dots[C];
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const XBlock<1> x{a.x + c * a.x_stride + b * XAsQ8<F::kOffset, F::kHasMin>::kBlockBytes};
-      auto dot = hn::Zero(di);
-      if constexpr (!F::kHasMin) dot = first_lane(di, x.template aux<int32_t>(0));
-      TESSERA_UNROLL
-      for (size_t p = 0; p < kParts; ++p) {
-        dot = dot4(di, codes[p], load_bytes(di, x.at + 8 + p * kN * 4), dot);
-      }
-      const auto both = hn::Mul(scale, hn::Set(df, x.scale(0)));
-      auto sum = hn::MulAdd(hn::ConvertTo(df, dot), both, sums[c][kChain]);
-      if constexpr (F::kHasMin) {
-        sum =
-            hn::MulAdd(broadcast_f16(df, block + 2), first_lane(df, x.template aux<float>(0)), sum);
-      }
-      sums[c][kChain] = sum;
+      dots[c] = hn::Zero(di);
+      if constexpr (!F::kHasMin) dots[c] = load_x(di, c, 1);
     }
-  }
-
-  template <class D>
-  static HWY_INLINE hn::VFromD<D> broadcast_f16(D df, const uint8_t* f16) {
-    uint16_t bits;
-    std::memcpy(&bits, f16, 2);
-    return widen_f16(df, hn::Set(hn::Rebind<uint16_t, D>(), bits));
-  }
-
-  template <class D, class T>
-  static HWY_INLINE hn::VFromD<D> first_lane(D d, T value) {
-    return hn::IfThenElseZero(hn::FirstN(d, 1), hn::Set(d, value));
+    const LaneBlocks<kBytes> blocks(w);
+    VU words[4];
+    TESSERA_UNROLL
+    for (size_t i = 0; i < 8; ++i) {
+      const size_t quad = SimdOf<F>::kQuadOrder[i], word = i * F::kCodeWords / 8;
+      if (i == 0 || (F::kCodeWords == 8 && i == 4)) {
+        if (i == 0) {
+          blocks.template words<F::kScaleBytes>(words);
+        } else {
+          blocks.template words<F::kScaleBytes + 16>(words);
+        }
+        TESSERA_UNROLL
+        for (VU& v : words) v = hn::Xor(v, hn::Set(DU(), F::kCodeXor));
+      }
+      const VU codes = SimdOf<F>::word_quad(words[word % 4], quad);
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) {
+        dots[c] = dot4(di, codes, load_x(di, c, 2 + quad), dots[c]);
+      }
+    }
+    const VF scale = blocks.template f16<0>();
+    VF min = hn::Zero(df);
+    if constexpr (F::kHasMin) min = blocks.template f16<2>();
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      const VF both = hn::Mul(scale, load_x(df, c, 0));
+      sums[c] = hn::MulAdd(hn::ConvertTo(df, dots[c]), both, sums[c]);
+      if constexpr (F::kHasMin) sums[c] = hn::MulAdd(min, load_x(df, c, 1), sums[c]);
+    }
   }
 };
 

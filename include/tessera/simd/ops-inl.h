@@ -91,6 +91,20 @@ HWY_INLINE void store_bytes(hn::VFromD<D> v, D /*d*/, void* p) {
 #endif
 }
 
+// Asks for kBytes bytes into the L2 cache. They may lie past the end of anything. Not into L1,
+// which x needs: what runs far ahead there costs more than it saves.
+template <size_t kBytes>
+HWY_INLINE void prefetch_to_l2(uintptr_t at) {
+#if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
+  TESSERA_UNROLL
+  for (size_t i = 0; i < kBytes; i += 64) {
+    __builtin_prefetch(reinterpret_cast<const void*>(at + i), 0, 2);
+  }
+#else
+  (void)at;
+#endif
+}
+
 // Two halves; a single lane has none, and its callers never ask.
 template <class D>
 HWY_INLINE hn::VFromD<D> combine(D d, hn::VFromD<hn::Half<D>> high, hn::VFromD<hn::Half<D>> low) {
@@ -156,15 +170,6 @@ HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::V
 #endif
 }
 
-// To the nearest integer, halves away from zero, as roundf: what ggml's quantizers use. For
-// |v| < 2^22. Cutting off the fraction of |v| + the largest f32 below a half does it: the sum
-// itself rounds up to the next integer from a half on, and not below.
-template <class D>
-HWY_INLINE hn::VFromD<hn::RebindToSigned<D>> round_half_away(D df, hn::VFromD<D> v) {
-  const auto half = hn::CopySign(hn::Set(df, 0x1.fffffep-2f), v);
-  return hn::ConvertTo(hn::RebindToSigned<D>(), hn::Add(v, half));
-}
-
 // f32 -> bf16 in the low half of each lane, as base/half.h defines it. Not Highway's DemoteTo,
 // whose instruction on some targets flushes subnormals.
 HWY_INLINE VU bf16_bits(VF v) {
@@ -196,32 +201,35 @@ HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
 #endif
 }
 
-// words[j] lane i = word j of the 16 bytes at rows[i] + offset: four loads and four inserts a
-// vector before the shuffles.
-HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
+#if HWY_TARGET != HWY_SCALAR
+// The 16 bytes at at(0), at(1), ..: one to each block of a vector.
+template <class At>
+HWY_INLINE VU load_16_bytes(const At& at) {
   const DU du;
+  if constexpr (kLanes == 4) {
+    return load_bytes(du, at(0));
+  } else {
+    const hn::Half<DU> dh;
+    if constexpr (kLanes == 8) {
+      return hn::Combine(du, load_bytes(dh, at(1)), load_bytes(dh, at(0)));
+    } else {
+      const hn::Half<decltype(dh)> dq;
+      return hn::Combine(du, hn::Combine(dh, load_bytes(dq, at(3)), load_bytes(dq, at(2))),
+                         hn::Combine(dh, load_bytes(dq, at(1)), load_bytes(dq, at(0))));
+    }
+  }
+}
+#endif
+
+// words[j] lane i = word j of the 16 bytes at rows[i] + offset.
+HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&words)[4]) {
   VU quarter[4];
   TESSERA_UNROLL
-  for (size_t i = 0; i < 4; ++i) {  // block b of quarter[i] is row 4 b + i
+  for (size_t i = 0; i < 4; ++i) {
 #if HWY_TARGET == HWY_SCALAR
-    quarter[i] = load_bytes(du, rows[0] + offset + 4 * i);
+    quarter[i] = load_bytes(DU(), rows[0] + offset + 4 * i);
 #else
-    if constexpr (kLanes == 4) {
-      quarter[i] = load_bytes(du, rows[i] + offset);
-    } else {
-      const hn::Half<DU> dh;
-      if constexpr (kLanes == 8) {
-        quarter[i] =
-            hn::Combine(du, load_bytes(dh, rows[i + 4] + offset), load_bytes(dh, rows[i] + offset));
-      } else {
-        const hn::Half<decltype(dh)> dq;
-        quarter[i] = hn::Combine(du,
-                                 hn::Combine(dh, load_bytes(dq, rows[i + 12] + offset),
-                                             load_bytes(dq, rows[i + 8] + offset)),
-                                 hn::Combine(dh, load_bytes(dq, rows[i + 4] + offset),
-                                             load_bytes(dq, rows[i] + offset)));
-      }
-    }
+    quarter[i] = load_16_bytes([=](size_t b) HWY_ATTR { return rows[4 * b + i] + offset; });
 #endif
   }
   transpose_quarters(quarter, words);

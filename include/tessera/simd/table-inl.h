@@ -15,13 +15,6 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
 
-// Weights in place: up to this m they are read by matvec, above it packed per call. On Zen 4, 4096
-// x 4096, packing and a tile are as fast as matvec at m = 2 (q8_0 48.6 and 52.5 Gop/s, q4_0 77.7
-// and 69.8, bf16 23.3 and 29.0) and ahead of it from m = 3 on (64.5 and 32.5, 112 and 64, 38.7
-// and 26.0).
-inline constexpr size_t kMatvecM = 2;
-static_assert(kMatvecM <= kMatvecMaxM);
-
 template <class F, Accuracy kAccuracy>
 constexpr auto choose_kernel() {
   if constexpr (F::kIsBlock) {
@@ -72,11 +65,14 @@ constexpr KernelEntry make_entry() {
   e.panel_unit_bytes = K::kPanelUnitBytes;
   e.widens = K::kWidens;
   e.packed_row_values = K::X::kRowValues;
+  e.matvec_row_values = K::X::kAloneValues;
   e.pack_x = &pack_x<typename K::X>;
   e.pack_w = &pack_w<K>;
   e.matmul = &matmul_rect<K>;
-  if constexpr (K::kHasMatvec) {
-    e.matvec_m = kMatvecM;
+  if constexpr (K::kMatvecM > 0) {
+    static_assert(K::kMatvecM <= kMatvecMaxM);
+    e.matvec_m = K::kMatvecM;
+    e.pack_x_rows = &pack_x_rows<typename K::X>;
     e.matvec = &matvec_rect<K>;
   }
   return e;

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+// Packing x: rows -> panels of at most mr rows, in the order in which the micro-kernels read.
+//
+//   x, f32             [k][rows] floats
+//   x, bf16            [k / 2][rows] pairs
+//   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }
+//   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
+#if defined(TESSERA_SIMD_PACK_X_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_PACK_X_INL_H_
+#undef TESSERA_SIMD_PACK_X_INL_H_
+#else
+#define TESSERA_SIMD_PACK_X_INL_H_
+#endif
+
+#include <algorithm>
+
+#include "tessera/plan/kernel_table.h"
+#include "tessera/simd/formats-inl.h"
+#include "tessera/simd/lanes-inl.h"
+#include "tessera/simd/q8-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+// Values [k, k + kLanes) of one row of a float format as f32; zeros past the end of the row.
+template <class F>
+HWY_INLINE VF load_row_values(const std::byte* row, size_t k, size_t k_end) {
+  constexpr size_t kBytes = sizeof(typename F::Block);
+  if (k + kLanes <= k_end) return SimdOf<F>::load_values(DF(), row + k * kBytes);
+  alignas(64) std::byte tail[kLanes * kBytes] = {};
+  if (k < k_end) std::memcpy(tail, row + k * kBytes, (k_end - k) * kBytes);
+  return SimdOf<F>::load_values(DF(), tail);
+}
+
+// x passes through f32 in pieces that stay in L1, those of all rows of a panel.
+inline constexpr size_t kPiece = 32 * Q8Blocks::kMax;
+
+template <class F>
+void widen_row(const std::byte* row, size_t k, size_t k_end, float* HWY_RESTRICT values) {
+  for (size_t i = 0; i < kPiece; i += kLanes) {
+    hn::StoreU(load_row_values<F>(row, k + i, k_end), DF(), values + i);
+  }
+}
+
+// Values [k, k + kPiece) of row `row` of x, zeros past the end.
+inline void load_piece(const PackXArgs& a, size_t row, size_t k, float* HWY_RESTRICT values) {
+  if (a.k_major) {
+    for (size_t i = 0; i < kPiece; ++i) {
+      values[i] = 0.0f;
+      if (k + i < a.k) std::memcpy(values + i, a.x + (k + i) * a.row_stride + row * 4, 4);
+    }
+    return;
+  }
+  const std::byte* from = a.x + row * a.row_stride;
+  switch (a.dtype) {
+    case DType::f32:
+      return widen_row<F32>(from, k, a.k, values);
+    case DType::f16:
+      return widen_row<F16>(from, k, a.k, values);
+    default:
+      return widen_row<BF16>(from, k, a.k, values);
+  }
+}
+
+// The 16-byte blocks of a vector to every `step`-th word from `to` on.
+template <class D>
+HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t step, uint32_t* to) {
+  if constexpr (hn::MaxLanes(D()) <= 4) {
+    hn::StoreU(v, d, to);
+  } else {
+    const hn::Half<D> dh;
+    store_blocks(hn::LowerHalf(dh, v), dh, step, to);
+    store_blocks(hn::UpperHalf(dh, v), dh, step, to + hn::MaxLanes(dh) / 4 * step);
+  }
+}
+
+// The first `count` words of each of `height` rows -> [count][height]. Four rows at a time are
+// transposed, the last four again where height is not a multiple of four.
+inline void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to) {
+  size_t done = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const DU du;
+  for (; height >= 4 && done + kLanes <= count; done += kLanes) {
+    for (size_t first = 0; first < height; first += 4) {
+      const size_t at = std::min(first, height - 4);
+      VU quarter[4], words[4];
+      TESSERA_UNROLL
+      for (size_t i = 0; i < 4; ++i) quarter[i] = load_bytes(du, rows[at + i] + done * 4);
+      transpose_quarters(quarter, words);  // block b of words[j]: word 4 b + j of the four rows
+      TESSERA_UNROLL
+      for (size_t j = 0; j < 4; ++j) {
+        store_blocks(words[j], du, 4 * height, to + (done + j) * height + at);
+      }
+    }
+  }
+#endif
+  for (; done < count; ++done) {
+    for (size_t i = 0; i < height; ++i) {
+      std::memcpy(to + done * height + i, rows[i] + done * 4, 4);
+    }
+  }
+}
+
+// How a row of x is packed: values to words, which a panel interleaves. kSame is the format whose
+// rows are those words already.
+struct XAsF32 {
+  static constexpr PackedX kKind = PackedX::f32;
+  static constexpr uint16_t kVariant = 0;
+  static constexpr size_t kRowValues = 32;  // rows are padded to whole vectors and units
+  static constexpr size_t kAloneValues = kRowValues;
+
+  static constexpr DType kSame = DType::f32;
+
+  static constexpr size_t bytes(size_t values) { return values * 4; }
+
+  static void pack(const float* values, size_t count, std::byte* to) {
+    std::memcpy(to, values, count * 4);
+  }
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    pack(values, count, to);
+  }
+};
+
+struct XAsBf16 {
+  static constexpr PackedX kKind = PackedX::bf16;
+  static constexpr uint16_t kVariant = 0;
+  static constexpr size_t kRowValues = 64;
+  static constexpr size_t kAloneValues = kRowValues;
+
+  static constexpr DType kSame = DType::bf16;
+
+  static constexpr size_t bytes(size_t values) { return values * 2; }
+
+  static void pack(const float* values, size_t count, std::byte* to) {
+    const DF df;
+    const hn::Rebind<uint16_t, DF> dh;
+    for (size_t i = 0; i < count; i += kLanes) {
+      store_bytes(hn::TruncateTo(dh, bf16_bits(hn::LoadU(df, values + i))), dh, to + i * 2);
+    }
+  }
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    pack(values, count, to);
+  }
+};
+
+// aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
+// integer sums start from, or scale * sum of codes.
+template <int kOffset, bool kHasMin>
+struct XAsQ8 {
+  static constexpr PackedX kKind = PackedX::q8;
+  static constexpr uint16_t kVariant = kHasMin ? 1000 : kOffset;
+  static constexpr size_t kRowValues = 32;
+  static constexpr size_t kAloneValues = 32 * kLanes;
+  static constexpr size_t kBlockBytes = 40;
+  static constexpr DType kSame = DType::q8_1;  // x is never given as blocks
+
+  static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
+
+  static void pack(const float* values, size_t count, std::byte* to) {
+    Q8Blocks blocks;
+    quantize_blocks(values, count / 32, blocks);
+    for (size_t b = 0; b < count / 32; ++b) put_block(blocks, b, 1, to + b * kBlockBytes);
+  }
+
+  // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
+  // panel. The blocks of a last, partial group lie at its end, behind zeros.
+  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+    Q8Blocks blocks;
+    quantize_blocks(values, count / 32, blocks);
+    for (size_t b = 0; b < count / 32; to += kLanes * kBlockBytes) {
+      const size_t end = std::min(b + kLanes, count / 32), zeros = b + kLanes - end;
+      if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
+      for (size_t lane = zeros; b < end; ++b, ++lane) {
+        put_block(blocks, b, kLanes, to + block_lane(lane) * 4);
+      }
+    }
+  }
+
+ private:
+  static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
+    uint32_t aux;
+    if constexpr (kHasMin) {
+      aux = std::bit_cast<uint32_t>(blocks.scale[b] * static_cast<float>(blocks.sum[b]));
+    } else {
+      aux = std::bit_cast<uint32_t>(-kOffset * blocks.sum[b]);
+    }
+    std::memcpy(to, &blocks.scale[b], 4);
+    std::memcpy(to + step * 4, &aux, 4);
+    const int8_t* codes = blocks.codes[b];
+    for (size_t i = 0; i < 8; ++i) std::memcpy(to + (2 + i) * step * 4, codes + 4 * i, 4);
+  }
+};
+
+// Values of a packed row, padding included.
+template <class X>
+constexpr size_t padded_values(size_t k) {
+  return (k + X::kRowValues - 1) / X::kRowValues * X::kRowValues;
+}
+
+template <class X>
+void pack_x(const PackXArgs& a) {
+  constexpr size_t kMostRows = 12;
+  const Panels panels(a.m, a.mr);
+  const size_t k_padded = padded_values<X>(a.k);
+  const size_t value_bytes = a.dtype == DType::f32 ? 4 : 2;
+  const bool same = a.dtype == X::kSame && !a.k_major;
+  alignas(64) float values[kPiece];
+  alignas(64) std::byte words[kMostRows][X::bytes(kPiece)];
+  const std::byte* rows[kMostRows];
+  for (size_t first = a.rows.begin; first < a.rows.end;) {
+    const size_t height = panels.rows(panels.panel_of(first)).end - first;
+    std::byte* to = a.packed + first * X::bytes(k_padded);
+    for (size_t k = 0; k < k_padded; k += kPiece) {
+      const size_t count = std::min(kPiece, k_padded - k);
+      for (size_t i = 0; i < height; ++i) {
+        rows[i] = words[i];
+        if (same && k + count <= a.k) {
+          rows[i] = a.x + (first + i) * a.row_stride + k * value_bytes;
+        } else {
+          load_piece(a, first + i, k, values);
+          X::pack(values, count, words[i]);
+        }
+      }
+      interleave(rows, height, X::bytes(count) / 4,
+                 reinterpret_cast<uint32_t*>(to + height * X::bytes(k)));
+    }
+    first += height;
+  }
+}
+
+// Bytes of a row alone.
+template <class X>
+constexpr size_t packed_row_bytes(size_t k) {
+  return X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues);
+}
+
+// For matvec: each row alone, in the order that lanes along k take it.
+template <class X>
+void pack_x_rows(const PackXArgs& a) {
+  static_assert(kPiece % X::kAloneValues == 0);
+  const size_t k_padded = padded_values<X>(a.k);
+  alignas(64) float values[kPiece];
+  for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
+    std::byte* to = a.packed + row * packed_row_bytes<X>(a.k);
+    for (size_t k = 0; k < k_padded; k += kPiece) {
+      load_piece(a, row, k, values);
+      X::pack_lanes(values, std::min(kPiece, k_padded - k), to + X::bytes(k));
+    }
+  }
+}
+
+// One block of 32 values of a panel of C rows, as XAsQ8 wrote it.
+template <size_t C>
+struct XBlock {
+  const std::byte* at;
+
+  HWY_INLINE float scale(size_t c) const { return word<float>(c); }
+  template <class T>
+  HWY_INLINE T aux(size_t c) const {
+    return word<T>(C + c);
+  }
+  HWY_INLINE int32_t quad(size_t quad, size_t c) const { return word<int32_t>((2 + quad) * C + c); }
+
+ private:
+  template <class T>
+  HWY_INLINE T word(size_t i) const {
+    T value;
+    std::memcpy(&value, at + 4 * i, 4);
+    return value;
+  }
+};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_PACK_X_INL_H_
