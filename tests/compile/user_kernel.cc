@@ -19,8 +19,12 @@ namespace user::HWY_NAMESPACE {
 void products(const tessera::f16_t* w, const std::vector<float>& x, size_t k, float* out) {
   namespace kernels = tessera::HWY_NAMESPACE;
   const auto* bytes = reinterpret_cast<const std::byte*>(w);
-  kernels::FmaDot<tessera::F16>::run<1>(
-      {bytes, reinterpret_cast<const std::byte*>(x.data()), 0, k, out, 1});
+  kernels::DotArgs args;
+  args.w = bytes;
+  args.x = reinterpret_cast<const std::byte*>(x.data());
+  args.k = args.end = k;
+  args.out = out;
+  kernels::FloatDot<kernels::FmaStep<tessera::F16>>::run<1>(args);
   auto squares = kernels::hn::Zero(kernels::DF());
   for (size_t i = 0; i < k; i += kernels::kLanes) {
     const auto v = kernels::load_row_values<tessera::F16>(bytes, i, k);

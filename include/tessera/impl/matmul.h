@@ -64,9 +64,11 @@ struct MatmulAccess {
   // Bytes of one packed row of x, of m.
   static size_t packed_row_bytes(const Matmul& p, size_t m) noexcept {
     const KernelEntry& e = *p.entry_;
-    const size_t values = m <= matvec_m(p) ? e.matvec_row_values : e.packed_row_values;
+    const bool alone = m <= matvec_m(p);
+    const size_t values = alone ? e.matvec_row_values : e.packed_row_values;
     const size_t padded = p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
-    return padded * (values / e.shape.unit_values * e.shape.x_unit_bytes);
+    return padded * (values / e.shape.unit_values * e.shape.x_unit_bytes) +
+           (alone ? kRowAlonePad : 0);
   }
 
   static Status check_rows(const Matmul& p, size_t m) noexcept {

@@ -38,16 +38,17 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 template <class F>
 struct FmaKernel {
   using Tile = FmaTile<F>;
-  using Dot = FmaDot<F>;
+  using Dot = FloatDot<FmaStep<F>>;
   using X = XAsF32;
   static constexpr const char* kName = "f32 fma";
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
   static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
   static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Zen 4, 4096 x 4096, bf16: packing and a tile are as fast at m = 2 (23 and 29 Gop/s) and ahead
-  // from m = 3 on (39 and 26).
-  static constexpr size_t kMatvecM = 2;
+  // Zen 4, 4096 x 4096 from memory, matvec and packing: m = 4 f32 45 and 25 GFLOP/s, bf16 102 and
+  // 51, f16 62 and 33; m = 8 45 and 41, 99 and 83, 62 and 52; m = 16 52 and 61, 110 and 126, 65
+  // and 69.
+  static constexpr size_t kMatvecM = 8;
 
   static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
     if (a.k_major) {
@@ -77,7 +78,7 @@ struct WidenFloatKernel : FmaKernel<F> {
 #if HWY_NATIVE_DOT_BF16
 struct Bf16Kernel : FmaKernel<BF16> {
   using Tile = Bf16Tile;
-  using Dot = Bf16Dot;
+  using Dot = FloatDot<Bf16Step>;
   using X = XAsBf16;
   static constexpr const char* kName = "bf16 dot";
 };
@@ -314,20 +315,23 @@ inline constexpr auto kDots = dots_of<Dot>(std::make_index_sequence<Dot::kMaxC>(
 
 // Ranges of depth, so that x stays in L1 while a row of W passes. Zen 4, k = 11008, m = 8, in
 // place: q8_0 87 -> 151 Gop/s, q4_0 144 -> 189. A little too much in one range is better than two.
-template <class Dot>
-size_t depth_ranges(size_t x_bytes, size_t w_bytes) {
+inline size_t depth_ranges(size_t x_bytes, size_t w_bytes) {
   const size_t bytes = x_bytes + w_bytes;
-  return Dot::kDepthStep == 0 || bytes <= 35 * 1024 ? 1 : bytes / (26 * 1024) + 1;
+  return bytes <= 35 * 1024 ? 1 : bytes / (26 * 1024) + 1;
 }
+
+// How far ahead of its use W is asked for, in whole rows.
+inline constexpr size_t kMatvecAheadBytes = 16384;
 
 template <class K>
 void matvec_rect(const RunArgs& a) {
   using Dot = typename K::Dot;
+  constexpr size_t kPartial = Dot::kMaxC * Dot::kSums * kLanes;
   float sums[kMatvecMaxM][kMatvecCols] = {};
-  float partial[Dot::kDepthStep > 0 ? kMatvecCols * Dot::kMaxC * kLanes : 1];
+  float partial[kMatvecCols * kPartial];
   const Range rows{a.rect.row_begin, a.rect.row_end};
-  DotArgs args{};
-  args.x_stride = packed_row_bytes<typename K::X>(a.k);
+  DotArgs args;
+  args.x_stride = row_alone_bytes<typename K::X>(a.k);
   args.k = a.k;
   args.out_stride = kMatvecCols;
   const Panels groups(rows.end - rows.begin, Dot::kMaxC);
@@ -337,18 +341,28 @@ void matvec_rect(const RunArgs& a) {
       const Range group = groups.rows(g);
       const size_t height = group.end - group.begin;
       args.x = a.packed_x + (rows.begin + group.begin) * args.x_stride;
-      const size_t count = depth_ranges<Dot>(height * args.x_stride, a.w_stride);
+      const size_t count = depth_ranges(height * args.x_stride, a.w_stride);
+      const auto depth = [&](size_t i) { return split(a.k, Dot::kDepthStep, i, count); };
       for (size_t i = 0; i < count; ++i) {
-        const Range depth = split(a.k, std::max<size_t>(1, Dot::kDepthStep), i, count);
-        args.begin = depth.begin;
-        args.end = depth.end;
-        if constexpr (Dot::kDepthStep > 0) {
-          args.ahead = Dot::ahead(a.w_stride, depth.end - depth.begin);
-        }
+        args.begin = depth(i).begin;
+        args.end = depth(i).end;
+        const size_t piece = std::max<size_t>(1, Dot::row_bytes(args.end - args.begin));
+        const size_t rows_ahead = std::min(kMatvecAheadBytes / piece + 1, kMatvecCols);
         for (size_t j = cols.begin; j < cols.end; ++j) {
+          // Further rows, then the first ones of the next range, then of the next columns.
+          size_t row = j + rows_ahead, range = i;
+          if (row >= cols.end && i + 1 < count) {
+            row -= cols.end - cols.begin;
+            ++range;
+          } else if (row >= cols.end) {
+            range = 0;
+          }
           args.w = a.w + j * a.w_stride;
+          args.ahead = g > 0 ? 0
+                             : reinterpret_cast<uintptr_t>(a.w) + row * a.w_stride +
+                                   Dot::row_bytes(depth(range).begin);
           args.out = &sums[group.begin][j - col];
-          args.partial = partial + (j - col) * Dot::kMaxC * kLanes;
+          args.partial = partial + (j - col) * kPartial;
           kDots<Dot>[height - 1](args);
         }
       }

@@ -17,116 +17,123 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
 
-// C rows of packed x (each alone, as pack_x_rows leaves them), x_stride bytes apart.
+// One row of W and C rows of packed x (each alone, as pack_x_rows leaves them), x_stride bytes
+// apart. Values [begin, end) of k; ranges begin at multiples of the dot's kDepthStep, and between
+// them the dot's kSums vectors for each row of x wait in `partial`.
 struct DotArgs {
-  const std::byte* w;  // one row
-  const std::byte* x;
-  size_t x_stride;
-  size_t k;
-  float* out;  // C sums, out_stride floats apart
-  size_t out_stride;
-  // Dots with a kDepthStep take k in ranges at multiples of it: values [begin, end), while vectors
-  // of sums wait in `partial`, C * kLanes floats, and W is asked for `ahead` bytes ahead.
+  const std::byte* w = nullptr;
+  const std::byte* x = nullptr;
+  size_t x_stride = 0;
+  size_t k = 0;
   size_t begin = 0, end = 0;
   float* partial = nullptr;
-  size_t ahead = 0;
+  float* out = nullptr;  // C sums, out_stride floats apart
+  size_t out_stride = 1;
+  uintptr_t ahead = 0;  // where to ask for as many bytes as this range has; 0 for nowhere
 };
 
-// Chains of sums that hide the latency of a multiply-add (4 cycles, one or two a cycle).
-inline constexpr size_t kChains = 4;
-
-template <size_t C>
-HWY_INLINE void store_dots(const VF (&sums)[C][kChains], const DotArgs& a) {
-  TESSERA_UNROLL
-  for (size_t c = 0; c < C; ++c) {
-    const VF sum = hn::Add(hn::Add(sums[c][0], sums[c][1]), hn::Add(sums[c][2], sums[c][3]));
-    a.out[c * a.out_stride] = hn::ReduceSum(DF(), sum);
-  }
-}
-
+// f32 multiply-add on values of any float format.
 template <class F>
-struct FmaDot {
-  static constexpr size_t kMaxC = 2;
-  static constexpr size_t kDepthStep = 0;
+struct FmaStep {
+  static constexpr size_t kValues = kLanes;
+  static constexpr size_t kBytes = kLanes * sizeof(typename F::Block);
 
-  template <size_t C>
-  static void run(const DotArgs& a) {
-    const DF df;
-    VF sums[C][kChains];
-    for (auto& row : sums) {
-      for (VF& sum : row) sum = hn::Zero(df);
-    }
-    constexpr size_t kBytes = sizeof(typename F::Block);
-    size_t k = 0;
-    for (; k + kChains * kLanes <= a.k; k += kChains * kLanes) {
-      TESSERA_UNROLL
-      for (size_t i = 0; i < kChains; ++i) {
-        step<C>(df, SimdOf<F>::load_values(df, a.w + (k + i * kLanes) * kBytes), a, k + i * kLanes,
-                i, sums);
-      }
-    }
-    for (; k < a.k; k += kLanes) step<C>(df, load_row_values<F>(a.w, k, a.k), a, k, 0, sums);
-    store_dots<C>(sums, a);
+  static HWY_INLINE VF load(const std::byte* w) { return SimdOf<F>::load_values(DF(), w); }
+  static HWY_INLINE VF load_tail(const std::byte* row, size_t k, size_t k_end) {
+    return load_row_values<F>(row, k, k_end);
   }
-
- private:
-  template <size_t C>
-  static HWY_INLINE void step(DF df, VF w, const DotArgs& a, size_t k, size_t chain,
-                              VF (&sums)[C][kChains]) {
-    TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) {
-      const VF x = hn::LoadU(df, reinterpret_cast<const float*>(a.x + c * a.x_stride) + k);
-      sums[c][chain] = hn::MulAdd(w, x, sums[c][chain]);
-    }
+  static HWY_INLINE VF add(VF w, const std::byte* x, size_t k, VF sum) {
+    return hn::MulAdd(w, load_bytes(DF(), x + k * 4), sum);
   }
 };
 
 #if HWY_NATIVE_DOT_BF16
-struct Bf16Dot {
-  static constexpr size_t kMaxC = 2;
-  static constexpr size_t kDepthStep = 0;
+struct Bf16Step {
+  static constexpr size_t kValues = 2 * kLanes;
+  static constexpr size_t kBytes = 4 * kLanes;
+
+  static HWY_INLINE VU load(const std::byte* w) { return load_bytes(DU(), w); }
+  static HWY_INLINE VU load_tail(const std::byte* row, size_t k, size_t k_end) {
+    alignas(64) std::byte tail[kBytes] = {};
+    if (k < k_end) std::memcpy(tail, row + k * 2, std::min(kBytes, (k_end - k) * 2));
+    return load(tail);
+  }
+  static HWY_INLINE VF add(VU w, const std::byte* x, size_t k, VF sum) {
+    const hn::Repartition<hwy::bfloat16_t, DF> db;
+    VF unused = hn::Zero(DF());
+    return hn::ReorderWidenMulAccumulate(DF(), hn::BitCast(db, w),
+                                         hn::BitCast(db, load_bytes(DU(), x + k * 2)), sum, unused);
+  }
+};
+#endif
+
+// Each vector of W is loaded (and widened) once for all C rows of x. Two chains of sums for each:
+// with one row of x they hide the latency of a multiply-add at more than twice the speed of memory,
+// with eight they fill the registers.
+template <class Step>
+struct FloatDot {
+  static constexpr size_t kMaxC = kRegisters == 32 ? 8 : 4;
+  static constexpr size_t kSums = 2;
+  static constexpr size_t kDepthStep = kSums * Step::kValues;
+  template <size_t C>
+  static constexpr bool kPrefetch = C > 1;
+
+  static constexpr size_t row_bytes(size_t values) { return values / Step::kValues * Step::kBytes; }
 
   template <size_t C>
   static void run(const DotArgs& a) {
     const DF df;
-    const hn::Repartition<uint16_t, DF> dh;
-    VF sums[C][kChains];
-    for (auto& row : sums) {
-      for (VF& sum : row) sum = hn::Zero(df);
-    }
-    constexpr size_t kStep = 2 * kLanes;
-    size_t k = 0;
-    for (; k + kChains * kStep <= a.k; k += kChains * kStep) {
+    VF sums[C][kSums];
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
       TESSERA_UNROLL
-      for (size_t i = 0; i < kChains; ++i) {
-        step<C>(load_bytes(dh, a.w + (k + i * kStep) * 2), a, k + i * kStep, i, sums);
+      for (size_t i = 0; i < kSums; ++i) {
+        sums[c][i] =
+            a.begin == 0 ? hn::Zero(df) : hn::LoadU(df, a.partial + (c * kSums + i) * kLanes);
       }
     }
-    for (; k < a.k; k += kStep) {
-      alignas(64) uint16_t tail[kStep] = {};
-      std::memcpy(tail, a.w + k * 2, std::min(kStep, a.k - k) * 2);
-      step<C>(hn::Load(dh, tail), a, k, 0, sums);
+    uintptr_t ahead = a.ahead;
+    const std::byte* w = a.w + a.begin / Step::kValues * Step::kBytes;
+    size_t k = a.begin;
+    for (; k + kDepthStep <= a.end; k += kDepthStep) {
+      if (kPrefetch<C> && ahead != 0) {
+        prefetch_to_l2<kSums * Step::kBytes>(ahead);
+        ahead += kSums * Step::kBytes;
+      }
+      TESSERA_UNROLL
+      for (size_t i = 0; i < kSums; ++i, w += Step::kBytes) {
+        add<C>(Step::load(w), a, k + i * Step::kValues, i, sums);
+      }
     }
-    store_dots<C>(sums, a);
+    if (k < a.end) {  // what is past the end are zeros
+      TESSERA_UNROLL
+      for (size_t i = 0; i < kSums; ++i) {
+        const size_t at = k + i * Step::kValues;
+        add<C>(Step::load_tail(a.w, at, a.k), a, at, i, sums);
+      }
+    }
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      if (a.end < a.k) {
+        TESSERA_UNROLL
+        for (size_t i = 0; i < kSums; ++i) {
+          hn::StoreU(sums[c][i], df, a.partial + (c * kSums + i) * kLanes);
+        }
+      } else {
+        a.out[c * a.out_stride] = hn::ReduceSum(df, hn::Add(sums[c][0], sums[c][1]));
+      }
+    }
   }
 
  private:
   template <size_t C, class V>
-  static HWY_INLINE void step(V w, const DotArgs& a, size_t k, size_t chain,
-                              VF (&sums)[C][kChains]) {
-    const DF df;
-    const hn::Repartition<uint16_t, DF> dh;
-    const hn::Repartition<hwy::bfloat16_t, DF> db;
-    VF unused = hn::Zero(df);
+  static HWY_INLINE void add(V w, const DotArgs& a, size_t k, size_t i, VF (&sums)[C][kSums]) {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const auto x = hn::LoadU(dh, reinterpret_cast<const uint16_t*>(a.x + c * a.x_stride) + k);
-      sums[c][chain] = hn::ReorderWidenMulAccumulate(df, hn::BitCast(db, w), hn::BitCast(db, x),
-                                                     sums[c][chain], unused);
+      sums[c][i] = Step::add(w, a.x + c * a.x_stride, k, sums[c][i]);
     }
   }
 };
-#endif  // HWY_NATIVE_DOT_BF16
 
 // A lane is a block: kLanes blocks of a row are transposed, so that eight steps of four products
 // give the exact integer dot of each, which starts from what the offset contributes. Scales are
@@ -147,12 +154,10 @@ struct Int8Dot {
   template <size_t C>
   static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
 
+  static constexpr size_t kSums = 1;
   static constexpr size_t kDepthStep = 32 * kLanes;
 
-  // How far ahead, in whole rows, if each gives so many values.
-  static size_t ahead(size_t w_stride, size_t values) {
-    return (16384 / std::max<size_t>(1, values / 32 * kBytes) + 1) * w_stride;
-  }
+  static constexpr size_t row_bytes(size_t values) { return values / 32 * kBytes; }
 
   template <size_t C>
   static void run(const DotArgs& a) {
@@ -170,12 +175,14 @@ struct Int8Dot {
       std::memcpy(copy + kGroupBytes - blocks * kBytes, w, blocks * kBytes);
       last = copy;
     }
+    uintptr_t ahead = a.ahead;
     size_t b = a.begin / 32;
     const std::byte* x = a.x + b * X::kBlockBytes;
     w += b * kBytes;
     for (; b < end; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
-      if constexpr (kPrefetch<C>) {
-        prefetch_to_l2<kGroupBytes>(reinterpret_cast<uintptr_t>(w) + a.ahead);
+      if (kPrefetch<C> && ahead != 0) {
+        prefetch_to_l2<kGroupBytes>(ahead);
+        ahead += kGroupBytes;
       }
       add_blocks<C>(b + kLanes <= blocks ? w : last, x, a.x_stride, sums);
     }

@@ -228,10 +228,10 @@ void pack_x(const PackXArgs& a) {
   }
 }
 
-// Bytes of a row alone.
+// From one row alone to the next.
 template <class X>
-constexpr size_t packed_row_bytes(size_t k) {
-  return X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues);
+constexpr size_t row_alone_bytes(size_t k) {
+  return X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues) + kRowAlonePad;
 }
 
 // For matvec: each row alone, in the order that lanes along k take it.
@@ -241,7 +241,7 @@ void pack_x_rows(const PackXArgs& a) {
   const size_t k_padded = padded_values<X>(a.k);
   alignas(64) float values[kPiece];
   for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
-    std::byte* to = a.packed + row * packed_row_bytes<X>(a.k);
+    std::byte* to = a.packed + row * row_alone_bytes<X>(a.k);
     for (size_t k = 0; k < k_padded; k += kPiece) {
       load_piece(a, row, k, values);
       X::pack_lanes(values, std::min(kPiece, k_padded - k), to + X::bytes(k));
