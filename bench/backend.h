@@ -40,6 +40,8 @@ struct BackendInfo {
   std::string target = {};
   /// Runs only where a case or --backends names it.
   bool on_request = false;
+  /// Another version of a library that is measured anyway: only on the shapes of the short run.
+  bool is_variant = false;
 };
 
 }  // namespace bench

@@ -167,6 +167,12 @@ class Json : public benchmark::JSONReporter {
       r.run_name.iterations.clear();
       r.run_name.repetitions.clear();
       r.run_name.time_type.clear();
+      // These may be 0, of which Google Benchmark's "cv" is not a number, nor is the file then
+      // JSON.
+      if (r.run_type == Run::RT_Aggregate) {
+        r.counters.erase("noise");
+        r.counters.erase("answer");
+      }
     }
     JSONReporter::ReportRuns(named);
   }
@@ -258,7 +264,8 @@ std::vector<GroupPlan> plan_groups(const Options& o, const std::vector<Series>& 
             GroupPlan g{&s, format, pages, packed, threads, {}};
             for (const BackendInfo& b : backends) {
               const bool named = contains(o.backends, b.name) || contains(s.backends, b.name);
-              const bool all = s.backends.empty() && o.backends.empty() && !b.on_request;
+              const bool all = s.backends.empty() && o.backends.empty() && !b.on_request &&
+                               (s.quick || !b.is_variant);
               const bool kept = o.backends.empty() || contains(o.backends, b.name);
               const bool ours = b.name.rfind("tessera", 0) == 0;
               if ((named || all) && kept && (ours || !o.only_ours) && b.supports(format, packed)) {

@@ -14,9 +14,9 @@ namespace bench {
 
 /// How long to measure: each backend takes `samples` turns of about seconds / samples.
 struct Effort {
-  double seconds = 0.3;
+  double seconds = 0.2;
   size_t samples = 9;
-  size_t retries = 2;  // further goes where a go is noisy
+  size_t retries = 1;  // further goes where a go is noisy
 };
 
 /// Turns of one backend for one m: seconds of one call each, or why there are none.

@@ -72,8 +72,8 @@ inline std::vector<Series> all_series() {
        false,
        {"tessera", "tessera-AVX3", "tessera-AVX2", "tessera-SSE4"}},
       {tiny_q, formats, from_to(1, 64), false, false, {"tessera"}},
-      {llama2_q, formats, {512}, false, false, {}, {2}},
-      {llama2_q, formats, {1}, true, false, {}, {2}},
+      {llama2_q, formats, {512}, false, false, {"tessera", "mkl", "onednn", "ggml"}, {2}},
+      {llama2_q, formats, {1}, true, false, {"tessera", "mkl", "onednn", "ggml"}, {2}},
       {odd, formats, {37}, false, false, {"tessera"}, {1, 2}},
   };
   for (const size_t size : {64, 128, 192, 256, 384, 512}) {

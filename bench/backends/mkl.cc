@@ -125,8 +125,10 @@ bool supports(DType format, bool) { return format == DType::f32 || format == DTy
 void add_mkl(std::vector<BackendInfo>& list) {
   list.push_back(
       {"mkl", supports, [] { return describe(true); }, [] { return std::make_unique<Mkl>(true); }});
-  list.push_back({"mkl-as-is", supports, [] { return describe(false); },
-                  [] { return std::make_unique<Mkl>(false); }});
+  BackendInfo as_is{"mkl-as-is", supports, [] { return describe(false); },
+                    [] { return std::make_unique<Mkl>(false); }};
+  as_is.is_variant = true;
+  list.push_back(as_is);
 }
 
 }  // namespace bench

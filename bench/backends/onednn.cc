@@ -80,6 +80,13 @@ class OneDnn : public Backend {
     const const_dnnl_memory_desc_t chosen =
         TESSERA_DNNL(dnnl_primitive_desc_query_md)(description, dnnl_query_weights_md, 0);
     const size_t stride = (TESSERA_DNNL(dnnl_memory_desc_get_size)(chosen) + 63) / 64 * 64;
+    if (packed_ != nullptr && TESSERA_DNNL(dnnl_memory_desc_equal)(packed_, chosen) != 0) {
+      for (size_t i = 0; i < p_->copies; ++i)
+        w_.push_back(memory(chosen, panels_.data() + i * stride));
+      return;
+    }
+    ok(TESSERA_DNNL(dnnl_memory_desc_clone)(&packed_, chosen), "memory");
+    panels_ = Arena();
     panels_ = Arena(stride * p_->copies, p_->pages);
     dnnl_primitive_desc_t reorder_description = nullptr;
     ok(TESSERA_DNNL(dnnl_reorder_primitive_desc_create)(&reorder_description, w, engine_, chosen,
@@ -133,6 +140,7 @@ class OneDnn : public Backend {
   dnnl_primitive_t matmul_ = nullptr;
   dnnl_memory_t x_ = nullptr, y_ = nullptr;
   std::vector<dnnl_memory_t> w_;
+  dnnl_memory_desc_t packed_ = nullptr;  // layout of panels_
   Arena panels_;
   decltype(&dnnl_primitive_execute) execute_ = nullptr;
   decltype(&dnnl_stream_wait) wait_ = nullptr;

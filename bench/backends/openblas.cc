@@ -25,13 +25,15 @@ void add_openblas(std::vector<BackendInfo>& list) {
                            l.get<char*()>("scipy_openblas_get_corename")();
                   },
                   [] { return std::make_unique<CblasInPlace>(current(), "scipy_cblas_"); }});
-  list.push_back({"openblas-debian", f32_in_place,
-                  [] {
-                    const Library l = debian();
-                    return std::string(l.get<char*()>("openblas_get_config")()) + " " +
-                           l.get<char*()>("openblas_get_corename")();
-                  },
-                  [] { return std::make_unique<CblasInPlace>(debian()); }});
+  BackendInfo older{"openblas-debian", f32_in_place,
+                    [] {
+                      const Library l = debian();
+                      return std::string(l.get<char*()>("openblas_get_config")()) + " " +
+                             l.get<char*()>("openblas_get_corename")();
+                    },
+                    [] { return std::make_unique<CblasInPlace>(debian()); }};
+  older.is_variant = true;
+  list.push_back(older);
 }
 
 }  // namespace bench
