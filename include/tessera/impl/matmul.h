@@ -67,8 +67,8 @@ struct MatmulAccess {
     const bool alone = m <= matvec_m(p);
     const size_t values = alone ? e.matvec_row_values : e.packed_row_values;
     const size_t padded = p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
-    return padded * (values / e.shape.unit_values * e.shape.x_unit_bytes) +
-           (alone ? kRowAlonePad : 0);
+    const size_t bytes = padded * (values / e.shape.unit_values * e.shape.x_unit_bytes);
+    return alone ? row_alone_stride(bytes) : bytes;
   }
 
   static Status check_rows(const Matmul& p, size_t m) noexcept {

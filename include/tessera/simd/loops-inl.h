@@ -45,10 +45,10 @@ struct FmaKernel {
   static constexpr size_t kTileUnits = 1;
   static constexpr bool kWidens = false;
   static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Zen 4, 4096 x 4096 from memory, matvec and packing: m = 4 f32 45 and 25 GFLOP/s, bf16 102 and
-  // 51, f16 62 and 33; m = 8 45 and 41, 99 and 83, 62 and 52; m = 16 52 and 61, 110 and 126, 65
+  // Zen 4, 4096 x 4096 from memory, matvec and packing, GFLOP/s: m = 4 f32 45 and 25, bf16 100 and
+  // 51, f16 67 and 33; m = 8 63 and 41, 130 and 83, 73 and 52; m = 16 67 and 61, 141 and 126, 76
   // and 69.
-  static constexpr size_t kMatvecM = 8;
+  static constexpr size_t kMatvecM = 16;
 
   static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
     if (a.k_major) {
@@ -358,9 +358,9 @@ void matvec_rect(const RunArgs& a) {
             range = 0;
           }
           args.w = a.w + j * a.w_stride;
-          args.ahead = g > 0 ? 0
-                             : reinterpret_cast<uintptr_t>(a.w) + row * a.w_stride +
-                                   Dot::row_bytes(depth(range).begin);
+          args.ahead = reinterpret_cast<uintptr_t>(a.w) + row * a.w_stride +
+                       Dot::row_bytes(depth(range).begin);
+          if (g > 0 || (count == 1 && !Dot::kPrefetchWholeRows)) args.ahead = 0;
           args.out = &sums[group.begin][j - col];
           args.partial = partial + (j - col) * kPartial;
           kDots<Dot>[height - 1](args);

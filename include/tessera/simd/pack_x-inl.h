@@ -231,7 +231,7 @@ void pack_x(const PackXArgs& a) {
 // From one row alone to the next.
 template <class X>
 constexpr size_t row_alone_bytes(size_t k) {
-  return X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues) + kRowAlonePad;
+  return row_alone_stride(X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues));
 }
 
 // For matvec: each row alone, in the order that lanes along k take it.
