@@ -24,11 +24,12 @@ TEST_CASE("blocking: a table", "[blocking]") {
   };
   for (const Row& r : std::vector<Row>{
            {kFloat, 1, 64, true, 1, 64, 32},  // all of k at once, never more rows than there are
-           {kFloat, 128, 4096, true, 84, 1376, 32},   // few: 256 K / 176 = 1489 -> three shares
+           {kFloat, 128, 4096, true, 128, 1376,
+            32},  // few: 256 K / 176 = 1489 -> three shares; 95 rows fit
            {kFloat, 512, 4096, true, 180, 688, 64},   // many: 128 K / 176 = 744 -> six shares
-           {kFloat, 512, 4096, false, 60, 1376, 32},  // 1 M of L3 for rows of 16 K
-           {kInt8, 512, 4096, true, 204, 64, 64},
-           {kInt8, 100000, 4096, false, 204, 128, 32},
+           {kFloat, 512, 4096, false, 72, 1376, 32},  // 1 M of L3 for rows of 16 K
+           {kInt8, 512, 4096, true, 174, 64, 64},
+           {kInt8, 100000, 4096, false, 210, 128, 32},
            {kInt8, 7, 1 << 20, true, 7, 197, 32},  // 197 panels fit
            {kOldFloat, 9, 3, true, 9, 2, 8},       // 3 values are 2 units
            {kFloat, 0, 0, true, 1, 1, 32}}) {

@@ -62,9 +62,11 @@ constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
     kc = detail::min(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
   }
   const size_t row = detail::max(1, s.x_unit_bytes * (ready ? kc : units));
-  const size_t most = (ready ? caches.l2 : caches.l3 / 8) / row;
-  const size_t mc = detail::max(s.mr * 4, most / s.mr * s.mr);
-  return {detail::min(mc, detail::max(m, 1)), kc, (many ? 2 : 1) * s.nr};
+  const size_t most = detail::max(s.mr * 4, (ready ? caches.l2 : caches.l3 / 8) / row);
+  // W is read once for each block of rows, so a small rest is no block of its own: even shares.
+  const size_t blocks = detail::max(1, m / most + (m % most > most / 2 ? 1 : 0));
+  const size_t mc = (m / blocks + s.mr) / s.mr * s.mr;
+  return {blocks == 1 ? detail::max(m, 1) : mc, kc, (many ? 2 : 1) * s.nr};
 }
 
 }  // namespace tessera::inline v0_1
