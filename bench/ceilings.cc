@@ -43,16 +43,20 @@ double peak_f32(size_t rounds, double* sink) {
   *sink += chains(d, rounds, [&](auto acc) HWY_ATTR { return hn::MulAdd(x, acc, y); });
   return 2.0 * static_cast<double>(kChains * hn::Lanes(d));
 }
-double peak_bf16(size_t rounds, double* sink) {
-#if HWY_NATIVE_DOT_BF16
-  const hn::ScalableTag<float> d;
-  const hn::Repartition<hwy::bfloat16_t, decltype(d)> db;
-  const auto x = hn::BitCast(db, hn::Set(d, 0.5f)), y = hn::BitCast(db, hn::Set(d, 0.25f));
+// Two products of narrow values (T) for each lane of D.
+template <class T, class D>
+double peak_of_pairs(D d, size_t rounds, double* sink) {
+  const hn::Repartition<T, D> narrow;
+  const auto x = hn::BitCast(narrow, hn::Set(d, 3)), y = hn::BitCast(narrow, hn::Set(d, 5));
   auto unused = hn::Zero(d);
   *sink += chains(d, rounds, [&](auto acc) HWY_ATTR {
     return hn::ReorderWidenMulAccumulate(d, x, y, acc, unused);
   });
   return 4.0 * static_cast<double>(kChains * hn::Lanes(d));
+}
+double peak_bf16(size_t rounds, double* sink) {
+#if HWY_NATIVE_DOT_BF16
+  return peak_of_pairs<hwy::bfloat16_t>(hn::ScalableTag<float>(), rounds, sink);
 #else
   (void)rounds, (void)sink;
   return 0.0;
@@ -60,14 +64,7 @@ double peak_bf16(size_t rounds, double* sink) {
 }
 double peak_int16(size_t rounds, double* sink) {
 #if HWY_TARGET <= HWY_AVX3_DL || HWY_TARGET_IS_NEON
-  const hn::ScalableTag<int32_t> d;
-  const hn::Repartition<int16_t, decltype(d)> d16;
-  const auto x = hn::Set(d16, int16_t{3}), y = hn::Set(d16, int16_t{5});
-  auto unused = hn::Zero(d);
-  *sink += chains(d, rounds, [&](auto acc) HWY_ATTR {
-    return hn::ReorderWidenMulAccumulate(d, x, y, acc, unused);
-  });
-  return 4.0 * static_cast<double>(kChains * hn::Lanes(d));
+  return peak_of_pairs<int16_t>(hn::ScalableTag<int32_t>(), rounds, sink);
 #else
   (void)rounds, (void)sink;
   return 0.0;
@@ -89,7 +86,7 @@ double peak_int8(size_t rounds, double* sink) {
 #endif
 }
 
-// Reads `bytes` from each of two halves; a multiple of 16 vectors.
+// Reads whole runs of 8 vectors among `bytes` bytes.
 double read_bytes(const uint8_t* p, size_t bytes) {
   const hn::ScalableTag<uint64_t> d;
   const size_t lanes = hn::Lanes(d);
