@@ -62,6 +62,7 @@ inline void load_piece(const PackXArgs& a, size_t row, size_t k, float* HWY_REST
   }
 }
 
+#if HWY_TARGET != HWY_SCALAR
 // The 16-byte blocks of a vector to every `step`-th word from `to` on.
 template <class D>
 HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t step, uint32_t* to) {
@@ -73,6 +74,7 @@ HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t step, uint32_t* to) {
     store_blocks(hn::UpperHalf(dh, v), dh, step, to + hn::MaxLanes(dh) / 4 * step);
   }
 }
+#endif
 
 // The first `count` words of each of `height` rows -> [count][height]. Four rows at a time are
 // transposed, the last four again where height is not a multiple of four.
