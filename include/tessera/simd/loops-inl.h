@@ -3,9 +3,9 @@
 //
 //   for mc rows of x                x stays in L3
 //     for nc rows of W                a few panels: read, packed or widened once per mc
-//       for kc units of depth           the block of W stays in L2
-//         for mr rows of x                a panel of x stays in L1
-//           for nr rows of W                a tile
+//       for kc units of depth           the block of W, and what fits of x, stay in L2
+//         for nr rows of W                one panel, past which x streams
+//           for mr rows of x                a tile
 //
 // This is the order of BLIS with the roles of the matrices swapped: W is the large operand, used
 // once per mc, and x the small one that is used again.

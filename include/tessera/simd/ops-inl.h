@@ -105,18 +105,6 @@ HWY_INLINE void prefetch_to_l2(uintptr_t at) {
 #endif
 }
 
-// Two halves; a single lane has none, and its callers never ask.
-template <class D>
-HWY_INLINE hn::VFromD<D> combine(D d, hn::VFromD<hn::Half<D>> high, hn::VFromD<hn::Half<D>> low) {
-#if HWY_TARGET == HWY_SCALAR
-  (void)d;
-  (void)high;
-  return low;
-#else
-  return hn::Combine(d, high, low);
-#endif
-}
-
 // f16 bits in the low half of each lane -> f32, for targets whose instructions do not: Highway's
 // emulation there takes NaN and infinity for numbers. As base/half.h, all values.
 template <class D, class V>
