@@ -71,6 +71,27 @@ TESSERA_FORMAT_TEST(parts_and_rects, "any parts and rectangles give the same bit
   });
 }
 
+// More rows of x than matvec takes at once, groups of them, and depth in several pieces.
+TESSERA_FORMAT_TEST(large_parts, "parts and rectangles of large shapes", "[bits]") {
+  Rng rng = suite_rng();
+  struct Shape {
+    size_t m, n, k;
+  };
+  for (const Shape shape : {Shape{261, 13, 3360}, Shape{5, 37, 7008}, Shape{19, 6, 33024}}) {
+    const Matrix w = random_weights(w_dtype, shape.n, shape.k, rng);
+    const Matrix x = random_x(DType::f32, shape.m, shape.k, rng);
+    for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
+      if (setup.packed) return;
+      const Product p(w, shape.n, setup);
+      const Output whole = p.run(x, shape.m);
+      check_no_error(p, shape.m, whole);
+      check_same_bits(p, shape.m, p.run(x, shape.m, {}, {5, 5}), whole.y, "5 parts");
+      const std::vector<Rect> rects = random_covering(shape.m, shape.n, rng);
+      check_same_bits(p, shape.m, p.run(x, shape.m, {}, {1, 1, rects}), whole.y, "the rectangles");
+    });
+  }
+}
+
 TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits]") {
   Rng rng = suite_rng();
   const size_t n = 77, k = is_block_format(w_dtype) ? 64 : 37;

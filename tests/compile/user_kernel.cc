@@ -24,7 +24,7 @@ void products(const tessera::f16_t* w, const std::vector<float>& x, size_t k, fl
   args.x = reinterpret_cast<const std::byte*>(x.data());
   args.k = args.end = k;
   args.out = out;
-  kernels::FloatDot<kernels::FmaStep<tessera::F16>>::run<1>(args);
+  kernels::FloatDot<kernels::FmaStep<tessera::F16>>::run<1, 1>(args);
   auto squares = kernels::hn::Zero(kernels::DF());
   for (size_t i = 0; i < k; i += kernels::kLanes) {
     const auto v = kernels::load_row_values<tessera::F16>(bytes, i, k);

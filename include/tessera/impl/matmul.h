@@ -29,9 +29,12 @@ struct MatmulAccess {
                          "the plan is empty: it was not made by Matmul::plan");
   }
 
-  // Rows of x up to which weights in place are read by matvec.
+  // Rows of x up to which weights in place are read by matvec. What a micro-kernel of it costs
+  // beside the products is the more the smaller k is; what packing costs, the smaller m is.
   static size_t matvec_m(const Matmul& p) noexcept {
-    return p.packed_ || p.w_k_major_ ? 0 : p.entry_->matvec_m;
+    if (p.packed_ || p.w_k_major_) return 0;
+    const size_t depth = p.entry_->matvec_depth;
+    return std::max(p.entry_->matvec_m, depth == 0 ? 0 : p.k_ / depth);
   }
 
   static size_t units(const Matmul& p) noexcept {
@@ -321,7 +324,7 @@ TESSERA_IMPL Explanation Matmul::explain(size_t m) const noexcept {
   e.note = entry_->note;
   e.mr = MatmulAccess::mr(*this, m);
   e.nr = matvec ? 1 : entry_->shape.nr;
-  e.mc = matvec ? m : b.mc;
+  e.mc = matvec ? std::min(m, kMatvecMc) : b.mc;
   e.nc = matvec ? 1 : b.nc;
   e.kc = matvec ? k_ : std::min(k_, b.kc_units * entry_->shape.unit_values);
   e.packed = packed_;

@@ -50,6 +50,9 @@ struct PackWArgs {
   std::byte* packed = nullptr;
 };
 
+/// Rows of x, at most, that matvec takes past the rows of W that are in L2.
+inline constexpr size_t kMatvecMc = 256;
+
 /// From one row of x packed for matvec to the next, given its bytes: long rows are an eighth of 4
 /// KiB past a multiple of that, so that eight of them share the sets of an L1 cache evenly. Rows of
 /// a power of two bytes would all fall into the same few lines. (Zen 4, 8 x 4096 x 4096 in place,
@@ -87,7 +90,8 @@ struct KernelEntry {
   size_t panel_unit_bytes;   // of weights packed for keeping; shape.w_unit_bytes is what tiles read
   bool widens;               // tiles read another panel than pack_w writes
   size_t packed_row_values;  // rows of packed x are padded to a multiple of this
-  size_t matvec_m;           // weights in place: up to this m, W is read once, unpacked, by matvec
+  size_t matvec_m;           // weights in place: up to this m, W is read as it lies, by matvec,
+  size_t matvec_depth;       // and further rows of x for each so many values of k; 0: no more
   size_t matvec_row_values;  // packed_row_values of pack_x_rows
   void (*pack_x)(const PackXArgs&);
   void (*pack_w)(const PackWArgs&);

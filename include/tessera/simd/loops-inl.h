@@ -24,100 +24,10 @@
 #include <utility>
 
 #include "tessera/simd/epilogue-inl.h"
-#include "tessera/simd/matvec-inl.h"
-#include "tessera/simd/tile-inl.h"
+#include "tessera/simd/kernels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
-
-// ---------------------------------------------------------------- kernels
-// A kernel ties together a tile, its matvec, how x is packed and what panels of W hold. Panel units
-// are what pack_weights writes; where they are not what the tile reads, widen() makes those. The
-// loops count depth in panel units, of kTileUnits units of the tile.
-
-template <class F>
-struct FmaKernel {
-  using Tile = FmaTile<F>;
-  using Dot = FloatDot<FmaStep<F>>;
-  using X = XAsF32;
-  static constexpr const char* kName = "f32 fma";
-  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
-  static constexpr size_t kTileUnits = 1;
-  static constexpr bool kWidens = false;
-  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Zen 4, 4096 x 4096 from memory, matvec and packing, GFLOP/s: m = 4 f32 45 and 25, bf16 100 and
-  // 51, f16 67 and 33; m = 8 63 and 41, 130 and 83, 73 and 52; m = 16 67 and 61, 141 and 126, 76
-  // and 69.
-  static constexpr size_t kMatvecM = 16;
-
-  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
-    if (a.k_major) {
-      pack_k_major_panel(a, first, end, units.begin, units.end, to);
-    } else {
-      pack_float_panel<F>(a, first, end, units.begin, units.end, to);
-    }
-  }
-};
-
-// A format narrower than f32: a panel that many tiles use is widened into the worker's memory once;
-// for few tiles, Narrow widens as it multiplies. Both are exact. On Zen 4 (f16, 4096 x 4096, packed
-// / in place) the two meet near m = 128 (104 and 105 GFLOP/s) / m = 48 (91 and 92).
-template <class F>
-struct WidenFloatKernel : FmaKernel<F> {
-  using Narrow = FmaKernel<F>;
-  using Tile = FmaTile<F32>;
-  static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
-  static constexpr bool kWidens = true;
-  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
-
-  static void widen(const std::byte* panel, size_t units, std::byte* to) {
-    widen_float_panel<F>(panel, units, reinterpret_cast<float*>(to));
-  }
-};
-
-#if HWY_NATIVE_DOT_BF16
-struct Bf16Kernel : FmaKernel<BF16> {
-  using Tile = Bf16Tile;
-  using Dot = FloatDot<Bf16Step>;
-  using X = XAsBf16;
-  static constexpr const char* kName = "bf16 dot";
-};
-#endif
-
-template <class F>
-struct Int8Kernel {
-  using Tile = Int8Tile<F>;
-  using Dot = Int8Dot<F>;
-  using X = XAsQ8<F::kOffset, F::kHasMin>;
-  static constexpr const char* kName = "int8 dot";
-  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
-  static constexpr size_t kTileUnits = 1;
-  static constexpr bool kWidens = false;
-  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Zen 4, 4096 x 4096, matvec and packing: m = 12 q8_0 188 and 157 Gop/s, q4_0 229 and 188, q4_1
-  // 224 and 171; m = 24 185 and 216, 230 and 243, 226 and 220.
-  static constexpr size_t kMatvecM = 16;
-
-  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
-    pack_block_panel<F>(a, first, end, units.begin, units.end, to);
-  }
-};
-
-// Block formats in f32: the same panels, widened into the worker's memory once per pass.
-template <class F>
-struct WidenKernel : Int8Kernel<F> {
-  using Tile = FmaTile<F32>;
-  using X = XAsF32;
-  static constexpr const char* kName = "widen to f32, fma";
-  static constexpr size_t kTileUnits = 32;
-  static constexpr bool kWidens = true;
-  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
-  static constexpr size_t kMatvecM = 0;
-
-  static void widen(const std::byte* panel, size_t units, std::byte* to) {
-    widen_block_panel<F>(panel, units, reinterpret_cast<float*>(to));
-  }
-};
 
 // ---------------------------------------------------------------- matmul
 
@@ -300,74 +210,95 @@ void matmul_rect(const RunArgs& a) {
 
 // ---------------------------------------------------------------- matvec
 
-// Columns of y that are computed before the epilogue takes them: rows of W that stay in L2 while
-// groups of rows of x pass.
+// Columns of y that are computed before the epilogue takes them.
 inline constexpr size_t kMatvecCols = 32;
-inline constexpr size_t kMatvecMaxM = 16;
+// Rows of W that stay in L2 while groups of rows of x pass and the next ones arrive.
+inline constexpr size_t kMatvecBlockBytes = 256 * 1024;
 using DotFn = void (*)(const DotArgs&);
 
+// [C - 1]: the micro-kernels for few rows of x, and for groups of many.
 template <class Dot, size_t... C>
-constexpr std::array<DotFn, sizeof...(C)> dots_of(std::index_sequence<C...>) {
-  return {&Dot::template run<C + 1>...};
+constexpr std::array<DotFn, sizeof...(C)> few_dots(std::index_sequence<C...>) {
+  return {&Dot::template run<Dot::few_rows(C + 1), C + 1>...};
+}
+template <class Dot, size_t... C>
+constexpr std::array<DotFn, sizeof...(C)> many_dots(std::index_sequence<C...>) {
+  return {&Dot::template run<Dot::kManyRows, C + 1>...};
 }
 template <class Dot>
-inline constexpr auto kDots = dots_of<Dot>(std::make_index_sequence<Dot::kMaxC>());
+inline constexpr auto kFewDots = few_dots<Dot>(std::make_index_sequence<Dot::kFewC>());
+template <class Dot>
+inline constexpr auto kManyDots = many_dots<Dot>(std::make_index_sequence<Dot::kManyC>());
 
-// Ranges of depth, so that x stays in L1 while a row of W passes. Zen 4, k = 11008, m = 8, in
-// place: q8_0 87 -> 151 Gop/s, q4_0 144 -> 189. A little too much in one range is better than two.
-inline size_t depth_ranges(size_t x_bytes, size_t w_bytes) {
-  const size_t bytes = x_bytes + w_bytes;
-  return bytes <= 35 * 1024 ? 1 : bytes / (26 * 1024) + 1;
+// One block of columns for `rows` rows of x from `first` on, in groups: many of them read W from
+// L2, and each group asks for its share of the next columns' rows.
+template <class K>
+void matvec_block(const RunArgs& a, Range rows, Range cols) {
+  using Dot = typename K::Dot;
+  float sums[Dot::kMaxC * kMatvecCols];
+  float partial[kMatvecCols * Dot::kMaxC * kLanes];
+  const size_t count = rows.end - rows.begin, width = cols.end - cols.begin;
+  const bool few = count <= Dot::kFewC;
+  const Panels groups(count, few ? Dot::kFewC : Dot::kManyC);
+  DotArgs args;
+  args.x_stride = row_alone_bytes<typename K::X>(a.k);
+  args.w_stride = a.w_stride;
+  args.k = a.k;
+  args.out_stride = kMatvecCols;
+  for (size_t g = 0; g < groups.count; ++g) {
+    const Range group{rows.begin + groups.rows(g).begin, rows.begin + groups.rows(g).end};
+    const size_t height = group.end - group.begin;
+    const DotFn dot = few ? kFewDots<Dot>[height - 1] : kManyDots<Dot>[height - 1];
+    const size_t step = few ? Dot::few_rows(height) : Dot::kManyRows;
+    const Range share = split(step, 1, g, groups.count);
+    args.x = a.packed_x + group.begin * args.x_stride;
+    args.ahead_rows = share.end - share.begin;
+    const size_t piece = std::max(Dot::piece(height, few), Dot::kDepthStep);
+    args.begin = 0;
+    do {  // once even if k is 0
+      args.end = std::min(a.k, args.begin + piece);
+      // Few rows of x: further rows of W in this range, then in the next one, then of the next
+      // columns.
+      const size_t bytes = std::max<size_t>(1, Dot::row_bytes(args.end - args.begin));
+      const size_t distance = few || Dot::kManyRows == 1
+                                  ? std::min(Dot::kAheadBytes / bytes / step * step + step, width)
+                                  : width;
+      for (size_t j = 0; j < width; j += step) {
+        size_t row = j + distance, begin = args.begin;
+        if (row >= width && distance < width) {
+          if (args.end < a.k) {
+            row -= width;
+            begin = args.end;
+          } else {
+            begin = 0;
+          }
+        }
+        args.w = a.w + (cols.begin + j) * a.w_stride;
+        args.rows = std::min(step, width - j);
+        args.ahead = reinterpret_cast<uintptr_t>(a.w) +
+                     (cols.begin + row + share.begin) * a.w_stride + Dot::row_bytes(begin);
+        args.out = sums + j;
+        args.partial = partial + j * Dot::kMaxC * kLanes;
+        dot(args);
+      }
+      args.begin = args.end;
+    } while (args.begin < a.k);
+    finish(a.epilogue, {sums, kMatvecCols, a.y, a.y_stride, a.y_dtype, group, cols});
+  }
 }
-
-// How far ahead of its use W is asked for, in whole rows.
-inline constexpr size_t kMatvecAheadBytes = 16384;
 
 template <class K>
 void matvec_rect(const RunArgs& a) {
-  using Dot = typename K::Dot;
-  constexpr size_t kPartial = Dot::kMaxC * Dot::kSums * kLanes;
-  float sums[kMatvecMaxM][kMatvecCols] = {};
-  float partial[kMatvecCols * kPartial];
-  const Range rows{a.rect.row_begin, a.rect.row_end};
-  DotArgs args;
-  args.x_stride = row_alone_bytes<typename K::X>(a.k);
-  args.k = a.k;
-  args.out_stride = kMatvecCols;
-  const Panels groups(rows.end - rows.begin, Dot::kMaxC);
-  for (size_t col = a.rect.col_begin; col < a.rect.col_end; col += kMatvecCols) {
-    const Range cols{col, std::min(col + kMatvecCols, a.rect.col_end)};
-    for (size_t g = 0; g < groups.count; ++g) {
-      const Range group = groups.rows(g);
-      const size_t height = group.end - group.begin;
-      args.x = a.packed_x + (rows.begin + group.begin) * args.x_stride;
-      const size_t count = depth_ranges(height * args.x_stride, a.w_stride);
-      const auto depth = [&](size_t i) { return split(a.k, Dot::kDepthStep, i, count); };
-      for (size_t i = 0; i < count; ++i) {
-        args.begin = depth(i).begin;
-        args.end = depth(i).end;
-        const size_t piece = std::max<size_t>(1, Dot::row_bytes(args.end - args.begin));
-        const size_t rows_ahead = std::min(kMatvecAheadBytes / piece + 1, kMatvecCols);
-        for (size_t j = cols.begin; j < cols.end; ++j) {
-          // Further rows, then the first ones of the next range, then of the next columns.
-          size_t row = j + rows_ahead, range = i;
-          if (row >= cols.end && i + 1 < count) {
-            row -= cols.end - cols.begin;
-            ++range;
-          } else if (row >= cols.end) {
-            range = 0;
-          }
-          args.w = a.w + j * a.w_stride;
-          args.ahead = reinterpret_cast<uintptr_t>(a.w) + row * a.w_stride +
-                       Dot::row_bytes(depth(range).begin);
-          if (g > 0 || (count == 1 && !Dot::kPrefetchWholeRows)) args.ahead = 0;
-          args.out = &sums[group.begin][j - col];
-          args.partial = partial + (j - col) * kPartial;
-          kDots<Dot>[height - 1](args);
-        }
-      }
+  constexpr size_t kStep = K::Dot::kManyRows;
+  const size_t fit = kMatvecBlockBytes / std::max<size_t>(1, a.w_stride) / kStep * kStep;
+  const size_t width = std::clamp(fit, kStep, kMatvecCols);
+  const Panels blocks(a.rect.row_end - a.rect.row_begin, kMatvecMc);
+  for (size_t i = 0; i < blocks.count; ++i) {
+    const Range rows{a.rect.row_begin + blocks.rows(i).begin,
+                     a.rect.row_begin + blocks.rows(i).end};
+    for (size_t col = a.rect.col_begin; col < a.rect.col_end; col += width) {
+      matvec_block<K>(a, rows, {col, std::min(col + width, a.rect.col_end)});
     }
-    finish(a.epilogue, {sums[0], kMatvecCols, a.y, a.y_stride, a.y_dtype, rows, cols});
   }
 }
 

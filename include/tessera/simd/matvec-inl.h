@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-// Few rows of x, weights in place: lanes run along k, each row of W is read once, where it lies, in
-// one stream, and never packed. A micro-kernel here is one row of W times C rows of x.
+// Weights in place: lanes run along k, and rows of W are read where they lie and never packed. A
+// micro-kernel here is R rows of W times C rows of x.
 //
-// Bits. The order of a sum depends on k alone, not on C nor on ranges, between which sums are kept
-// as they are; so any split of y gives the same.
+// Bits. The order of a sum depends on k alone, not on R or C nor on ranges, between which sums are
+// kept as they are; so any split of y gives the same.
 #if defined(TESSERA_SIMD_MATVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_MATVEC_INL_H_
 #undef TESSERA_SIMD_MATVEC_INL_H_
 #else
 #define TESSERA_SIMD_MATVEC_INL_H_
 #endif
+
+#include <bit>
 
 #include "tessera/simd/pack-inl.h"
 #include "tessera/simd/pack_x-inl.h"
@@ -19,17 +21,21 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 
 // One row of W and C rows of packed x (each alone, as pack_x_rows leaves them), x_stride bytes
 // apart. Values [begin, end) of k; ranges begin at multiples of the dot's kDepthStep, and between
-// them the dot's kSums vectors for each row of x wait in `partial`.
+// them vectors of sums wait in `partial`.
 struct DotArgs {
   const std::byte* w = nullptr;
+  size_t w_stride = 0;
+  size_t rows = 1;  // of W that exist, up to the micro-kernel's
   const std::byte* x = nullptr;
   size_t x_stride = 0;
   size_t k = 0;
   size_t begin = 0, end = 0;
   float* partial = nullptr;
-  float* out = nullptr;  // C sums, out_stride floats apart
+  float* out = nullptr;  // C rows of a sum for each row of W, out_stride floats apart
   size_t out_stride = 1;
-  uintptr_t ahead = 0;  // where to ask for as many bytes as this range has; 0 for nowhere
+  // Pieces of so many rows, as long as this range, that will be read later: to be asked for.
+  uintptr_t ahead = 0;
+  size_t ahead_rows = 0;
 };
 
 // f32 multiply-add on values of any float format.
@@ -37,20 +43,35 @@ template <class F>
 struct FmaStep {
   static constexpr size_t kValues = kLanes;
   static constexpr size_t kBytes = kLanes * sizeof(typename F::Block);
+  static constexpr size_t kXBytes = 4;
+
+  // Few rows of x on Zen 4. f32 with one: a row of W and one of x fill L1, so x is better read for
+  // four rows (24 and 22 GB/s). Narrow values: widening wants many rows of x.
+  static constexpr bool kNarrow = kBytes < kLanes * 4;
+  static constexpr size_t kFewC = kNarrow ? 6 : 8;
+  static constexpr size_t rows(size_t c) {
+    if (kNarrow) return c == 1 ? 1 : c <= 4 ? 2 : 4;
+    return c <= 3 ? 4 : 2;
+  }
+  static constexpr size_t kHardwareC = kNarrow ? 0 : 1;
 
   static HWY_INLINE VF load(const std::byte* w) { return SimdOf<F>::load_values(DF(), w); }
   static HWY_INLINE VF load_tail(const std::byte* row, size_t k, size_t k_end) {
     return load_row_values<F>(row, k, k_end);
   }
-  static HWY_INLINE VF add(VF w, const std::byte* x, size_t k, VF sum) {
-    return hn::MulAdd(w, load_bytes(DF(), x + k * 4), sum);
-  }
+  static HWY_INLINE VF load_x(const std::byte* x, size_t k) { return load_bytes(DF(), x + k * 4); }
+  static HWY_INLINE VF add(VF w, VF x, VF sum) { return hn::MulAdd(w, x, sum); }
 };
 
 #if HWY_NATIVE_DOT_BF16
 struct Bf16Step {
   static constexpr size_t kValues = 2 * kLanes;
   static constexpr size_t kBytes = 4 * kLanes;
+  static constexpr size_t kXBytes = 2;
+  static constexpr size_t kFewC = 8;
+  static constexpr size_t rows(size_t c) { return c <= 2 ? 1 : 2; }
+  // One stream is best left to the CPU's own prefetching: m = 2, 22 and 28 GB/s.
+  static constexpr size_t kHardwareC = 2;
 
   static HWY_INLINE VU load(const std::byte* w) { return load_bytes(DU(), w); }
   static HWY_INLINE VU load_tail(const std::byte* row, size_t k, size_t k_end) {
@@ -58,80 +79,100 @@ struct Bf16Step {
     if (k < k_end) std::memcpy(tail, row + k * 2, std::min(kBytes, (k_end - k) * 2));
     return load(tail);
   }
-  static HWY_INLINE VF add(VU w, const std::byte* x, size_t k, VF sum) {
+  static HWY_INLINE VU load_x(const std::byte* x, size_t k) { return load_bytes(DU(), x + k * 2); }
+  static HWY_INLINE VF add(VU w, VU x, VF sum) {
     const hn::Repartition<hwy::bfloat16_t, DF> db;
     VF unused = hn::Zero(DF());
-    return hn::ReorderWidenMulAccumulate(DF(), hn::BitCast(db, w),
-                                         hn::BitCast(db, load_bytes(DU(), x + k * 2)), sum, unused);
+    return hn::ReorderWidenMulAccumulate(DF(), hn::BitCast(db, w), hn::BitCast(db, x), sum, unused);
   }
 };
 #endif
 
-// Each vector of W is loaded (and widened) once for all C rows of x. Two chains of sums for each:
-// with one row of x they hide the latency of a multiply-add at more than twice the speed of memory,
-// with eight they fill the registers.
+// R rows of W times C rows of x: each vector of W is loaded (and widened) once for C rows, each of
+// x once for R. One chain of sums for each product, whose order thus depends on neither.
+//
+// Many rows of x: 4 x 6, 10 loads for 24 multiply-adds, and W in L2. One row of W alone would take
+// a load for each, and Zen 4 loads one whole vector a cycle. Few rows of x: W comes from memory,
+// which likes few streams.
 template <class Step>
 struct FloatDot {
-  static constexpr size_t kMaxC = kRegisters == 32 ? 8 : 4;
-  static constexpr size_t kSums = 2;
-  static constexpr size_t kDepthStep = kSums * Step::kValues;
-  // Pieces of rows are too short for the CPU's own prefetching (f32, m = 4, 20 -> 44 GFLOP/s);
-  // whole rows are better left to it (bf16, m = 2, 46 -> 57).
-  static constexpr bool kPrefetchWholeRows = false;
+  static constexpr size_t kManyRows = kRegisters == 32 ? 4 : 2;
+  static constexpr size_t kManyC = kRegisters == 32 ? 6 : 4;
+  static constexpr size_t kFewC = kRegisters == 32 ? Step::kFewC : 4;
+  static constexpr size_t kMaxC = std::max(kManyC, kFewC);
+  static constexpr size_t few_rows(size_t c) {
+    return kLanes == 16 ? Step::rows(c) : c <= 2 ? 4 : 2;
+  }
+  static constexpr size_t kDepthStep = 2 * Step::kValues;
+  static constexpr size_t kAheadBytes = 64 * 1024;
 
   static constexpr size_t row_bytes(size_t values) { return values / Step::kValues * Step::kBytes; }
 
-  template <size_t C>
+  // Few rows: x stays in L1 while a piece of W passes, and pieces are whole pages or even parts of
+  // one, within which the CPU's own prefetching works. Zen 4, 4096 x 4096 from memory, GFLOP/s: f32
+  // m = 5, pieces of 820 and 1024 values 47 and 65; bf16 m = 8, 1366 and 1024 133 and 167. Many:
+  // x in L2 will do.
+  static constexpr size_t piece(size_t rows_of_x, bool few) {
+    return std::bit_floor((few ? 24 : 384) * 1024 / (rows_of_x * Step::kXBytes));
+  }
+
+  template <size_t kRows, size_t C>
   static void run(const DotArgs& a) {
     const DF df;
-    VF sums[C][kSums];
+    VF sums[C][kRows];
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       TESSERA_UNROLL
-      for (size_t i = 0; i < kSums; ++i) {
-        sums[c][i] =
-            a.begin == 0 ? hn::Zero(df) : hn::LoadU(df, a.partial + (c * kSums + i) * kLanes);
+      for (size_t r = 0; r < kRows; ++r) {
+        sums[c][r] =
+            a.begin == 0 ? hn::Zero(df) : hn::LoadU(df, a.partial + (c * kRows + r) * kLanes);
       }
     }
-    uintptr_t ahead = a.ahead;
-    const std::byte* w = a.w + a.begin / Step::kValues * Step::kBytes;
+    const std::byte* w[kRows];  // where there are fewer, the last one again: sums nobody reads
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kRows; ++r) w[r] = a.w + std::min(r, a.rows - 1) * a.w_stride;
+    size_t at = row_bytes(a.begin);
+    const uintptr_t ahead = a.ahead - at;
+    const size_t ahead_rows = C > Step::kHardwareC || kLanes < 16 ? a.ahead_rows : 0;
     size_t k = a.begin;
     for (; k + kDepthStep <= a.end; k += kDepthStep) {
-      if (ahead != 0) {
-        prefetch_to_l2<kSums * Step::kBytes>(ahead);
-        ahead += kSums * Step::kBytes;
+      for (size_t r = 0; r < ahead_rows; ++r) {
+        prefetch_to_l2<2 * Step::kBytes>(ahead + r * a.w_stride + at);
       }
       TESSERA_UNROLL
-      for (size_t i = 0; i < kSums; ++i, w += Step::kBytes) {
-        add<C>(Step::load(w), a, k + i * Step::kValues, i, sums);
+      for (size_t i = 0; i < 2; ++i, at += Step::kBytes) {
+        const auto load = [&w, at](size_t r) HWY_ATTR { return Step::load(w[r] + at); };
+        add<C, kRows>(load, a, k + i * Step::kValues, sums);
       }
     }
-    if (k < a.end) {  // what is past the end are zeros
-      TESSERA_UNROLL
-      for (size_t i = 0; i < kSums; ++i) {
-        const size_t at = k + i * Step::kValues;
-        add<C>(Step::load_tail(a.w, at, a.k), a, at, i, sums);
-      }
+    for (; k < a.end; k += Step::kValues) {  // what is past the end are zeros
+      const auto load = [&w, k, &a](size_t r) HWY_ATTR { return Step::load_tail(w[r], k, a.k); };
+      add<C, kRows>(load, a, k, sums);
     }
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      if (a.end < a.k) {
-        TESSERA_UNROLL
-        for (size_t i = 0; i < kSums; ++i) {
-          hn::StoreU(sums[c][i], df, a.partial + (c * kSums + i) * kLanes);
-        }
-      } else {
-        a.out[c * a.out_stride] = hn::ReduceSum(df, hn::Add(sums[c][0], sums[c][1]));
+      if (a.end == a.k) {
+        store_sums(sums[c], a.out + c * a.out_stride);
+        continue;
+      }
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kRows; ++r) {
+        hn::StoreU(sums[c][r], df, a.partial + (c * kRows + r) * kLanes);
       }
     }
   }
 
  private:
-  template <size_t C, class V>
-  static HWY_INLINE void add(V w, const DotArgs& a, size_t k, size_t i, VF (&sums)[C][kSums]) {
+  template <size_t C, size_t kRows, class Load>
+  static HWY_INLINE void add(const Load& load, const DotArgs& a, size_t k, VF (&sums)[C][kRows]) {
+    decltype(load(0)) w[kRows];
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kRows; ++r) w[r] = load(r);
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      sums[c][i] = Step::add(w, a.x + c * a.x_stride, k, sums[c][i]);
+      const auto x = Step::load_x(a.x + c * a.x_stride, k);
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kRows; ++r) sums[c][r] = Step::add(w[r], x, sums[c][r]);
     }
   }
 };
@@ -147,21 +188,25 @@ struct FloatDot {
 template <class F>
 struct Int8Dot {
   static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
-  static constexpr size_t kMaxC = 6;
+  static constexpr size_t kManyRows = 1, kManyC = 6, kFewC = 6, kMaxC = 6;
+  static constexpr size_t few_rows(size_t) { return 1; }
 
   // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
   // memory, m = 4, q8_0 85 -> 177 Gop/s, q4_0 147 -> 230; less with 8 KiB, none into L1. Only q8_0
   // with m = 1 is better off alone (54 and 50 Gop/s), q4_0 not (95 and 110).
   template <size_t C>
   static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
-  static constexpr bool kPrefetchWholeRows = true;
-
-  static constexpr size_t kSums = 1;
+  static constexpr size_t kAheadBytes = 16 * 1024;
   static constexpr size_t kDepthStep = 32 * kLanes;
 
   static constexpr size_t row_bytes(size_t values) { return values / 32 * kBytes; }
 
-  template <size_t C>
+  // x in L1. Zen 4, k = 11008, m = 8: q8_0 87 -> 151 Gop/s, q4_0 144 -> 189.
+  static constexpr size_t piece(size_t rows_of_x, bool) {
+    return std::bit_floor(24 * 1024 / (rows_of_x * X::kBlockBytes)) * 32;
+  }
+
+  template <size_t, size_t C>
   static void run(const DotArgs& a) {
     VF sums[C];
     TESSERA_UNROLL
@@ -182,7 +227,7 @@ struct Int8Dot {
     const std::byte* x = a.x + b * X::kBlockBytes;
     w += b * kBytes;
     for (; b < end; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
-      if (kPrefetch<C> && ahead != 0) {
+      if (kPrefetch<C> && a.ahead_rows > 0) {
         prefetch_to_l2<kGroupBytes>(ahead);
         ahead += kGroupBytes;
       }

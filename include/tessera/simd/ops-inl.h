@@ -189,6 +189,41 @@ HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
 #endif
 }
 
+// to[i] = the sum of the lanes of v[i], in the same order for each.
+template <size_t kCount>
+HWY_INLINE void store_sums(const VF (&v)[kCount], float* to) {
+  static_assert(kCount <= 4);
+#if HWY_TARGET == HWY_SCALAR
+  for (size_t i = 0; i < kCount; ++i) to[i] = hn::GetLane(v[i]);
+#else
+  const DF df;
+  VU quarters[4], words[4];
+  TESSERA_UNROLL
+  for (size_t i = 0; i < 4; ++i) quarters[i] = hn::BitCast(DU(), v[i % kCount]);
+  transpose_quarters(quarters, words);
+  const auto as_float = [&words, df](size_t j) HWY_ATTR { return hn::BitCast(df, words[j]); };
+  const VF blocks = hn::Add(hn::Add(as_float(0), as_float(1)), hn::Add(as_float(2), as_float(3)));
+  hn::Vec<hn::CappedTag<float, 4>> sums;
+  if constexpr (kLanes == 4) {
+    sums = blocks;
+  } else {
+    const hn::Half<DF> dh;
+    const auto half = hn::Add(hn::UpperHalf(dh, blocks), hn::LowerHalf(dh, blocks));
+    if constexpr (kLanes == 8) {
+      sums = half;
+    } else {
+      const hn::Half<decltype(dh)> dq;
+      sums = hn::Add(hn::UpperHalf(dq, half), hn::LowerHalf(dq, half));
+    }
+  }
+  if constexpr (kCount == 4) {
+    hn::StoreU(sums, hn::CappedTag<float, 4>(), to);
+  } else {
+    hn::StoreN(sums, hn::CappedTag<float, 4>(), to, kCount);
+  }
+#endif
+}
+
 #if HWY_TARGET != HWY_SCALAR
 // The 16 bytes at at(0), at(1), ..: one to each block of a vector.
 template <class At>

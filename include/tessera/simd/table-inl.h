@@ -70,8 +70,8 @@ constexpr KernelEntry make_entry() {
   e.pack_w = &pack_w<K>;
   e.matmul = &matmul_rect<K>;
   if constexpr (K::kMatvecM > 0) {
-    static_assert(K::kMatvecM <= kMatvecMaxM);
     e.matvec_m = K::kMatvecM;
+    e.matvec_depth = K::kMatvecDepth;
     e.pack_x_rows = &pack_x_rows<typename K::X>;
     e.matvec = &matvec_rect<K>;
   }

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+// A kernel ties together a tile, its matvec, how x is packed and what panels of W hold. Panel units
+// are what pack_weights writes; where they are not what the tile reads, widen() makes those. The
+// loops count depth in panel units, of kTileUnits units of the tile.
+#if defined(TESSERA_SIMD_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_KERNELS_INL_H_
+#undef TESSERA_SIMD_KERNELS_INL_H_
+#else
+#define TESSERA_SIMD_KERNELS_INL_H_
+#endif
+
+#include "tessera/simd/matvec-inl.h"
+#include "tessera/simd/tile-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+template <class F>
+struct FmaKernel {
+  using Tile = FmaTile<F>;
+  using Dot = FloatDot<FmaStep<F>>;
+  using X = XAsF32;
+  static constexpr const char* kName = "f32 fma";
+  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr size_t kTileUnits = 1;
+  static constexpr bool kWidens = false;
+  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
+  // Matvec and packing, Zen 4, GFLOP/s. n = k = 4096 from memory, f32: m = 32 101 and 79, m = 256
+  // 109 and 107; f16 m = 32 109 and 83, m = 512 108 and 105. m x n x k, f32: 37 x 1000 x 992 107
+  // and 101, 32 x 1536 x 576 96 and 91, 512 x 1536 x 576 97 and 107, 256^3 93 and 111; f16 110 and
+  // 95, 101 and 94, 102 and 111, 92 and 111.
+  static constexpr size_t kMatvecM = 16;
+  static constexpr size_t kMatvecDepth =
+      kLanes == 16 ? (sizeof(typename F::Block) == 4 ? 12 : 8) : 0;
+
+  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
+    if (a.k_major) {
+      pack_k_major_panel(a, first, end, units.begin, units.end, to);
+    } else {
+      pack_float_panel<F>(a, first, end, units.begin, units.end, to);
+    }
+  }
+};
+
+// A format narrower than f32: a panel that many tiles use is widened into the worker's memory once;
+// for few tiles, Narrow widens as it multiplies. Both are exact. On Zen 4 (f16, 4096 x 4096, packed
+// / in place) the two meet near m = 128 (104 and 105 GFLOP/s) / m = 48 (91 and 92).
+template <class F>
+struct WidenFloatKernel : FmaKernel<F> {
+  using Narrow = FmaKernel<F>;
+  using Tile = FmaTile<F32>;
+  static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
+  static constexpr bool kWidens = true;
+  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
+
+  static void widen(const std::byte* panel, size_t units, std::byte* to) {
+    widen_float_panel<F>(panel, units, reinterpret_cast<float*>(to));
+  }
+};
+
+#if HWY_NATIVE_DOT_BF16
+struct Bf16Kernel : FmaKernel<BF16> {
+  using Tile = Bf16Tile;
+  using Dot = FloatDot<Bf16Step>;
+  using X = XAsBf16;
+  static constexpr const char* kName = "bf16 dot";
+  // m = 64 207 and 188, m = 128 212 and 207, m = 256 215 and 218; 37 x 1000 x 992 177 and 198,
+  // 32 x 1536 x 576 176 and 193.
+  static constexpr size_t kMatvecDepth = kLanes == 16 ? 32 : 0;
+};
+#endif
+
+template <class F>
+struct Int8Kernel {
+  using Tile = Int8Tile<F>;
+  using Dot = Int8Dot<F>;
+  using X = XAsQ8<F::kOffset, F::kHasMin>;
+  static constexpr const char* kName = "int8 dot";
+  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
+  static constexpr size_t kTileUnits = 1;
+  static constexpr bool kWidens = false;
+  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
+  // Zen 4, 4096 x 4096, matvec and packing: m = 12 q8_0 188 and 157 Gop/s, q4_0 229 and 188, q4_1
+  // 224 and 171; m = 24 185 and 216, 230 and 243, 226 and 220.
+  static constexpr size_t kMatvecM = 16;
+  static constexpr size_t kMatvecDepth = 0;
+
+  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
+    pack_block_panel<F>(a, first, end, units.begin, units.end, to);
+  }
+};
+
+// Block formats in f32: the same panels, widened into the worker's memory once per pass.
+template <class F>
+struct WidenKernel : Int8Kernel<F> {
+  using Tile = FmaTile<F32>;
+  using X = XAsF32;
+  static constexpr const char* kName = "widen to f32, fma";
+  static constexpr size_t kTileUnits = 32;
+  static constexpr bool kWidens = true;
+  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
+  static constexpr size_t kMatvecM = 0;
+  static constexpr size_t kMatvecDepth = 0;
+
+  static void widen(const std::byte* panel, size_t units, std::byte* to) {
+    widen_block_panel<F>(panel, units, reinterpret_cast<float*>(to));
+  }
+};
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_KERNELS_INL_H_
