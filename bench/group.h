@@ -15,7 +15,7 @@ namespace bench {
 /// How long to measure: each backend takes `samples` turns of about seconds / samples.
 struct Effort {
   double seconds = 0.2;
-  size_t samples = 9;
+  size_t samples = 7;
   size_t retries = 1;  // further goes where a go is noisy
 };
 

@@ -30,8 +30,7 @@ struct FmaKernel {
   // and 101, 32 x 1536 x 576 96 and 91, 512 x 1536 x 576 97 and 107, 256^3 93 and 111; f16 110 and
   // 95, 101 and 94, 102 and 111, 92 and 111.
   static constexpr size_t kMatvecM = 16;
-  static constexpr size_t kMatvecDepth =
-      kLanes == 16 ? (sizeof(typename F::Block) == 4 ? 12 : 8) : 0;
+  static constexpr size_t kMatvecDepth = kLanes == 16 ? 8 : 0;
 
   static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
     if (a.k_major) {
@@ -51,7 +50,7 @@ struct WidenFloatKernel : FmaKernel<F> {
   using Tile = FmaTile<F32>;
   static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
   static constexpr bool kWidens = true;
-  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
+  static constexpr size_t kAheadUnitBytes = Narrow::kPanelUnitBytes / kTileUnits, kAheadC = 1;
 
   static void widen(const std::byte* panel, size_t units, std::byte* to) {
     widen_float_panel<F>(panel, units, reinterpret_cast<float*>(to));
@@ -98,7 +97,7 @@ struct WidenKernel : Int8Kernel<F> {
   static constexpr const char* kName = "widen to f32, fma";
   static constexpr size_t kTileUnits = 32;
   static constexpr bool kWidens = true;
-  static constexpr size_t kAheadUnitBytes = 0, kAheadC = 0;
+  static constexpr size_t kAheadUnitBytes = Int8Kernel<F>::kPanelUnitBytes / 32, kAheadC = 1;
   static constexpr size_t kMatvecM = 0;
   static constexpr size_t kMatvecDepth = 0;
 

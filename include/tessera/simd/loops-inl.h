@@ -100,16 +100,19 @@ struct LoopKernel {
   size_t tile_units;  // of the tile, in a unit of the loops
   size_t unit_values;
   size_t x_unit_bytes;
-  size_t ahead_unit_bytes;  // of packed W that tiles ask for early; 0 for none
+  size_t panel_unit_bytes;
+  size_t ahead_unit_bytes;  // the same for a unit of the tile: W that is asked for early
   size_t ahead_c;           // where there is one panel of x, its least height for that
+  bool widens;
 };
 
 // A block of W over units [units.begin, units.end), and the panels [panels.begin, panels.end) of x
 // that it multiplies.
 struct Block {
   const std::byte* w[kMaxNcPanels];
-  const std::byte* next;  // ready panels: what follows the last of them
-  Range cols;             // of y
+  // Packed W: what to ask for while this panel is used, as many bytes as it has; null for nothing.
+  const std::byte* next[kMaxNcPanels];
+  Range cols;  // of y
   Range units;
   size_t all_units;
   Range panels;
@@ -129,7 +132,7 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
   for (size_t col = b.cols.begin / kNr * kNr; col < b.cols.end; col += kNr, ++i) {
     const Range cols{std::max(col, b.cols.begin), std::min(col + kNr, b.cols.end)};
     tile.w = b.w[i];
-    const std::byte* next = col + kNr < b.cols.end ? b.w[i + 1] : b.next;
+    const std::byte* next = b.next[i];
     for (size_t p = b.panels.begin; p < b.panels.end; ++p) {
       const Range tall = panels.rows(p);
       const size_t height = tall.end - tall.begin;
@@ -176,13 +179,19 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
       size_t unit = 0;
       do {  // once even if k is 0: the epilogue still has its say
         const Range kc{unit, std::min(units, unit + a.blocking.kc_units)};
-        Block block{{}, nullptr, nc, kc, units, mc};
-        for (size_t first = col, i = 0; first < nc.end; first += kNr, ++i) {
-          block.w[i] = kernel.tile_panel(a, worker, i, first, kc, units);
-          if (a.w_packed) block.next = kc.end < units ? block.w[0] : block.w[i];
+        Block block{{}, {}, nc, kc, units, mc};
+        size_t count = 0;
+        for (size_t first = col; first < nc.end; first += kNr, ++count) {
+          block.w[count] = kernel.tile_panel(a, worker, count, first, kc, units);
         }
-        if (block.next != nullptr) {
-          block.next += (kc.end - kc.begin) * kernel.tile_units * kernel.ahead_unit_bytes;
+        for (size_t i = 0; a.w_packed && i < count; ++i) {
+          // The next panel of this block; after its last one, the next block's. Widened panels are
+          // wanted all at once, when the next block is made.
+          const bool same_block = !kernel.widens && i + 1 < count, last_range = kc.end == units;
+          const size_t panel =
+              same_block ? i + 1 : (kernel.widens ? i : 0) + (last_range ? count : 0);
+          const size_t unit_at = same_block ? kc.begin : last_range ? 0 : kc.end;
+          block.next[i] = a.w + ((col / kNr + panel) * units + unit_at) * kernel.panel_unit_bytes;
         }
         run_tiles(a, kernel, panels, x_row_bytes, worker.sums, block);
         unit = kc.end;
@@ -203,8 +212,10 @@ void matmul_rect(const RunArgs& a) {
                                          K::kTileUnits,
                                          K::kTileUnits * Tile::kUnitValues,
                                          K::kTileUnits * Tile::kXUnitBytes,
+                                         K::kPanelUnitBytes,
                                          K::kAheadUnitBytes,
-                                         K::kAheadC};
+                                         K::kAheadC,
+                                         K::kWidens};
   run_loops(a, kKernel, K::X::bytes(padded_values<typename K::X>(a.k)), worker_memory<K>(a));
 }
 
