@@ -152,7 +152,7 @@ struct FloatDot {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       if (a.end == a.k) {
-        store_sums(sums[c], a.out + c * a.out_stride);
+        store_sums(df, sums[c], a.out + c * a.out_stride);
         continue;
       }
       TESSERA_UNROLL

@@ -189,39 +189,47 @@ HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
 #endif
 }
 
-// to[i] = the sum of the lanes of v[i], in the same order for each.
-template <size_t kCount>
-HWY_INLINE void store_sums(const VF (&v)[kCount], float* to) {
+// to[i] = all lanes of v[i] combined by `op`, in the same order for each.
+template <class D, size_t kCount, class Op>
+HWY_INLINE void store_reduced(D d, const hn::VFromD<D> (&v)[kCount], const Op& op,
+                              hn::TFromD<D>* to) {
   static_assert(kCount <= 4);
 #if HWY_TARGET == HWY_SCALAR
+  (void)d, (void)op;
   for (size_t i = 0; i < kCount; ++i) to[i] = hn::GetLane(v[i]);
 #else
-  const DF df;
   VU quarters[4], words[4];
   TESSERA_UNROLL
   for (size_t i = 0; i < 4; ++i) quarters[i] = hn::BitCast(DU(), v[i % kCount]);
   transpose_quarters(quarters, words);
-  const auto as_float = [&words, df](size_t j) HWY_ATTR { return hn::BitCast(df, words[j]); };
-  const VF blocks = hn::Add(hn::Add(as_float(0), as_float(1)), hn::Add(as_float(2), as_float(3)));
-  hn::Vec<hn::CappedTag<float, 4>> sums;
+  const auto word = [&words, d](size_t j) HWY_ATTR { return hn::BitCast(d, words[j]); };
+  const auto blocks = op(op(word(0), word(1)), op(word(2), word(3)));
+  const hn::CappedTag<hn::TFromD<D>, 4> d4;
+  hn::Vec<decltype(d4)> all;
   if constexpr (kLanes == 4) {
-    sums = blocks;
+    all = blocks;
   } else {
-    const hn::Half<DF> dh;
-    const auto half = hn::Add(hn::UpperHalf(dh, blocks), hn::LowerHalf(dh, blocks));
+    const hn::Half<D> dh;
+    const auto half = op(hn::UpperHalf(dh, blocks), hn::LowerHalf(dh, blocks));
     if constexpr (kLanes == 8) {
-      sums = half;
+      all = half;
     } else {
-      const hn::Half<decltype(dh)> dq;
-      sums = hn::Add(hn::UpperHalf(dq, half), hn::LowerHalf(dq, half));
+      all = op(hn::UpperHalf(d4, half), hn::LowerHalf(d4, half));
     }
   }
   if constexpr (kCount == 4) {
-    hn::StoreU(sums, hn::CappedTag<float, 4>(), to);
+    hn::StoreU(all, d4, to);
   } else {
-    hn::StoreN(sums, hn::CappedTag<float, 4>(), to, kCount);
+    hn::StoreN(all, d4, to, kCount);
   }
 #endif
+}
+
+// to[i] = the sum of the lanes of v[i].
+template <class D, size_t kCount>
+HWY_INLINE void store_sums(D d, const hn::VFromD<D> (&v)[kCount], hn::TFromD<D>* to) {
+  store_reduced(
+      d, v, [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); }, to);
 }
 
 #if HWY_TARGET != HWY_SCALAR

@@ -32,6 +32,9 @@ HWY_INLINE VF load_row_values(const std::byte* row, size_t k, size_t k_end) {
   return SimdOf<F>::load_values(DF(), tail);
 }
 
+// Rows of a panel at most.
+inline constexpr size_t kMostRows = 12;
+
 // x passes through f32 in pieces that stay in L1, those of all rows of a panel.
 inline constexpr size_t kPiece = 32 * Q8Blocks::kMax;
 
@@ -42,47 +45,57 @@ void widen_row(const std::byte* row, size_t k, size_t k_end, float* HWY_RESTRICT
   }
 }
 
-// Values [k, k + kPiece) of row `row` of x, zeros past the end.
-inline void load_piece(const PackXArgs& a, size_t row, size_t k, float* HWY_RESTRICT values) {
+// Values [k, k + kPiece) of row `row` of x, zeros past the end: in `values`, or in x itself.
+inline const float* load_piece(const PackXArgs& a, size_t row, size_t k,
+                               float* HWY_RESTRICT values) {
   if (a.k_major) {
     for (size_t i = 0; i < kPiece; ++i) {
       values[i] = 0.0f;
       if (k + i < a.k) std::memcpy(values + i, a.x + (k + i) * a.row_stride + row * 4, 4);
     }
-    return;
+    return values;
   }
   const std::byte* from = a.x + row * a.row_stride;
-  switch (a.dtype) {
-    case DType::f32:
-      return widen_row<F32>(from, k, a.k, values);
-    case DType::f16:
-      return widen_row<F16>(from, k, a.k, values);
-    default:
-      return widen_row<BF16>(from, k, a.k, values);
+  if (a.dtype == DType::f32) {
+    const std::byte* piece = from + k * sizeof(float);
+    const bool aligned = reinterpret_cast<uintptr_t>(piece) % alignof(float) == 0;
+    if (k + kPiece <= a.k && aligned) return reinterpret_cast<const float*>(piece);
+    widen_row<F32>(from, k, a.k, values);
+  } else if (a.dtype == DType::f16) {
+    widen_row<F16>(from, k, a.k, values);
+  } else {
+    widen_row<BF16>(from, k, a.k, values);
   }
+  return values;
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// The 16-byte blocks of a vector to every `step`-th word from `to` on.
-template <class D>
-HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t step, uint32_t* to) {
+// The 16-byte blocks of a vector, the i-th to where(first + i).
+template <class D, class Where>
+HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t first, const Where& where) {
   if constexpr (hn::MaxLanes(D()) <= 4) {
-    hn::StoreU(v, d, to);
+    hn::StoreU(v, d, where(first));
   } else {
     const hn::Half<D> dh;
-    store_blocks(hn::LowerHalf(dh, v), dh, step, to);
-    store_blocks(hn::UpperHalf(dh, v), dh, step, to + hn::MaxLanes(dh) / 4 * step);
+    store_blocks(hn::LowerHalf(dh, v), dh, first, where);
+    store_blocks(hn::UpperHalf(dh, v), dh, first + hn::MaxLanes(dh) / 4, where);
   }
 }
 #endif
 
-// The first `count` words of each of `height` rows -> [count][height]. Four rows at a time are
-// transposed, the last four again where height is not a multiple of four.
-inline void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to) {
+// The first `count` words of each of `height` rows, `height` at a time: those at i of all rows are
+// group place(i) of `to`. Four rows at a time are transposed, the last four again where height is
+// not a multiple of four.
+template <class Place>
+void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to,
+                const Place& place) {
   size_t done = 0;
 #if HWY_TARGET != HWY_SCALAR
   const DU du;
+  size_t offset[kLanes];  // from a vector's first word, the same for each
+  for (size_t i = 0; i < kLanes; ++i) offset[i] = (place(i) - place(0)) * height;
   for (; height >= 4 && done + kLanes <= count; done += kLanes) {
+    uint32_t* group = to + place(done) * height;
     for (size_t first = 0; first < height; first += 4) {
       const size_t at = std::min(first, height - 4);
       VU quarter[4], words[4];
@@ -91,14 +104,15 @@ inline void interleave(const std::byte* const* rows, size_t height, size_t count
       transpose_quarters(quarter, words);  // block b of words[j]: word 4 b + j of the four rows
       TESSERA_UNROLL
       for (size_t j = 0; j < 4; ++j) {
-        store_blocks(words[j], du, 4 * height, to + (done + j) * height + at);
+        store_blocks(words[j], du, 0,
+                     [&](size_t b) HWY_ATTR { return group + offset[4 * b + j] + at; });
       }
     }
   }
 #endif
   for (; done < count; ++done) {
     for (size_t i = 0; i < height; ++i) {
-      std::memcpy(to + done * height + i, rows[i] + done * 4, 4);
+      std::memcpy(to + place(done) * height + i, rows[i] + done * 4, 4);
     }
   }
 }
@@ -154,14 +168,23 @@ struct XAsQ8 {
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
   static constexpr size_t kBlockBytes = 40;
-  static constexpr DType kSame = DType::q8_1;  // x is never given as blocks
 
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
-  static void pack(const float* values, size_t count, std::byte* to) {
-    Q8Blocks blocks;
-    quantize_blocks(values, count / 32, blocks);
-    for (size_t b = 0; b < count / 32; ++b) put_block(blocks, b, 1, to + b * kBlockBytes);
+  // Rows of whole blocks, quantized, to a panel of them.
+  static void interleave_blocks(Q8Blocks* rows, size_t height, size_t count, std::byte* panel) {
+    const std::byte *scale[kMostRows], *aux[kMostRows], *codes[kMostRows];
+    for (size_t i = 0; i < height; ++i) {
+      for (size_t b = 0; b < count; ++b) rows[i].sum[b] = aux_of(rows[i], b);
+      scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
+      aux[i] = reinterpret_cast<const std::byte*>(rows[i].sum);
+      codes[i] = reinterpret_cast<const std::byte*>(rows[i].codes);
+    }
+    uint32_t* to = reinterpret_cast<uint32_t*>(panel);
+    constexpr size_t kWords = kBlockBytes / 4;
+    interleave(scale, height, count, to, [](size_t i) { return i * kWords; });
+    interleave(aux, height, count, to, [](size_t i) { return i * kWords + 1; });
+    interleave(codes, height, count * 8, to, [](size_t i) { return i / 8 * kWords + 2 + i % 8; });
   }
 
   // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
@@ -179,13 +202,15 @@ struct XAsQ8 {
   }
 
  private:
-  static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
-    uint32_t aux;
+  static int32_t aux_of(const Q8Blocks& blocks, size_t b) {
     if constexpr (kHasMin) {
-      aux = std::bit_cast<uint32_t>(blocks.scale[b] * static_cast<float>(blocks.sum[b]));
+      return std::bit_cast<int32_t>(blocks.scale[b] * static_cast<float>(blocks.sum[b]));
     } else {
-      aux = std::bit_cast<uint32_t>(-kOffset * blocks.sum[b]);
+      return -kOffset * blocks.sum[b];
     }
+  }
+  static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
+    const int32_t aux = aux_of(blocks, b);
     std::memcpy(to, &blocks.scale[b], 4);
     std::memcpy(to + step * 4, &aux, 4);
     const int8_t* codes = blocks.codes[b];
@@ -201,30 +226,35 @@ constexpr size_t padded_values(size_t k) {
 
 template <class X>
 void pack_x(const PackXArgs& a) {
-  constexpr size_t kMostRows = 12;
   const Panels panels(a.m, a.mr);
   const size_t k_padded = padded_values<X>(a.k);
-  const size_t value_bytes = a.dtype == DType::f32 ? 4 : 2;
-  const bool same = a.dtype == X::kSame && !a.k_major;
   alignas(64) float values[kPiece];
-  alignas(64) std::byte words[kMostRows][X::bytes(kPiece)];
-  const std::byte* rows[kMostRows];
   for (size_t first = a.rows.begin; first < a.rows.end;) {
     const size_t height = panels.rows(panels.panel_of(first)).end - first;
     std::byte* to = a.packed + first * X::bytes(k_padded);
     for (size_t k = 0; k < k_padded; k += kPiece) {
       const size_t count = std::min(kPiece, k_padded - k);
-      for (size_t i = 0; i < height; ++i) {
-        rows[i] = words[i];
-        if (same && k + count <= a.k) {
-          rows[i] = a.x + (first + i) * a.row_stride + k * value_bytes;
-        } else {
-          load_piece(a, first + i, k, values);
-          X::pack(values, count, words[i]);
+      std::byte* panel = to + height * X::bytes(k);
+      if constexpr (X::kKind == PackedX::q8) {
+        Q8Blocks blocks[kMostRows];
+        for (size_t i = 0; i < height; ++i) {
+          quantize_blocks(load_piece(a, first + i, k, values), count / 32, blocks[i]);
         }
+        X::interleave_blocks(blocks, height, count / 32, panel);
+      } else {
+        alignas(64) std::byte words[kMostRows][X::bytes(kPiece)];
+        const std::byte* rows[kMostRows];
+        for (size_t i = 0; i < height; ++i) {
+          if (a.dtype == X::kSame && !a.k_major && k + count <= a.k) {
+            rows[i] = a.x + (first + i) * a.row_stride + k * (X::kSame == DType::f32 ? 4 : 2);
+          } else {
+            X::pack(load_piece(a, first + i, k, values), count, words[i]);
+            rows[i] = words[i];
+          }
+        }
+        interleave(rows, height, X::bytes(count) / 4, reinterpret_cast<uint32_t*>(panel),
+                   [](size_t i) { return i; });
       }
-      interleave(rows, height, X::bytes(count) / 4,
-                 reinterpret_cast<uint32_t*>(to + height * X::bytes(k)));
     }
     first += height;
   }
@@ -245,8 +275,8 @@ void pack_x_rows(const PackXArgs& a) {
   for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
     std::byte* to = a.packed + row * row_alone_bytes<X>(a.k);
     for (size_t k = 0; k < k_padded; k += kPiece) {
-      load_piece(a, row, k, values);
-      X::pack_lanes(values, std::min(kPiece, k_padded - k), to + X::bytes(k));
+      const size_t count = std::min(kPiece, k_padded - k);
+      X::pack_lanes(load_piece(a, row, k, values), count, to + X::bytes(k));
     }
   }
 }

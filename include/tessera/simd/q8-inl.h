@@ -7,7 +7,7 @@
 #define TESSERA_SIMD_Q8_INL_H_
 #endif
 
-#include <bit>
+#include <algorithm>
 #include <limits>
 
 #include "tessera/simd/ops-inl.h"
@@ -29,19 +29,24 @@ struct Q8Blocks {
 inline void quantize_blocks(const float* HWY_RESTRICT values, size_t count, Q8Blocks& out) {
   const DF df;
   const DI di;
-  const hn::Rebind<int8_t, DF> di8;
-  alignas(64) float max[Q8Blocks::kMax] = {};
+  alignas(64) int32_t max[Q8Blocks::kMax] = {};
   alignas(64) float inverse[Q8Blocks::kMax];
-  for (size_t b = 0; b < count; ++b) {
-    VI bits = hn::Zero(di);  // of magnitudes; as integers NaN > infinity > finite
+  const auto max_of = [](auto x, auto y) HWY_ATTR { return hn::Max(x, y); };
+  for (size_t b = 0; b < count; b += 4) {
+    VI bits[4];  // of magnitudes; as integers NaN > infinity > finite
     TESSERA_UNROLL
-    for (size_t i = 0; i < 32; i += kLanes) {
-      bits = hn::Max(bits, hn::BitCast(di, hn::Abs(hn::LoadU(df, values + b * 32 + i))));
+    for (size_t j = 0; j < 4; ++j) {
+      const float* block = values + std::min(b + j, count - 1) * 32;
+      bits[j] = hn::Zero(di);
+      TESSERA_UNROLL
+      for (size_t i = 0; i < 32; i += kLanes) {
+        bits[j] = hn::Max(bits[j], hn::BitCast(di, hn::Abs(hn::LoadU(df, block + i))));
+      }
     }
-    max[b] = std::bit_cast<float>(hn::ReduceMax(di, bits));
+    store_reduced(di, bits, max_of, max + b);
   }
   for (size_t b = 0; b < Q8Blocks::kMax; b += kLanes) {
-    const VF most = hn::Load(df, max + b);
+    const VF most = hn::BitCast(df, hn::Load(di, max + b));
     const VF scale = hn::Div(most, hn::Set(df, 127.0f));
     const VF one_by = hn::Div(hn::Set(df, 1.0f), scale);
     // Infinite of a scale that is 0 or tiny; NaN.
@@ -53,19 +58,38 @@ inline void quantize_blocks(const float* HWY_RESTRICT values, size_t count, Q8Bl
   // To the nearest, halves away from zero: what is added is the float below 0.5, so that only a
   // half or more reaches the next integer before the conversion truncates.
   const VF half = hn::Set(df, 0x1.fffffep-2f);
-  for (size_t b = 0; b < count; ++b) {
-    const VF factor = hn::Set(df, inverse[b]);
-    VI sums = hn::Zero(di);
-    TESSERA_UNROLL
-    for (size_t i = 0; i < 32; i += kLanes) {
-      const VF v = hn::Mul(hn::LoadU(df, values + b * 32 + i), factor);
-      const VF away = hn::Add(v, hn::CopySign(half, v));
-      const auto in_range = hn::Lt(hn::Abs(v), hn::Set(df, 127.5f));  // not of NaN, infinity * 0
-      const VI code = hn::ConvertInRangeTo(di, hn::IfThenElseZero(in_range, away));
-      sums = hn::Add(sums, code);
-      hn::StoreU(hn::DemoteTo(di8, code), di8, out.codes[b] + i);
+  const auto code_of = [=](const float* value, VF factor) HWY_ATTR {
+    const VF v = hn::Mul(hn::LoadU(df, value), factor);
+    const VF away = hn::Add(v, hn::CopySign(half, v));
+    const auto in_range = hn::Lt(hn::Abs(v), hn::Set(df, 127.5f));  // not of NaN, infinity * 0
+    return hn::ConvertInRangeTo(di, hn::IfThenElseZero(in_range, away));
+  };
+  for (size_t b = 0; b < count; b += 4) {
+    VI sums[4];
+    for (size_t j = 0; j < 4; ++j) {
+      const size_t block = std::min(b + j, count - 1);
+      const VF factor = hn::Set(df, inverse[block]);
+      const float* from = values + block * 32;
+      sums[j] = hn::Zero(di);
+#if HWY_TARGET == HWY_SCALAR
+      for (size_t i = 0; i < 32; ++i) {
+        const VI code = code_of(from + i, factor);
+        sums[j] = hn::Add(sums[j], code);
+        out.codes[block][i] = static_cast<int8_t>(hn::GetLane(code));
+      }
+#else
+      const hn::Repartition<int16_t, DI> di16;
+      const hn::Rebind<int8_t, decltype(di16)> di8;
+      TESSERA_UNROLL
+      for (size_t i = 0; i < 32; i += 2 * kLanes) {
+        const VI first = code_of(from + i, factor), second = code_of(from + i + kLanes, factor);
+        sums[j] = hn::Add(sums[j], hn::Add(first, second));
+        const auto both = hn::OrderedDemote2To(di16, first, second);
+        hn::StoreU(hn::DemoteTo(di8, both), di8, out.codes[block] + i);
+      }
+#endif
     }
-    out.sum[b] = hn::ReduceSum(di, sums);
+    store_sums(di, sums, out.sum + b);
   }
 }
 
