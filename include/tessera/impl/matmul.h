@@ -99,9 +99,15 @@ struct MatmulAccess {
     return detail::error(StatusCode::part_out_of_range, "part", part.index, part.count);
   }
 
-  static Status check_run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
-                          std::span<std::byte> worker) noexcept {
-    if (empty(p)) return no_plan();
+  static Status check_x(const Matmul& p, const MatView& x) noexcept {
+    if (Status s = check_view(x, "x"); !s.ok()) return s;
+    if (x.cols != p.k_) {
+      return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, p.k_, "w.cols");
+    }
+    return check_rows(p, x.rows);
+  }
+
+  static Status check_y(const Matmul& p, const MutMatView& y) noexcept {
     if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
       return detail::unsupported("y", y.dtype, "is not f32 or bf16");
     }
@@ -109,7 +115,13 @@ struct MatmulAccess {
     if (y.cols != p.n_) {
       return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n_, "w.rows");
     }
-    if (Status s = check_rows(p, y.rows); !s.ok()) return s;
+    return check_rows(p, y.rows);
+  }
+
+  static Status check_run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
+                          std::span<std::byte> worker) noexcept {
+    if (empty(p)) return no_plan();
+    if (Status s = check_y(p, y); !s.ok()) return s;
     if (Status s = check_buffer(packed_x, p.packed_x_bytes(y.rows), "packed_x"); !s.ok()) return s;
     return check_buffer(worker, p.worker_bytes(y.rows), "worker");
   }
@@ -265,10 +277,7 @@ TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x
   if (x.dtype != x_dtype_) {
     return detail::unsupported("x", x.dtype, "is not the format that the plan was made for");
   }
-  if (Status s = check_view(x, "x"); !s.ok()) return s;
-  if (x.cols != k_)
-    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, k_, "w.cols");
-  if (Status s = MatmulAccess::check_rows(*this, x.rows); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_x(*this, x); !s.ok()) return s;
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
   if (Status s = MatmulAccess::check_buffer(packed_x, packed_x_bytes(x.rows), "packed_x");
       !s.ok()) {

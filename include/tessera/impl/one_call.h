@@ -66,21 +66,11 @@ TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView&
                            const PlanOptions& options) noexcept {
   const Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
   if (!plan.ok()) return plan.status();
-  if (Status s = check_view(x, "x"); !s.ok()) return s;
-  if (x.cols != w.cols) {
-    return detail::error(StatusCode::shape_mismatch, "x.cols", x.cols, w.cols, "w.cols");
-  }
+  if (Status s = MatmulAccess::check_x(*plan, x); !s.ok()) return s;
   if (x.rows != y.rows) {
     return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
   }
-  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
-    return detail::unsupported("y", y.dtype, "is not f32 or bf16");
-  }
-  if (Status s = check_view(y, "y"); !s.ok()) return s;
-  if (y.cols != w.rows) {
-    return detail::error(StatusCode::shape_mismatch, "y.cols", y.cols, w.rows, "w.rows");
-  }
-  if (Status s = MatmulAccess::check_rows(*plan, x.rows); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_y(*plan, y); !s.ok()) return s;
   return detail::run_once(*plan, y, x, false, epilogue, executor);
 }
 
