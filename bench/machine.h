@@ -12,6 +12,7 @@
 
 #include "hwy/base.h"
 #include "ceilings.h"
+#include "commit.h"  // made by the build
 
 namespace bench {
 

@@ -43,7 +43,7 @@ def share(row):
     return 100 * row.best_gflops / row.result.peak(PEAK_OF.get(row.case.format, "int8"), row.case.threads)
 
 
-def chosen(cases):
+def chosen(cases, most=SERIES):
     """The backends to draw from [{backend: Row}], ours first, then by how often and how well they do."""
     score = collections.Counter()
     for rows in cases:
@@ -54,7 +54,7 @@ def chosen(cases):
     ours = [name for name in ("tessera",) if name in score]
     peers = [name for name, _ in score.most_common() if not is_ours(name)]
     exact = [name for name in ("tessera-exact",) if name in score]
-    return (ours + peers + exact)[:SERIES]
+    return (ours + peers + exact)[:most]
 
 
 def select(run, **wanted):
@@ -155,7 +155,7 @@ def bars(run, form, published=()):
     cases = {case: rows for case, rows in select(run, format=[form], threads=threads, pages=[None]).items()
              if case.m >= 512 and not case.shape.startswith("cube")}
     cases = with_published(cases, published)
-    names = chosen(cases.values())
+    names = chosen(cases.values(), most=14)  # all that there are
     if not names:
         return None
     figure, panels = plt.subplots(2, 1, figsize=(14, 8), layout="constrained", sharey=True)
