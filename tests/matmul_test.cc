@@ -149,8 +149,9 @@ TESSERA_FORMAT_TEST(larger_products, "primes and larger shapes within the derive
     size_t m, n, k;
   };
   // The last ones: more rows than matvec takes at once, and depth in several pieces.
-  for (const Shape shape : {Shape{73, 139, 1217}, Shape{2, 211, 1217}, Shape{131, 37, 1217},
-                            Shape{261, 13, 3331}, Shape{5, 37, 7001}, Shape{19, 6, 33001}}) {
+  for (const Shape shape :
+       {Shape{73, 139, 1217}, Shape{2, 211, 1217}, Shape{131, 37, 1217}, Shape{261, 13, 3331},
+        Shape{3, 37, 7001}, Shape{5, 37, 7001}, Shape{19, 6, 33001}}) {
     const size_t m = shape.m, n = shape.n;
     const size_t k = is_block_format(w_dtype) ? shape.k / 32 * 32 : shape.k;
     const Matrix w = random_weights(w_dtype, n, k, rng);
