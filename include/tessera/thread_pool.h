@@ -5,9 +5,9 @@
 #define TESSERA_THREAD_POOL_H_
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstddef>
-#include <mutex>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -16,7 +16,8 @@
 namespace tessera::inline v0_1 {
 
 /// `threads` threads in all, the caller of a run included: ThreadPool(1) starts none. One run at a
-/// time; tasks are taken from a counter, so uneven ones balance.
+/// time; tasks are taken from a counter, so uneven ones balance. Who waits stays awake for some 50
+/// us, giving way to others, since runs often follow each other closely; then it sleeps.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads) {
@@ -25,11 +26,8 @@ class ThreadPool {
     }
   }
   ~ThreadPool() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
+    stop_ = true;
+    start_round();
     for (std::thread& t : workers_) t.join();
   }
   ThreadPool(const ThreadPool&) = delete;
@@ -50,22 +48,23 @@ class ThreadPool {
       for (size_t i = 0; i < count; ++i) task(argument, i);
       return;
     }
-    {
-      const std::lock_guard lock(mutex_);
-      task_ = task;
-      argument_ = argument;
-      count_ = count;
-      next_.store(0, std::memory_order_relaxed);
-      busy_ = workers_.size();
-      ++round_;
-    }
-    wake_.notify_all();
+    task_ = task;
+    argument_ = argument;
+    count_ = count;
+    next_.store(0, std::memory_order_relaxed);
+    busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
+    start_round();
     take_tasks();
-    std::unique_lock lock(mutex_);
-    done_.wait(lock, [this] { return busy_ == 0; });
+    for (uint32_t busy; (busy = busy_.load(std::memory_order_acquire)) != 0;)
+      wait_for_change(busy_, busy);
   }
 
  private:
+  void start_round() {
+    round_.fetch_add(1, std::memory_order_release);
+    round_.notify_all();
+  }
+
   void take_tasks() {
     for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
       task_(argument_, i);
@@ -73,27 +72,35 @@ class ThreadPool {
   }
 
   void work() {
-    size_t seen = 0;
-    std::unique_lock lock(mutex_);
-    while (true) {
-      wake_.wait(lock, [&] { return stop_ || round_ != seen; });
+    for (uint32_t seen = 0;; ++seen) {
+      wait_for_change(round_, seen);
       if (stop_) return;
-      seen = round_;
-      lock.unlock();
       take_tasks();
-      lock.lock();
-      if (--busy_ == 0) done_.notify_one();
+      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
     }
   }
 
-  std::mutex mutex_;
-  std::condition_variable wake_, done_;
+  static void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+    using Clock = std::chrono::steady_clock;
+    const Clock::time_point end = Clock::now() + std::chrono::microseconds(50);
+    do {
+      for (int i = 0; i < 256; ++i) {
+        if (value.load(std::memory_order_acquire) != old) return;
+      }
+      std::this_thread::yield();
+    } while (Clock::now() < end);
+    value.wait(old, std::memory_order_acquire);
+  }
+
   std::vector<std::thread> workers_;
+  // Of the round that runs; changed only while all workers wait for the next.
   Executor::Task task_ = nullptr;
   void* argument_ = nullptr;
-  size_t count_ = 0, busy_ = 0, round_ = 0;
-  std::atomic<size_t> next_{0};
+  size_t count_ = 0;
   bool stop_ = false;
+  std::atomic<size_t> next_{0};
+  std::atomic<uint32_t> round_{0};  // wraps
+  std::atomic<uint32_t> busy_{0};   // workers that have not finished the round
 };
 
 }  // namespace tessera::inline v0_1

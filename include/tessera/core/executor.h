@@ -11,7 +11,7 @@ namespace tessera::inline v0_1 {
 
 /// A non-owning reference to "run tasks 0 .. count-1 and return when all are done". Tasks are
 /// independent, do not throw, and may run in any order on any thread. `workers` is how many of
-/// them can run at once.
+/// them can run at once. A single task stays on the calling thread.
 struct Executor {
   using Task = void (*)(void* argument, size_t index);
   void (*run)(void* self, size_t count, Task task, void* argument) = nullptr;
@@ -19,7 +19,7 @@ struct Executor {
   size_t workers = 1;
 
   void operator()(size_t count, Task task, void* argument) const {
-    if (run != nullptr) return run(self, count, task, argument);
+    if (run != nullptr && count > 1) return run(self, count, task, argument);
     for (size_t i = 0; i < count; ++i) task(argument, i);
   }
 };
