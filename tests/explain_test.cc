@@ -82,6 +82,35 @@ TESSERA_FORMAT_TEST(blocking_shown, "explain shows the blocking asked for", "[ex
   });
 }
 
+TEST_CASE("parts: as many as the work is worth, never more than workers", "[explain]") {
+  const std::vector<float> w(4096 * 4096);
+  const auto plan_of = [&w](size_t n, size_t k) {
+    return *Matmul::plan({w.data(), n, k, k * sizeof(float), DType::f32}, DType::f32);
+  };
+  CHECK(Matmul().parts(64, 8).run == 1);
+  const Matmul small = plan_of(64, 64), large = plan_of(4096, 4096), none = plan_of(64, 0);
+  for (const size_t workers : {0, 1, 2, 3, 8, 1000}) {
+    INFO("workers: " << workers);
+    const size_t most = std::max<size_t>(workers, 1);
+    for (const Matmul& plan : {small, large, none}) {
+      for (const size_t m : {size_t{0}, size_t{1}, size_t{64}, size_t{512}}) {
+        const PartCounts parts = plan.parts(m, workers);
+        CHECK(parts.pack >= 1);
+        CHECK(parts.pack <= std::max<size_t>(1, std::min(most, m)));
+        CHECK(parts.run >= 1);
+        CHECK(parts.run <= most);
+      }
+    }
+    CHECK(small.parts(64, workers).pack == 1);
+    CHECK(small.parts(64, workers).run == 1);
+    CHECK(none.parts(512, workers).run == 1);
+    CHECK(large.parts(1, workers).pack == 1);
+    CHECK(large.parts(512, workers).run == most);
+  }
+  CHECK(large.parts(512, 8).pack == 8);
+  CHECK(large.parts(SIZE_MAX, SIZE_MAX).run > 1000);  // no overflow
+}
+
 TEST_CASE("explain of an empty plan", "[explain]") {
   const Matmul none;
   CHECK(none.tile_rows(5) == 1);

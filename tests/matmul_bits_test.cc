@@ -298,9 +298,9 @@ TESSERA_FORMAT_TEST(own_threads, "workers on threads with one barrier", "[thread
 
 TESSERA_FORMAT_TEST(thread_pool, "matmul() on a thread pool of 1 to 8", "[threads]") {
   Rng rng = suite_rng();
-  const size_t n = 150, k = depth_of(w_dtype);
-  const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::bf16, 19, k, rng);
-  for (size_t threads = 1; threads <= 8; ++threads) {
+  const size_t n = 150, k = 1056, many = 64;  // enough work for all threads
+  const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::bf16, many, k, rng);
+  for (const size_t threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
     CHECK(pool.threads() == threads);
     CHECK(pool.executor().workers == threads);
@@ -308,7 +308,8 @@ TESSERA_FORMAT_TEST(thread_pool, "matmul() on a thread pool of 1 to 8", "[thread
       if (setup.packed) return;
       setup.x = DType::bf16;
       const Product p(w, n, setup);
-      for (const size_t m : {size_t{1}, size_t{19}}) {
+      CHECK(p.plan().parts(many, threads).run == threads);
+      for (const size_t m : {size_t{1}, many}) {
         const Output want = p.run(x, m);
         check_no_error(p, m, want);
         MatView first_rows = x.view();

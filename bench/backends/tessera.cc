@@ -52,7 +52,8 @@ class Tessera : public Backend {
       tessera::MatView x;
       tessera::MutMatView y;
       std::span<std::byte> packed_x, workers;
-      size_t worker_bytes, threads;
+      size_t worker_bytes;
+      tessera::PartCounts count;
     };
     const size_t x_bytes = (packed_x_bytes_ + 63) / 64 * 64;
     Call call{plans_[copy % p_->copies],
@@ -61,18 +62,18 @@ class Tessera : public Backend {
               {scratch_.data(), packed_x_bytes_},
               {scratch_.data() + x_bytes, worker_bytes_ * p_->threads},
               worker_bytes_,
-              p_->threads};
+              plans_[copy % p_->copies].parts(m_, p_->threads)};
     const auto part = [](void* argument, size_t i) {
       const auto& c = *static_cast<Call*>(argument);
       take(c.plan.run(c.packed_x, c.y, c.workers.subspan(i * c.worker_bytes, c.worker_bytes), {},
-                      {i, c.threads}));
+                      {i, c.count.run}));
     };
     const auto pack = [](void* argument, size_t i) {
       const auto& c = *static_cast<Call*>(argument);
-      take(c.plan.pack(c.x, c.packed_x, {i, c.threads}));
+      take(c.plan.pack(c.x, c.packed_x, {i, c.count.pack}));
     };
-    pool_->run(p_->threads, pack, &call);
-    pool_->run(p_->threads, part, &call);
+    pool_->run(call.count.pack, pack, &call);
+    pool_->run(call.count.run, part, &call);
   }
 
  private:

@@ -17,13 +17,13 @@ inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x
                        const Epilogue& epilogue, const Executor& executor) noexcept {
   constexpr size_t kAlign = 64;
   const auto round_up = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };
-  const size_t parts = std::max<size_t>(1, executor.workers);
+  const PartCounts count = plan.parts(y.rows, executor.workers);
   const size_t x_bytes = round_up(plan.packed_x_bytes(y.rows));
   const size_t worker_bytes = round_up(plan.worker_bytes(y.rows));
-  if (worker_bytes != 0 && parts > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
-    return error(StatusCode::size_overflow, "scratch", parts, worker_bytes);
+  if (worker_bytes != 0 && count.run > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
+    return error(StatusCode::size_overflow, "scratch", count.run, worker_bytes);
   }
-  const size_t bytes = x_bytes + parts * worker_bytes + kAlign;
+  const size_t bytes = x_bytes + count.run * worker_bytes + kAlign;
   const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
   if (memory == nullptr) return error(StatusCode::out_of_memory, "scratch", bytes);
   const uintptr_t address = reinterpret_cast<uintptr_t>(memory.get());
@@ -37,23 +37,24 @@ inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x
     const Epilogue& epilogue;
     std::span<std::byte> packed_x;
     std::byte* workers;
-    size_t worker_bytes, parts;
+    size_t worker_bytes;
+    PartCounts count;
   } work{plan,         y,    x, x_k_major, epilogue, {scratch, x_bytes}, scratch + x_bytes,
-         worker_bytes, parts};
+         worker_bytes, count};
 
   executor(
-      parts,
+      count.pack,
       [](void* argument, size_t i) {
         const Work& w = *static_cast<const Work*>(argument);
-        MatmulAccess::pack(w.plan, w.x, w.x_k_major, w.packed_x, {i, w.parts});
+        MatmulAccess::pack(w.plan, w.x, w.x_k_major, w.packed_x, {i, w.count.pack});
       },
       &work);
   executor(
-      parts,
+      count.run,
       [](void* argument, size_t i) {
         const Work& w = *static_cast<const Work*>(argument);
         MatmulAccess::run(w.plan, w.packed_x, w.y, {w.workers + i * w.worker_bytes, w.worker_bytes},
-                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.parts}));
+                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.count.run}));
       },
       &work);
   return {};

@@ -47,6 +47,12 @@ struct Explanation {
   StatusText text() const noexcept;
 };
 
+/// Into how many parts the two steps of a product are worth cutting.
+struct PartCounts {
+  size_t pack = 1;
+  size_t run = 1;
+};
+
 /// A plan: immutable, copyable, owns nothing; refers to the bytes of W, which must outlive it.
 /// Safe to share between threads.
 class Matmul {
@@ -77,6 +83,11 @@ class Matmul {
   size_t worker_bytes(size_t m) const noexcept;
   /// True if x packed by one plan can be run by the other (q, k, v: pack once, run three).
   bool shares_packed_x(const Matmul& other) const noexcept;
+
+  /// For m rows and so many workers: no more parts than workers, and fewer where handing a part to
+  /// another thread (some 2 us if it is awake) would cost more than it saves. With pack == 1 the
+  /// caller packs and needs no barrier. A hint: any other parts give the same bits.
+  PartCounts parts(size_t m, size_t workers) const noexcept;
 
   /// Converts or quantizes this part of x[m, k] into `packed_x`. All parts must be done before any
   /// run() begins: the caller's barrier. Parts may run at once.
