@@ -23,7 +23,7 @@ TEST_CASE("blocking: a table", "[blocking]") {
     size_t mc, kc_units, nc;
   };
   for (const Row& r : std::vector<Row>{
-           {kFloat, 1, 64, true, 1, 64, 32},  // all of k at once, never more rows than there are
+           {kFloat, 1, 64, true, 1, 64, 64},  // all of k at once, never more rows than there are
            {kFloat, 128, 4096, true, 128, 1376,
             32},  // few: 256 K / 176 = 1489 -> three shares; 95 rows fit
            {kFloat, 512, 4096, true, 180, 688, 64},   // many: 128 K / 176 = 744 -> six shares
@@ -32,7 +32,7 @@ TEST_CASE("blocking: a table", "[blocking]") {
            {kInt8, 100000, 4096, false, 210, 128, 32},
            {kInt8, 7, 1 << 20, true, 7, 197, 32},  // 197 panels fit
            {kOldFloat, 9, 3, true, 9, 2, 8},       // 3 values are 2 units
-           {kFloat, 0, 0, true, 1, 1, 32}}) {
+           {kFloat, 0, 0, true, 1, 1, 64}}) {
     const Blocking b = choose_blocking(r.shape, r.m, r.k, caches, r.ready);
     INFO("m " << r.m << " k " << r.k);
     CHECK(b.mc == r.mc);

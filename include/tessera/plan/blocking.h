@@ -50,6 +50,7 @@ constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
                                    const CacheSizes& caches, bool ready) noexcept {
   const size_t units = detail::max(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
   const bool many = ready && m > 12 * s.mr;
+  const bool pairs = ready && m <= s.mr / 2;  // tiles of two panels
   // A quarter or half of L2 for one W panel and one x panel; at least 256 values, so that loops
   // stay long.
   const size_t per_unit = s.w_unit_bytes + s.mr * s.x_unit_bytes;
@@ -66,7 +67,7 @@ constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
   // W is read once for each block of rows, so a small rest is no block of its own: even shares.
   const size_t blocks = detail::max(1, m / most + (m % most > most / 2 ? 1 : 0));
   const size_t mc = (m / blocks + s.mr) / s.mr * s.mr;
-  return {blocks == 1 ? detail::max(m, 1) : mc, kc, (many ? 2 : 1) * s.nr};
+  return {blocks == 1 ? detail::max(m, 1) : mc, kc, (many || pairs ? 2 : 1) * s.nr};
 }
 
 }  // namespace tessera::inline v0_1

@@ -33,12 +33,14 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 
 using TileFn = void (*)(const TileArgs&);
 
-template <class Tile, size_t... C>
+template <class Tile, size_t P, size_t... C>
 constexpr std::array<TileFn, sizeof...(C)> tiles_of(std::index_sequence<C...>) {
-  return {&Tile::template run<C + 1>...};
+  return {&Tile::template run<C + 1, P>...};
 }
 template <class Tile>
-inline constexpr auto kTiles = tiles_of<Tile>(std::make_index_sequence<Tile::kMr>());
+inline constexpr auto kTiles = tiles_of<Tile, 1>(std::make_index_sequence<Tile::kMr>());
+template <class Tile>
+inline constexpr auto kPairTiles = tiles_of<Tile, 2>(std::make_index_sequence<Tile::kPairC>());
 
 // Sums that tiles may write to y as they are.
 HWY_INLINE bool is_plain(const RunArgs& a) {
@@ -94,7 +96,9 @@ const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t
 
 // What the loops must know of a kernel, so that they are compiled once and not per kernel.
 struct LoopKernel {
-  const TileFn* tiles;  // [height - 1]
+  const TileFn* tiles;       // [height - 1]
+  const TileFn* pair_tiles;  // of two panels of W, for heights up to pair_c
+  size_t pair_c;
   const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t i, size_t first,
                                  Range units, size_t all_units);
   size_t tile_units;  // of the tile, in a unit of the loops
@@ -128,23 +132,27 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
   const size_t share = (kernel.ahead_unit_bytes / tiles + 63) / 64 * 64;
   TileArgs tile{};
   tile.units = (b.units.end - b.units.begin) * kernel.tile_units;
-  size_t i = 0;
-  for (size_t col = b.cols.begin / kNr * kNr; col < b.cols.end; col += kNr, ++i) {
-    const Range cols{std::max(col, b.cols.begin), std::min(col + kNr, b.cols.end)};
+  const bool few = tiles == 1 && block_rows <= kernel.pair_c;
+  for (size_t i = 0, step, col = b.cols.begin / kNr * kNr; col < b.cols.end; i += step) {
+    const bool pair = few && col + kNr < b.cols.end;
+    step = pair ? 2 : 1;
+    const size_t width = step * kNr;
+    const Range cols{std::max(col, b.cols.begin), std::min(col + width, b.cols.end)};
     tile.w = b.w[i];
-    const std::byte* next = b.next[i];
+    tile.w_panel = pair ? static_cast<size_t>(b.w[i + 1] - b.w[i]) : 0;
+    const std::byte* next = pair ? nullptr : b.next[i];
     for (size_t p = b.panels.begin; p < b.panels.end; ++p) {
       const Range tall = panels.rows(p);
       const size_t height = tall.end - tall.begin;
       const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
       const bool direct =
-          last && plain && cols.end - cols.begin == kNr && rows.end - rows.begin == height;
+          last && plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
       float* sums = partial_sums;
-      if (!first || !last) sums += (i * block_rows + (tall.begin - first_row)) * kNr;
+      if (!first || !last) sums += i * kNr * block_rows + (tall.begin - first_row) * width;
       tile.x = a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
       tile.in = first ? nullptr : sums;
       tile.out = sums;
-      tile.out_stride = kNr;
+      tile.out_stride = width;
       if (direct) {
         tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
         tile.out_stride = a.y_stride / sizeof(float);
@@ -155,12 +163,13 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
                         (tiles > 1 || height >= kernel.ahead_c);
       tile.ahead = more ? next + tile.units * behind : nullptr;
       tile.ahead_bytes = more ? share : 0;
-      kernel.tiles[height - 1](tile);
+      (pair ? kernel.pair_tiles : kernel.tiles)[height - 1](tile);
       if (last && !direct) {
-        finish(a.epilogue, {sums + (rows.begin - tall.begin) * kNr + (cols.begin - col), kNr, a.y,
-                            a.y_stride, a.y_dtype, rows, cols});
+        finish(a.epilogue, {sums + (rows.begin - tall.begin) * width + (cols.begin - col), width,
+                            a.y, a.y_stride, a.y_dtype, rows, cols});
       }
     }
+    col += width;
   }
 }
 
@@ -208,6 +217,8 @@ void matmul_rect(const RunArgs& a) {
   }
   using Tile = typename K::Tile;
   static constexpr LoopKernel kKernel = {kTiles<Tile>.data(),
+                                         kPairTiles<Tile>.data(),
+                                         Tile::kPairC,
                                          &tile_panel<K>,
                                          K::kTileUnits,
                                          K::kTileUnits * Tile::kUnitValues,

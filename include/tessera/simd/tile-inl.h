@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The micro-kernels: C rows of x times nr rows of W over one range of units of depth, C * nr sums
 // in registers. No calls, no branches on shape; any C up to the kernel's mr is compiled, so that no
-// row of x is ever padded.
+// row of x is ever padded. Up to kPairC rows of x leave registers free for a pair of panels, P = 2.
 //
 // Bits. A sum is one f32 accumulator per element that takes its terms in the order of k, and is
-// stored and loaded unrounded between ranges: it depends on neither C nor the ranges.
+// stored and loaded unrounded between ranges: it depends on neither C nor P nor the ranges.
 //
 // Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast. Integer
 // tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of codes, 2 scales.
@@ -24,9 +24,10 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 // What a tile works on. x points at the tile's panel, w at its unit; sums are rows of `out`.
 struct TileArgs {
   const std::byte* w;
+  size_t w_panel;  // bytes from there to the second panel of a pair
   const std::byte* x;
   size_t units;
-  const float* in;  // sums to start from, rows nr apart; null for zero
+  const float* in;  // sums to start from, dense rows; null for zero
   float* out;
   size_t out_stride;  // floats
   // What a later tile reads from memory, and how many bytes of it to ask for with each unit.
@@ -34,16 +35,16 @@ struct TileArgs {
   size_t ahead_bytes = 0;
 };
 
-template <size_t C>
+template <size_t C, size_t R>
 struct Sums {
-  VF v[C][kR];
+  VF v[C][R];
 
   HWY_INLINE void load(const TileArgs& a) {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) {
-        v[c][r] = a.in != nullptr ? hn::LoadU(DF(), a.in + c * kNr + r * kLanes) : hn::Zero(DF());
+      for (size_t r = 0; r < R; ++r) {
+        v[c][r] = a.in != nullptr ? hn::LoadU(DF(), a.in + (c * R + r) * kLanes) : hn::Zero(DF());
       }
     }
   }
@@ -51,12 +52,18 @@ struct Sums {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) {
+      for (size_t r = 0; r < R; ++r) {
         hn::StoreU(v[c][r], DF(), a.out + c * a.out_stride + r * kLanes);
       }
     }
   }
 };
+
+// Greatest C of a pair of panels for float tiles of mr rows. What comes from memory then comes in
+// two streams and with fewer instructions a byte, so that more of it is under way at once. Zen 4,
+// 4096 x 4096 from memory, one panel and a pair, GFLOP/s: bf16 m = 2 37 and 55, m = 4 78 and 106;
+// f32 m = 3 30 and 37, m = 4 40 and 48, m = 6 60 and 60. Four panels are no faster.
+constexpr size_t pair_c(size_t mr) { return mr / 2 - (kRegisters == 32 ? 0 : 1); }
 
 // f32 multiply-add; panels of any float format, widened as they are loaded.
 template <class F>
@@ -69,11 +76,13 @@ struct FmaTile {
   // 4096 x 4096 from memory, without and with, GFLOP/s: f32 m = 4 50 and 47, m = 8 78 and 111; bf16
   // 135 and 133, 185 and 225; f16 m = 1 30 and 26, m = 2 47 and 62, m = 8 94 and 101.
   static constexpr size_t kAheadC = kUnitValues == 1 ? 6 : 2;
+  // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59.
+  static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : 2;
 
-  template <size_t C>
+  template <size_t C, size_t P>
   static void run(const TileArgs& a) {
     const DF df;
-    Sums<C> sums;
+    Sums<C, P * kR> sums;
     sums.load(a);
     const std::byte* HWY_RESTRICT w = a.w;
     const float* HWY_RESTRICT x = reinterpret_cast<const float*>(a.x);
@@ -82,8 +91,8 @@ struct FmaTile {
       for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
         prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
       }
-      step<C, 0>(df, w, x, sums);
-      if constexpr (kUnitValues == 2) step<C, 1>(df, w, x + C, sums);
+      step<C, P, 0>(df, w, a.w_panel, x, sums);
+      if constexpr (kUnitValues == 2) step<C, P, 1>(df, w, a.w_panel, x + C, sums);
       w += kWUnitBytes;
       x += C * kUnitValues;
     }
@@ -91,19 +100,20 @@ struct FmaTile {
   }
 
  private:
-  template <size_t C, size_t kValue>
-  static HWY_INLINE void step(DF df, const std::byte* HWY_RESTRICT w, const float* HWY_RESTRICT x,
-                              Sums<C>& sums) {
-    VF row[kR];
+  template <size_t C, size_t P, size_t kValue>
+  static HWY_INLINE void step(DF df, const std::byte* HWY_RESTRICT w, size_t w_panel,
+                              const float* HWY_RESTRICT x, Sums<C, P * kR>& sums) {
+    VF row[P * kR];
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) {
-      row[r] = SimdOf<F>::template panel_value<kValue>(df, w, kNr, r * kLanes);
+    for (size_t r = 0; r < P * kR; ++r) {
+      row[r] =
+          SimdOf<F>::template panel_value<kValue>(df, w + r / kR * w_panel, kNr, r % kR * kLanes);
     }
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       const VF column = hn::Set(df, x[c]);
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
+      for (size_t r = 0; r < P * kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
     }
   }
 };
@@ -116,13 +126,14 @@ struct Bf16Tile {
   static constexpr size_t kWUnitBytes = kNr * 4;
   static constexpr size_t kXUnitBytes = 4;
   static constexpr size_t kAheadC = 6;  // as FmaTile's
+  static constexpr size_t kPairC = pair_c(kMr);
 
-  template <size_t C>
+  template <size_t C, size_t P>
   static void run(const TileArgs& a) {
     const DF df;
     const DU du;
     const hn::Repartition<hwy::bfloat16_t, DF> db;
-    Sums<C> sums;
+    Sums<C, P * kR> sums;
     sums.load(a);
     VF unused = hn::Zero(df);  // second result of the dot where it takes two instructions
     const uint32_t* HWY_RESTRICT w = reinterpret_cast<const uint32_t*>(a.w);
@@ -132,14 +143,17 @@ struct Bf16Tile {
       for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
         prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
       }
-      hn::VFromD<decltype(db)> row[kR];
+      hn::VFromD<decltype(db)> row[P * kR];
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) row[r] = hn::BitCast(db, hn::LoadU(du, w + r * kLanes));
+      for (size_t r = 0; r < P * kR; ++r) {
+        const uint32_t* panel = w + r / kR * (a.w_panel / sizeof(uint32_t));
+        row[r] = hn::BitCast(db, hn::LoadU(du, panel + r % kR * kLanes));
+      }
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
         const auto column = hn::BitCast(db, hn::Set(du, x[c]));
         TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) {
+        for (size_t r = 0; r < P * kR; ++r) {
           sums.v[c][r] = hn::ReorderWidenMulAccumulate(df, row[r], column, sums.v[c][r], unused);
         }
       }
@@ -162,11 +176,13 @@ struct Int8Tile {
   // m = 4 300 -> 340 Gop/s, m = 2 193 -> 147; q8_0 m = 6 277 -> 310, m = 4 194 -> 149.
   static constexpr size_t kAheadC = (kWUnitBytes / kNr * 32 + 215) / 216;
 
-  template <size_t C>
+  static constexpr size_t kPairC = 0;  // gains nothing: as many instructions a byte
+
+  template <size_t C, size_t>
   static void run(const TileArgs& a) {
     const DF df;
     const DI di;
-    Sums<C> sums;
+    Sums<C, kR> sums;
     sums.load(a);
     BlockPanel<F> w{a.w};
     XBlock<C> x{a.x};
