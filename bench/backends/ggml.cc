@@ -1,172 +1,205 @@
 // SPDX-License-Identifier: MIT
-// ggml's CPU backend. Its tensor [ne0, ne1] is our matrix [rows = ne1, cols = ne0]. Weights in
-// place are a tensor over the shared bytes; packed ones lie in ggml's repacking buffer. ggml takes
-// f32 x and converts or quantizes it in the call.
-#include "../library.h"
-#include "list.h"
-
-#if __has_include("ggml-cpu.h")  // of a found ggml
+// ggml's CPU backend runs a graph of one matrix product, as its users do. It is reached through
+// functions that take numbers and opaque pointers, so that its headers are not needed. A tensor
+// [ne0, ne1] is our matrix [rows = ne1, cols = ne0]. x is f32; ggml converts or quantizes it in the
+// call.
 #include <cstring>
 
-#include "ggml-backend.h"
-#include "ggml-cpu.h"
-#include "ggml.h"
+#include "../library.h"
+#include "list.h"
 
 namespace bench {
 namespace {
 
-struct Ggml {
-  Library base, cpu;
-  Ggml()
-      : base({folder() + "libggml-base.so", "libggml-base.so"}, kHowToGet, RTLD_GLOBAL),
-        cpu({folder() + "libggml-cpu.so", "libggml-cpu.so"}, kHowToGet, RTLD_GLOBAL) {}
-  static constexpr const char* kHowToGet =
-      "built from the sources in PyPI's llama-cpp-python, or TESSERA_GGML_DIR=<prefix of an "
-      "installed ggml>";
-  static std::string folder() {
-    const char* own = std::getenv("TESSERA_GGML_DIR");
-    return (own != nullptr ? std::string(own) : peers_dir() + "/ggml") + "/lib/";
+struct Context;
+struct Tensor;
+struct Graph;
+struct Engine;      // ggml_backend
+struct Buffer;      // ggml_backend_buffer
+struct BufferType;  // ggml_backend_buffer_type
+struct Registry;    // ggml_backend_reg
+struct Device;      // ggml_backend_dev
+struct InitParams {
+  size_t bytes;
+  void* memory;
+  bool no_data;
+};
+struct Feature {
+  const char *name, *value;
+};
+
+/// A function of the type of the pointer that it is assigned to.
+struct Symbol {
+  const Library& library;
+  const char* name;
+  template <class F>
+  operator F*() const {  // NOLINT(google-explicit-constructor)
+    return library.get<F>(name);
   }
 };
 
-#define TESSERA_GGML(name) (*ggml_.base.get<decltype(name)>(#name))
-#define TESSERA_GGML_CPU(name) (*ggml_.cpu.get<decltype(name)>(#name))
+/// What a graph needs.
+struct Api {
+  Library library;
+  Symbol find(const char* name) const { return {library, name}; }
 
-class GgmlBackend : public Backend {
+  Engine* (*cpu_init)() = find("ggml_backend_cpu_init");
+  void (*set_threads)(Engine*, int) = find("ggml_backend_cpu_set_n_threads");
+  int (*compute)(Engine*, Graph*) = find("ggml_backend_graph_compute");
+  Context* (*init)(InitParams) = find("ggml_init");
+  Tensor* (*matrix)(Context*, int type, int64_t cols, int64_t rows) = find("ggml_new_tensor_2d");
+  Tensor* (*mul_mat)(Context*, Tensor* w, Tensor* x) = find("ggml_mul_mat");
+  Graph* (*graph)(Context*, size_t nodes, bool grads) = find("ggml_new_graph_custom");
+  void (*expand)(Graph*, Tensor*) = find("ggml_build_forward_expand");
+  Buffer* (*buffer_over)(void*, size_t) = find("ggml_backend_cpu_buffer_from_ptr");
+  void (*place)(Buffer*, Tensor*, void*) = find("ggml_backend_tensor_alloc");
+};
+
+class GraphBackend : public Backend {
  public:
+  explicit GraphBackend(const Library& library) : api_{library} {}
+
   void open(const Problem& p) override {
     p_ = &p;
-    TESSERA_GGML(ggml_log_set)([](ggml_log_level, const char*, void*) {}, nullptr);
-    TESSERA_GGML_CPU(ggml_cpu_init)();
-    const ggml_init_params params{(p.copies * p.ms.size() * 8 + 64) * 4096, nullptr, true};
-    context_ = TESSERA_GGML(ggml_init)(params);
-    const auto type = static_cast<ggml_type>(p.format);
+    engine_ = api_.cpu_init();
+    api_.set_threads(engine_, static_cast<int>(p.threads));
+    context_ = api_.init({(p.copies * p.ms.size() * 8 + 64) * 4096, nullptr, true});
     for (size_t i = 0; i < p.copies; ++i) {
-      w_.push_back(TESSERA_GGML(ggml_new_tensor_2d)(context_, type, static_cast<int64_t>(p.k),
-                                                    static_cast<int64_t>(p.n)));
+      w_.push_back(matrix(static_cast<int>(p.format), p.n));
+      if (!p.packed) place(w_[i], p.copy(i), p.w_bytes);
     }
-    if (p.packed) {
-      repack();
-      return;
-    }
-    const ggml_backend_buffer_t buffer = TESSERA_GGML(ggml_backend_cpu_buffer_from_ptr)(
-        const_cast<std::byte*>(p.w), p.copies * p.copy_stride);
-    for (size_t i = 0; i < p.copies; ++i) place(buffer, w_[i], const_cast<std::byte*>(p.copy(i)));
-    execute_ = &TESSERA_GGML_CPU(ggml_graph_compute);
+    if (p.packed) pack();
   }
 
   void prepare(size_t m) override {
-    const size_t x_bytes = m * p_->k * sizeof(float);
-    x_ = TESSERA_GGML(ggml_new_tensor_2d)(context_, GGML_TYPE_F32, static_cast<int64_t>(p_->k),
-                                          static_cast<int64_t>(m));
-    place(TESSERA_GGML(ggml_backend_cpu_buffer_from_ptr)(const_cast<float*>(p_->x), x_bytes), x_,
-          const_cast<float*>(p_->x));
-    graphs_.clear();
-    y_.clear();
-    size_t work = 0;
-    for (ggml_tensor* w : w_) {
-      ggml_tensor* y = TESSERA_GGML(ggml_mul_mat)(context_, w, x_);
-      ggml_cgraph* graph = TESSERA_GGML(ggml_new_graph_custom)(context_, 8, false);
-      TESSERA_GGML(ggml_build_forward_expand)(graph, y);
-      plan_ = TESSERA_GGML_CPU(ggml_graph_plan)(graph, static_cast<int>(p_->threads), nullptr);
-      work = std::max(work, plan_.work_size);
-      y_.push_back(y);
-      graphs_.push_back(graph);
-    }
-    work_ = Arena(work + 64, Pages::huge);
-    plan_.work_size = work;
-    plan_.work_data = reinterpret_cast<uint8_t*>(work_.data());
+    m_ = m;
+    y_ = nullptr;
   }
 
   void run(size_t copy, float* y) override {
-    const size_t i = copy % w_.size();
-    y_[i]->data = y;
-    if (execute_(graphs_[i], &plan_) != GGML_STATUS_SUCCESS)
-      throw std::runtime_error("ggml_graph_compute");
+    if (y != y_) build(y);
+    if (api_.compute(engine_, graphs_[copy % graphs_.size()]) != 0)
+      throw std::runtime_error("ggml_backend_graph_compute");
+  }
+
+ protected:
+  /// Puts prepared weights into w_, whose tensors have no data yet.
+  virtual void pack() = 0;
+
+  Tensor* matrix(int type, size_t rows) {
+    return api_.matrix(context_, type, static_cast<int64_t>(p_->k), static_cast<int64_t>(rows));
+  }
+  void place(Tensor* tensor, const void* data, size_t bytes) {
+    void* at = const_cast<void*>(data);  // only y is written to
+    api_.place(api_.buffer_over(at, bytes), tensor, at);
+  }
+
+  Api api_;
+  const Problem* p_ = nullptr;
+  Engine* engine_ = nullptr;
+  Context* context_ = nullptr;
+  std::vector<Tensor*> w_;
+
+ private:
+  // The place of y is part of a graph: it is built at the first, untimed call.
+  void build(float* y) {
+    Tensor* x = matrix(static_cast<int>(DType::f32), m_);
+    place(x, p_->x, m_ * p_->k * sizeof(float));
+    graphs_.clear();
+    for (Tensor* w : w_) {
+      Tensor* product = api_.mul_mat(context_, w, x);
+      place(product, y, m_ * p_->n * sizeof(float));
+      graphs_.push_back(api_.graph(context_, 8, false));
+      api_.expand(graphs_.back(), product);
+    }
+    y_ = y;
+  }
+
+  size_t m_ = 0;
+  const float* y_ = nullptr;
+  std::vector<Graph*> graphs_;
+};
+
+Library ggml() {
+  const char* own = std::getenv("TESSERA_GGML_DIR");
+  const std::string lib = (own != nullptr ? std::string(own) : peers_dir() + "/ggml") + "/lib/";
+  const char* how =
+      "built from the sources in PyPI's llama-cpp-python, or TESSERA_GGML_DIR=<prefix of an "
+      "installed ggml>";
+  const Library base({lib + "libggml-base.so", "libggml-base.so"}, how, RTLD_GLOBAL);
+  return Library({lib + "libggml-cpu.so", "libggml-cpu.so"}, how, RTLD_GLOBAL);
+}
+
+/// Packed weights lie in the buffer that repacks what is put into it.
+class Ggml : public GraphBackend {
+ public:
+  Ggml() : GraphBackend(ggml()) {
+    void (*log_set)(void (*)(int, const char*, void*), void*) = api_.find("ggml_log_set");
+    log_set([](int, const char*, void*) {}, nullptr);
   }
 
  private:
-  void place(ggml_backend_buffer_t buffer, ggml_tensor* tensor, void* data) {
-    if (TESSERA_GGML(ggml_backend_tensor_alloc)(buffer, tensor, data) != GGML_STATUS_SUCCESS) {
-      throw std::runtime_error("ggml_backend_tensor_alloc");
+  BufferType* repacking() {
+    Registry* (*registry)() = api_.find("ggml_backend_cpu_reg");
+    Device* (*device)(Registry*, size_t) = api_.find("ggml_backend_reg_dev_get");
+    void* (*address)(Registry*, const char*) = api_.find("ggml_backend_reg_get_proc_address");
+    const char* (*name)(BufferType*) = api_.find("ggml_backend_buft_name");
+    auto* extra = reinterpret_cast<BufferType** (*)(Device*)>(
+        address(registry(), "ggml_backend_dev_get_extra_bufts"));
+    if (extra == nullptr) throw Unsupported("no extra buffer types");
+    for (auto** b = extra(device(registry(), 0)); b != nullptr && *b != nullptr; ++b) {
+      if (std::strcmp(name(*b), "CPU_REPACK") == 0) return *b;
     }
+    throw Unsupported("no repacking buffer");
   }
 
-  void repack() {
-    const ggml_backend_reg_t reg = TESSERA_GGML_CPU(ggml_backend_cpu_reg)();
-    auto* extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(
-        TESSERA_GGML(ggml_backend_reg_get_proc_address)(reg, "ggml_backend_dev_get_extra_bufts"));
-    if (extra == nullptr) throw Unsupported("no extra buffer types");
-    ggml_backend_buffer_type_t repacking = nullptr;
-    for (auto* b = extra(TESSERA_GGML(ggml_backend_reg_dev_get)(reg, 0));
-         b != nullptr && *b != nullptr; ++b) {
-      if (std::strcmp(TESSERA_GGML(ggml_backend_buft_name)(*b), "CPU_REPACK") == 0) repacking = *b;
-    }
-    if (repacking == nullptr) throw Unsupported("no repacking buffer");
-    const size_t stride =
-        (TESSERA_GGML(ggml_backend_buft_get_alloc_size)(repacking, w_[0]) + 63) / 64 * 64;
-    const ggml_backend_buffer_t buffer =
-        TESSERA_GGML(ggml_backend_buft_alloc_buffer)(repacking, stride * w_.size());
-    auto* base = static_cast<std::byte*>(TESSERA_GGML(ggml_backend_buffer_get_base)(buffer));
+  void pack() override {
+    BufferType* type = repacking();
+    size_t (*alloc_size)(BufferType*, const Tensor*) =
+        api_.find("ggml_backend_buft_get_alloc_size");
+    Buffer* (*alloc)(BufferType*, size_t) = api_.find("ggml_backend_buft_alloc_buffer");
+    void* (*base_of)(Buffer*) = api_.find("ggml_backend_buffer_get_base");
+    bool (*supports)(Engine*, const Tensor*) = api_.find("ggml_backend_supports_op");
+    void (*set)(Tensor*, const void*, size_t, size_t) = api_.find("ggml_backend_tensor_set");
+
+    const size_t stride = (alloc_size(type, w_[0]) + 63) / 64 * 64;
+    Buffer* buffer = alloc(type, stride * w_.size());
+    auto* base = static_cast<std::byte*>(base_of(buffer));
     const size_t page = 4096, skip = (page - reinterpret_cast<uintptr_t>(base) % page) % page;
     madvise(base + skip, stride * w_.size() - skip,
             p_->pages == Pages::huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    for (size_t i = 0; i < w_.size(); ++i) {
-      place(buffer, w_[i], base + i * stride);
-      if (w_[i]->extra == nullptr) throw Unsupported("ggml does not repack this format here");
-      TESSERA_GGML(ggml_backend_tensor_set)(w_[i], p_->copy(i), 0, p_->w_bytes);
-    }
-    execute_ = &TESSERA_GGML_CPU(ggml_graph_compute);
+    for (size_t i = 0; i < w_.size(); ++i) api_.place(buffer, w_[i], base + i * stride);
+    Tensor* x = matrix(static_cast<int>(DType::f32), 1);
+    if (!supports(engine_, api_.mul_mat(context_, w_[0], x)))
+      throw Unsupported("ggml does not repack this format here");
+    for (size_t i = 0; i < w_.size(); ++i) set(w_[i], p_->copy(i), 0, p_->w_bytes);
   }
-
-  Ggml ggml_;
-  const Problem* p_ = nullptr;
-  ggml_context* context_ = nullptr;
-  std::vector<ggml_tensor*> w_, y_;
-  ggml_tensor* x_ = nullptr;
-  std::vector<ggml_cgraph*> graphs_;
-  ggml_cplan plan_{};
-  Arena work_;
-  decltype(&ggml_graph_compute) execute_ = nullptr;
 };
 
-std::string describe() {
-  const Ggml ggml_;
+std::string describe_ggml() {
+  const Library l = ggml();
   std::string text = "ggml";
-  if (auto* version = ggml_.base.find<const char*()>("ggml_version"))
-    text += std::string(" ") + version();
-  if (auto* commit = ggml_.base.find<const char*()>("ggml_commit"))
-    text += std::string(" ") + commit();
-  const ggml_backend_reg_t reg = TESSERA_GGML_CPU(ggml_backend_cpu_reg)();
-  auto* features = reinterpret_cast<ggml_backend_get_features_t>(
-      TESSERA_GGML(ggml_backend_reg_get_proc_address)(reg, "ggml_backend_get_features"));
-  if (features != nullptr) {
-    for (auto* f = features(reg); f->name != nullptr; ++f) text += std::string(" ") + f->name;
+  for (const char* name : {"ggml_version", "ggml_commit"}) {
+    if (auto* f = l.find<const char*()>(name)) text += std::string(" ") + f();
+  }
+  Registry* registry = l.get<Registry*()>("ggml_backend_cpu_reg")();
+  auto* features = reinterpret_cast<Feature* (*)(Registry*)>(l.get<void*(Registry*, const char*)>(
+      "ggml_backend_reg_get_proc_address")(registry, "ggml_backend_get_features"));
+  if (features == nullptr) return text;
+  for (const Feature* f = features(registry); f->name != nullptr; ++f) {
+    text += std::string(" ") + f->name;
   }
   return text;
 }
 
-bool supports(DType format, bool packed) {
+bool supports_ggml(DType format, bool packed) {
   return format != DType::i8 && (!packed || is_blocks(format));
 }
 
 }  // namespace
 
 void add_ggml(std::vector<BackendInfo>& list) {
-  list.push_back({"ggml", supports, describe, [] { return std::make_unique<GgmlBackend>(); }});
+  list.push_back({"ggml", supports_ggml, describe_ggml, [] { return std::make_unique<Ggml>(); }});
 }
 
 }  // namespace bench
-
-#else
-
-void bench::add_ggml(std::vector<BackendInfo>& list) {
-  list.push_back({"ggml", [](DType, bool) { return false; },
-                  []() -> std::string {
-                    throw Unsupported(
-                        "built without ggml's headers; configure with -DTESSERA_GGML_DIR=<prefix>");
-                  },
-                  [] { return std::unique_ptr<Backend>(); }});
-}
-
-#endif
