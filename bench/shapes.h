@@ -47,6 +47,7 @@ inline std::vector<Series> all_series() {
       llama2_up{"llama2-7b.ffn_up", 11008, 4096}, llama32_up{"llama3.2-1b.ffn_up", 8192, 2048},
       llama3_up{"llama3-8b.ffn_up", 14336, 4096}, smol_up{"smollm-135m.ffn_up", 1536, 576},
       clip_up{"clip-vit-l.ffn_up", 4096, 1024}, odd{"odd.37x1000x992", 1000, 992};
+  const std::vector<std::string> most{"tessera", "mkl", "onednn", "ggml", "ik_llama.cpp"};
   const auto cube = [](size_t size) { return Shape{"cube." + std::to_string(size), size, size}; };
 
   std::vector<Series> list{
@@ -72,8 +73,8 @@ inline std::vector<Series> all_series() {
        false,
        {"tessera", "tessera-AVX3", "tessera-AVX2", "tessera-SSE4"}},
       {tiny_q, formats, from_to(1, 64), false, false, {"tessera"}},
-      {llama2_q, formats, {512}, false, false, {"tessera", "mkl", "onednn", "ggml"}, {2}},
-      {llama2_q, formats, {1}, true, false, {"tessera", "mkl", "onednn", "ggml"}, {2}},
+      {llama2_q, formats, {512}, false, false, most, {2}},
+      {llama2_q, formats, {1}, true, false, most, {2}},
       {odd, formats, {37}, false, false, {"tessera"}, {1, 2}},
   };
   for (const size_t size : {64, 128, 192, 256, 384, 512}) {

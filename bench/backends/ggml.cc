@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-// ggml's CPU backend runs a graph of one matrix product, as its users do. It is reached through
-// functions that take numbers and opaque pointers, so that its headers are not needed. A tensor
-// [ne0, ne1] is our matrix [rows = ne1, cols = ne0]. x is f32; ggml converts or quantizes it in the
+// ggml's CPU backend, and that of its fork ik_llama.cpp, whose matrix kernels are others. Both run
+// a graph of one matrix product, as their users do. They are reached through functions of ggml that
+// both have, which take numbers and opaque pointers, so that neither's headers are needed. A tensor
+// [ne0, ne1] is our matrix [rows = ne1, cols = ne0]. x is f32; they convert or quantize it in the
 // call.
 #include <cstring>
 
@@ -38,7 +39,7 @@ struct Symbol {
   }
 };
 
-/// What a graph needs.
+/// What both libraries have.
 struct Api {
   Library library;
   Symbol find(const char* name) const { return {library, name}; }
@@ -120,6 +121,8 @@ class GraphBackend : public Backend {
   std::vector<Graph*> graphs_;
 };
 
+// ---- ggml ----
+
 Library ggml() {
   const char* own = std::getenv("TESSERA_GGML_DIR");
   const std::string lib = (own != nullptr ? std::string(own) : peers_dir() + "/ggml") + "/lib/";
@@ -192,14 +195,66 @@ std::string describe_ggml() {
   return text;
 }
 
+// ---- ik_llama.cpp ----
+
+Library ik() {
+  const char* dir = std::getenv("TESSERA_IK_DIR");
+  const std::string how =
+      "no package of Debian or PyPI; build its target ggml and set TESSERA_IK_DIR to the folder of "
+      "libggml.so";
+  if (dir == nullptr) throw Unsupported("TESSERA_IK_DIR is not set; " + how);
+  Library l({std::string(dir) + "/libggml.so"}, how);
+  l.get<void(Tensor*)>("iqk_repack_tensor");  // ggml has a library of this name too
+  return l;
+}
+
+/// Packed weights are repacked where they lie, as by llama-cli's option --run-time-repack.
+class Ik : public GraphBackend {
+ public:
+  Ik() : GraphBackend(ik()) {}
+
+ private:
+  void pack() override {
+    int (*repacked_type)(const Tensor*) = api_.find("iqk_repacked_type");
+    const char* (*name_of)(int) = api_.find("ggml_type_name");
+    void (*repack)(Tensor*) = api_.find("iqk_repack_tensor");
+
+    const std::string repacked = name_of(repacked_type(w_[0]));
+    if (repacked.rfind(format_name(p_->format) + "_r", 0) != 0)  // f16 becomes bf16
+      throw Unsupported("repacked, this format is " + repacked);
+    if (p_->n % 16 != 0) throw Unsupported("some repacked kernels abort if n % 16 is not 0");
+    const size_t stride = (p_->w_bytes + 4095) / 4096 * 4096;
+    panels_ = Arena(stride * w_.size(), p_->pages);
+    for (size_t i = 0; i < w_.size(); ++i) {
+      std::byte* at = panels_.data() + i * stride;
+      std::memcpy(at, p_->copy(i), p_->w_bytes);
+      place(w_[i], at, p_->w_bytes);
+      repack(w_[i]);
+    }
+  }
+  Arena panels_;
+};
+
+std::string describe_ik() {
+  const Library l = ik();
+  std::string text = "ik_llama.cpp (does not tell its version)";
+  for (const char* feature : {"avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16"}) {
+    auto* has = l.find<int()>((std::string("ggml_cpu_has_") + feature).c_str());
+    if (has != nullptr && has() != 0) text += std::string(" ") + feature;
+  }
+  return text;
+}
+
 bool supports_ggml(DType format, bool packed) {
   return format != DType::i8 && (!packed || is_blocks(format));
 }
+bool supports_ik(DType format, bool) { return format != DType::i8; }
 
 }  // namespace
 
 void add_ggml(std::vector<BackendInfo>& list) {
   list.push_back({"ggml", supports_ggml, describe_ggml, [] { return std::make_unique<Ggml>(); }});
+  list.push_back({"ik_llama.cpp", supports_ik, describe_ik, [] { return std::make_unique<Ik>(); }});
 }
 
 }  // namespace bench
