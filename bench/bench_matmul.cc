@@ -104,6 +104,7 @@ class Conductor {
     const Samples& s = c.samples[i];
     if (!s.error.empty()) return state.SkipWithError(s.error.c_str());
     const double seconds = s.seconds[turn % s.seconds.size()];
+    const double best = s.best[turn % s.best.size()];
     for ([[maybe_unused]] auto _ : state) state.SetIterationTime(seconds);
 
     const GroupPlan& p = *c.plan;
@@ -114,20 +115,21 @@ class Conductor {
     state.counters["n"] = n;
     state.counters["k"] = k;
     state.counters["GFLOPS"] = gflops;
+    state.counters["best_us"] = 1e6 * best;
     state.counters["noise"] = 100 * s.noise();
     state.counters["answer"] = s.noise() <= kMaxNoise ? 1 : 0;
     const std::string threads = "/threads:" + std::to_string(p.threads);
     const std::string target = c.backends[i].target.empty() ? "" : "/" + c.backends[i].target;
     double peak = ceilings_.get("peak/" + Ceilings::instruction(p.format) + target + threads);
     if (peak == 0) peak = ceilings_.get("peak/f32" + target + threads);
-    if (peak > 0) state.counters["pct_peak"] = 100 * gflops / peak;
+    if (peak > 0) state.counters["pct_peak"] = 100 * gflops / peak * seconds / best;
     if (!p.series->memory) return;
     const double gbps =
         1e-9 * static_cast<double>(data_->problem(p.packed, p.threads).w_bytes) / seconds;
     const double bandwidth = ceilings_.get(std::string("read/memory/pages:") +
                                            (p.pages == Pages::huge ? "2m" : "4k") + threads);
     state.counters["GBps"] = gbps;
-    if (bandwidth > 0) state.counters["pct_bandwidth"] = 100 * gbps / bandwidth;
+    if (bandwidth > 0) state.counters["pct_bandwidth"] = 100 * gbps / bandwidth * seconds / best;
   }
 
   void open(const Case& c) {
@@ -188,18 +190,23 @@ class Lines : public benchmark::BenchmarkReporter {
     ++done_;
     if (progress_) std::fprintf(stderr, "\r\033[K");
     const Run* first = nullptr;
-    std::vector<double> seconds;
+    Samples samples;
     for (const Run& r : runs) {
       if (r.run_type != Run::RT_Iteration) continue;
       if (first == nullptr) first = &r;
-      seconds.push_back(r.real_accumulated_time);
+      samples.seconds.push_back(r.real_accumulated_time);
+      samples.best.push_back(1e-6 * counter(r, "best_us"));
     }
-    if (first != nullptr) line(*first, {seconds, ""});
+    if (first != nullptr) line(*first, samples);
     std::fflush(stdout);
     if (progress_) progress(runs.front().run_name.str());
   }
 
  private:
+  static double counter(const Run& run, const char* name) {
+    const auto it = run.counters.find(name);
+    return it == run.counters.end() ? 0.0 : it->second.value;
+  }
   static std::string shown(const Run& run) {
     std::string name = run.run_name.function_name;
     return name.substr(name.find('/') + 1);
@@ -215,18 +222,16 @@ class Lines : public benchmark::BenchmarkReporter {
       std::printf(" %s\n", run.error_message.c_str());
       return;
     }
-    const auto value = [&](const char* counter) {
-      const auto it = run.counters.find(counter);
-      return it == run.counters.end() ? 0.0 : it->second.value;
-    };
-    // Each counter is of one turn; by its time those of the median and the best follow.
-    const double turn = s.seconds.front(), median = turn / s.median(), best = turn / s.best();
-    std::printf(" %8.1f median %8.1f best GFLOP/s", value("GFLOPS") * median,
-                value("GFLOPS") * best);
-    if (value("pct_peak") > 0) std::printf(" %5.1f %% of peak", value("pct_peak") * best);
+    const auto value = [&](const char* what) { return counter(run, what); };
+    // Each counter is of the first turn; by its times those of the median and the best follow.
+    const double best = *std::min_element(s.best.begin(), s.best.end());
+    const double turn = s.seconds.front(), share = s.best.front() / best;
+    std::printf(" %8.1f median %8.1f best GFLOP/s", value("GFLOPS") * turn / s.median(),
+                value("GFLOPS") * turn / best);
+    if (value("pct_peak") > 0) std::printf(" %5.1f %% of peak", value("pct_peak") * share);
     if (value("pct_bandwidth") > 0) {
-      std::printf("  %6.1f GB/s %5.1f %% of bandwidth", value("GBps") * best,
-                  value("pct_bandwidth") * best);
+      std::printf("  %6.1f GB/s %5.1f %% of bandwidth", value("GBps") * turn / best,
+                  value("pct_bandwidth") * share);
     }
     std::printf("  noise %.1f %%%s\n", value("noise"), value("answer") != 0 ? "" : ", no answer");
   }

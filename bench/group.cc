@@ -35,7 +35,6 @@ void fill(float* to, size_t count, float scale, uint64_t seed) {
 }  // namespace
 
 double Samples::median() const { return quantile(seconds, 0.5); }
-double Samples::best() const { return *std::min_element(seconds.begin(), seconds.end()); }
 double Samples::noise() const {
   return (quantile(seconds, 0.75) - quantile(seconds, 0.25)) / 2 / median();
 }
@@ -106,14 +105,18 @@ Group::Group(const Data& data, bool packed, size_t threads,
 
 // Each backend that has no error takes `samples` turns.
 void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, size_t samples) {
-  for (Samples& s : all) s.seconds.clear();
+  for (Samples& s : all) {
+    s.seconds.clear();
+    s.best.clear();
+  }
   for (size_t round = 0; round < samples; ++round) {
     for (size_t i = 0; i < all.size(); ++i) {
       const size_t at = round % 2 == 0 ? i : all.size() - 1 - i;
       if (!all[at].error.empty()) continue;
       const Answer a = workers_[at]->time(calls[at]);
       all[at].error = a.text;
-      all[at].seconds.push_back(a.seconds);
+      all[at].seconds.push_back(a.times.mean);
+      all[at].best.push_back(a.times.best);
     }
   }
 }
@@ -125,9 +128,9 @@ std::vector<Samples> Group::measure(size_t m, const Effort& effort) {
     all[i].error = workers_[i]->text();
     if (all[i].error.empty()) all[i].error = workers_[i]->check(m).text;
     if (!all[i].error.empty()) continue;
-    double seconds = workers_[i]->time(1).seconds;
+    double seconds = workers_[i]->time(1).times.mean;
     if (seconds < 1e-3)
-      seconds = workers_[i]->time(static_cast<size_t>(1e-3 / seconds) + 1).seconds;
+      seconds = workers_[i]->time(static_cast<size_t>(1e-3 / seconds) + 1).times.mean;
     calls[i] = std::max(size_t{1},
                         static_cast<size_t>(effort.seconds / static_cast<double>(effort.samples) /
                                             std::max(seconds, 1e-7)));

@@ -19,12 +19,12 @@ struct Effort {
   size_t retries = 1;  // further goes where a go is noisy
 };
 
-/// Turns of one backend for one m: seconds of one call each, or why there are none.
+/// Turns of one backend for one m: seconds of one call, in the mean and in the best pass of each
+/// turn, or why there are none.
 struct Samples {
-  std::vector<double> seconds;
+  std::vector<double> seconds, best;
   std::string error;
   double median() const;
-  double best() const;
   /// Half the distance between the quartiles, as a share of the median.
   double noise() const;
 };

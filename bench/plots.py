@@ -121,7 +121,7 @@ def roofline(run):
         axes.yaxis.set_minor_formatter(PLAIN_125)
         axes.xaxis.set_major_formatter(PLAIN)
         axes.xaxis.set_minor_formatter(PLAIN_125)
-    panels[0].set_ylabel("GFLOP/s, best sample")
+    panels[0].set_ylabel("GFLOP/s, best pass")
     keys = [Line2D([], [], ls="", marker="o", color=colour(name), ms=9 if is_ours(name) else 6, label=name)
             for name in names]
     keys += [Line2D([], [], ls="", marker="o", mfc=inside, mec="#444444", label=MODE_TEXT[mode])
@@ -163,7 +163,7 @@ def bars(run, form, published=()):
         here = {case: rows for case, rows in cases.items() if case.mode == mode}
         present = [name for name in names if any(name in rows and rows[name].usable for rows in here.values())]
         axes.set_title(MODE_TEXT[mode], loc="left")
-        axes.set_ylabel("percent of peak, best sample")
+        axes.set_ylabel("percent of peak, best pass")
         if not present:
             empty(axes)
             continue

@@ -56,7 +56,7 @@ TERMINAL = ["format", "mode", "shape", "m", "pages", "threads", "GFLOP/s", "best
 
 
 def terminal_line(case, rows):
-    """ours and the best peer (medians), and what ours (best sample) reaches of the ceiling"""
+    """ours and the best peer (medians), and what ours (best pass) reaches of the ceiling"""
     line = [case.format, case.mode.replace("_", " "), case.shape, str(case.m), case.pages or "", str(case.threads)]
     ours, peer = rows.get("tessera"), best_peer(rows)
     shown = ours if ours and ours.usable else None
@@ -81,7 +81,7 @@ def terminal_table(run):
         parts = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths))]
         return ("  ".join(parts) + ("  " + mark if mark else "")).rstrip()
     yield f"{run.compiler}, commit {run.context.get('commit', 'unknown')}, {run.context.get('cpu', 'unknown CPU')}"
-    yield "GFLOP/s are medians; the ceiling is what the best sample of ours reaches of it; (...): the peer's"
+    yield "GFLOP/s are medians; the ceiling is what the best pass of ours reaches of it; (...): the peer's"
     yield text(TERMINAL)
     for line, mark in lines:
         yield text(line, mark)
@@ -179,7 +179,7 @@ def run_section(run, published, folder, suffix):
         if figure is not None:
             out.append(picture(name + suffix, figure, folder))
             plots.plt.close(figure)
-    out += ["<h3>All results</h3><p>GFLOP/s = 2 m n k / time. Percentages are of the best sample and of the ceiling "
+    out += ["<h3>All results</h3><p>GFLOP/s = 2 m n k / time. Percentages are of the best pass and of the ceiling "
             "measured in the same process; GB/s counts the bytes of the weights. Noise is half the distance between "
             "the quartiles, in percent of the median; over 5 % there is no answer.</p>", full_table(run, extra)]
     return "".join(out)

@@ -13,9 +13,16 @@
 
 namespace bench {
 
+/// Seconds of one call.
+struct Times {
+  double mean = 0;
+  double best =
+      0;  // the fastest pass of some two milliseconds, or of one call if that takes longer
+};
+
 /// What a child says: a text, empty or beginning with "unsupported: ", "wrong: " or "failed: ".
 struct Answer {
-  double seconds = 0;
+  Times times;
   std::string text;
 };
 
@@ -33,7 +40,7 @@ class Worker {
   const std::string& text() const { return text_; }
   /// Prepares for m rows, runs once and compares with the oracle.
   Answer check(size_t m) { return ask('c', m); }
-  /// Seconds of one call, as the mean of `calls`.
+  /// Runs so many calls.
   Answer time(size_t calls) { return ask('t', calls); }
 
  private:

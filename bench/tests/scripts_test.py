@@ -85,6 +85,13 @@ class Reading(WithFolder):
         self.assertAlmostEqual(row.percent_of_bandwidth, 100 * row.gbps / 33.2)
         self.assertAlmostEqual(row.roofline, min(470, 33.2 * 8 * 32 / 18))
 
+    def test_best_pass(self):
+        data = set_times(only(), F32 + "tessera", 170e3, 160e3)
+        for entry, best in zip(data["benchmarks"], (150e3, 155e3)):
+            entry["best_us"] = best
+        (rows,) = self.run_of(data).cases.values()
+        self.assertEqual((rows["tessera"].median_us, rows["tessera"].best_us), (165e3, 150e3))
+
     def test_aggregates_and_units(self):
         data = only()
         for name, time in (("median", 170.0), ("min", 160.0), ("mean", 999.0)):
