@@ -23,7 +23,7 @@ M = [512, 32, 8, 1]
 
 
 def cell(run, form, mode, m):
-    """ours (median), what the best pass reaches of the ceiling, and the ratio to the best peer"""
+    """ours (median), what the best sample reaches of the ceiling, and the ratio to the best peer"""
     pages = None if m > 8 else "4k" if mode == "in_place" else "2m"
     threads = min(case.threads for case in run.cases)
     rows = run.cases.get(Case(form, mode, SHAPE, m, pages, threads), {})
@@ -42,7 +42,7 @@ def section(run):
     lines = [BEGIN, "![Roofline](bench/results/roofline.png)", "",
              f"{context.get('cpu', 'unknown CPU')}, {threads} thread{'s' if threads > 1 else ''}, {run.compiler}, "
              f"{context.get('date', '')[:10]}, commit {context.get('commit', 'unknown')}. W is 4096 x 4096. A cell: "
-             "GFLOP/s (median); the best pass in percent of the measured peak of the format's instructions, or of "
+             "GFLOP/s (median); the best sample in percent of the measured peak of the format's instructions, or of "
              "the memory bandwidth (bw) where that is the lower ceiling; and the ratio to the best other library in "
              "the same mode and run. With m <= 8 the weights come from memory, in place on 4 KiB pages, packed on "
              "2 MiB pages. \"no peer\": no other library measured has that mode.", "",
