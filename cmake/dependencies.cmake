@@ -79,6 +79,32 @@ if((TESSERA_BUILD_EXAMPLES OR (TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_
   tessera_foreign(cli11 CLI11)
 endif()
 
+if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
+  # PCRE2: Unicode's classes of characters, which tokenizers split text by. Its packages have no
+  # CMake files, so pkg-config finds it.
+  find_package(PkgConfig)
+  if(PkgConfig_FOUND)
+    pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8>=10.40)
+  endif()
+  if(PCRE2_FOUND)
+    add_library(tessera_pcre2 INTERFACE)
+    target_link_libraries(tessera_pcre2 INTERFACE PkgConfig::PCRE2)
+  else()
+    set(PCRE2_BUILD_PCRE2GREP OFF CACHE BOOL "")
+    set(PCRE2_BUILD_TESTS OFF CACHE BOOL "")
+    tessera_pinned(pin pcre2-10.42.tar.gz
+      c33b418e3b936ee3153de2c61cc638e7e4fe3156022a5c77d0711bcbb9d64f1f
+      https://github.com/PCRE2Project/pcre2/releases/download/pcre2-10.42/pcre2-10.42.tar.gz)
+    FetchContent_Declare(pcre2 ${pin})
+    FetchContent_MakeAvailable(pcre2)
+    set_property(DIRECTORY "${pcre2_SOURCE_DIR}" PROPERTY EXCLUDE_FROM_ALL TRUE)
+    add_library(tessera_pcre2 INTERFACE)
+    target_link_libraries(tessera_pcre2 INTERFACE pcre2-8)
+    target_include_directories(tessera_pcre2 SYSTEM INTERFACE "${pcre2_BINARY_DIR}")
+    target_compile_definitions(tessera_pcre2 INTERFACE PCRE2_STATIC)
+  endif()
+endif()
+
 if(TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")
   set(BENCHMARK_ENABLE_TESTING OFF CACHE BOOL "")
   set(BENCHMARK_ENABLE_INSTALL OFF CACHE BOOL "")

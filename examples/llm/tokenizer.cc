@@ -6,13 +6,19 @@
 #include <cinttypes>
 #include <cmath>
 #include <limits>
-#include <queue>
 #include <utility>
+
+#include "bpe.h"
+#include "merger.h"
 
 namespace llm {
 namespace {
 
 using gguf::Need;
+
+// Tokens that end an answer in one family of models or another, whatever the file's keys say.
+constexpr std::string_view kEnds[] = {"<|im_end|>",    "<|eot_id|>",      "<|eom_id|>",
+                                      "<|endoftext|>", "<|end_of_text|>", "<|end|>"};
 
 constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, which stands for a blank
 
@@ -68,7 +74,8 @@ Error read_types(const gguf::File& file, Vocabulary& v) {
   return {};
 }
 
-Error read_vocabulary(const gguf::File& file, Vocabulary& v) {
+// `bpe` says that the model is "gpt2", else it is "llama": what is usual depends on it.
+Error read_vocabulary(const gguf::File& file, bool bpe, Vocabulary& v) {
   constexpr const char* kScores = "tokenizer.ggml.scores";
   if (Error e = file.read("tokenizer.ggml.tokens", Need::required, v.texts)) return e;
   const size_t size = v.texts.size();
@@ -83,10 +90,21 @@ Error read_vocabulary(const gguf::File& file, Vocabulary& v) {
   for (size_t i = 0; i < size; ++i) {
     if (std::isnan(v.scores[i])) return error("%s[%zu] is not a number", kScores, i);
   }
-  if (Error e = read_id(file, "tokenizer.ggml.unknown_token_id", 0, size, v.unknown)) return e;
-  if (Error e = read_id(file, "tokenizer.ggml.bos_token_id", 1, size, v.bos)) return e;
-  if (Error e = read_id(file, "tokenizer.ggml.eos_token_id", 2, size, v.eos)) return e;
+  const struct {
+    const char* key;
+    TokenId usual;
+    TokenId& id;
+  } specials[] = {{"tokenizer.ggml.unknown_token_id", bpe ? kNoToken : 0, v.unknown},
+                  {"tokenizer.ggml.bos_token_id", bpe ? kNoToken : 1, v.bos},
+                  {"tokenizer.ggml.eos_token_id", bpe ? kNoToken : 2, v.eos},
+                  {"tokenizer.ggml.eot_token_id", kNoToken, v.eot}};
+  for (const auto& s : specials) {
+    if (Error e = read_id(file, s.key, s.usual, size, s.id)) return e;
+  }
   if (Error e = read_types(file, v)) return e;
+  std::string_view pre;
+  if (Error e = file.read("tokenizer.ggml.pre", Need::optional, pre)) return e;
+  v.add_bos = !bpe || is_llama3(pre);
   if (Error e = file.read("tokenizer.ggml.add_bos_token", Need::optional, v.add_bos)) return e;
   if (Error e = file.read("tokenizer.ggml.add_space_prefix", Need::optional, v.add_space_prefix)) {
     return e;
@@ -96,68 +114,6 @@ Error read_vocabulary(const gguf::File& file, Vocabulary& v) {
   for (size_t i = 0; i < size; ++i) v.ids.emplace(v.texts[i], static_cast<TokenId>(i));
   return {};
 }
-
-// Joins the characters of a text to tokens as SentencePiece's BPE does: of all neighbours that form
-// a token those with the best score first, the leftmost of equals.
-class Merger {
- public:
-  Merger(const Vocabulary& vocabulary, std::string_view text)
-      : vocabulary_(vocabulary), text_(text) {
-    constexpr uint8_t kLength[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
-    for (size_t at = 0; at < text.size(); at += symbols_.back().bytes) {
-      const size_t length = kLength[static_cast<unsigned char>(text[at]) >> 4], i = symbols_.size();
-      symbols_.push_back({at, std::min(length, text.size() - at), i > 0 ? i - 1 : kNone, i + 1});
-    }
-    for (size_t i = 1; i < symbols_.size(); ++i) offer(i - 1, i);
-  }
-
-  // Calls take(text) for each of what remains.
-  template <class Take>
-  void run(const Take& take) {
-    while (!pairs_.empty()) {
-      const Pair pair = pairs_.top();
-      pairs_.pop();
-      Symbol &left = symbols_[pair.left], &right = symbols_[pair.right];
-      // One of the two may have been joined elsewhere since: it is longer then, or empty.
-      if (left.bytes == 0 || right.bytes == 0 || left.bytes + right.bytes != pair.bytes) continue;
-      left.bytes = pair.bytes;
-      right.bytes = 0;
-      left.next = right.next;
-      if (right.next < symbols_.size()) symbols_[right.next].previous = pair.left;
-      if (left.previous < symbols_.size()) offer(left.previous, pair.left);
-      if (left.next < symbols_.size()) offer(pair.left, left.next);
-    }
-    for (size_t i = 0; i < symbols_.size(); i = symbols_[i].next) {
-      take(text_.substr(symbols_[i].begin, symbols_[i].bytes));
-    }
-  }
-
- private:
-  static constexpr size_t kNone = std::numeric_limits<size_t>::max();
-  struct Symbol {
-    size_t begin, bytes;    // in the text
-    size_t previous, next;  // outside the list: none
-  };
-  struct Pair {
-    size_t left, right, bytes;
-    float score;
-    bool operator<(const Pair& other) const {
-      return score < other.score || (score == other.score && left > other.left);
-    }
-  };
-
-  void offer(size_t left, size_t right) {
-    const size_t bytes = symbols_[left].bytes + symbols_[right].bytes;
-    const auto at = vocabulary_.ids.find(text_.substr(symbols_[left].begin, bytes));
-    if (at == vocabulary_.ids.end()) return;
-    pairs_.push({left, right, bytes, vocabulary_.scores[static_cast<size_t>(at->second)]});
-  }
-
-  const Vocabulary& vocabulary_;
-  std::string_view text_;
-  std::vector<Symbol> symbols_;
-  std::priority_queue<Pair> pairs_;
-};
 
 // The tokenizer of Llama 2: what does not become a token becomes bytes.
 class SpmTokenizer final : public Tokenizer {
@@ -191,9 +147,17 @@ class SpmTokenizer final : public Tokenizer {
   void encode_plain(std::string_view plain, bool begins, std::vector<TokenId>& out) const override {
     std::string text(begins && vocabulary().add_space_prefix ? kBlank : std::string_view());
     text += replaced(plain, " ", kBlank);
-    Merger(vocabulary(), text).run([&](std::string_view symbol) {
-      const auto at = vocabulary().ids.find(symbol);
-      if (at != vocabulary().ids.end()) return out.push_back(at->second);
+    const Vocabulary& own = vocabulary();
+    const auto score = [&](std::string_view left, std::string_view right, double& value) {
+      const auto at =
+          own.ids.find({left.data(), left.size() + right.size()});  // they are neighbours
+      if (at == own.ids.end()) return false;
+      value = static_cast<double>(own.scores[static_cast<size_t>(at->second)]);
+      return true;
+    };
+    Merger(text, score).run([&](std::string_view symbol) {
+      const auto at = own.ids.find(symbol);
+      if (at != own.ids.end()) return out.push_back(at->second);
       for (const char c : symbol) {
         const TokenId id = bytes_[static_cast<unsigned char>(c)];
         if (id != kNoToken) out.push_back(id);
@@ -210,12 +174,14 @@ class SpmTokenizer final : public Tokenizer {
 Error Tokenizer::create(const gguf::File& file, std::unique_ptr<Tokenizer>& out) {
   std::string_view kind;
   if (Error e = file.read("tokenizer.ggml.model", Need::required, kind)) return e;
-  if (kind != "llama") {
-    return error("tokenizer.ggml.model = \"%s\" is not supported, \"llama\" is",
+  const bool bpe = kind == "gpt2";
+  if (kind != "llama" && !bpe) {
+    return error("tokenizer.ggml.model = \"%s\" is not supported, \"llama\" and \"gpt2\" are",
                  printable(kind).c_str());
   }
   Vocabulary vocabulary;
-  if (Error e = read_vocabulary(file, vocabulary)) return e;
+  if (Error e = read_vocabulary(file, bpe, vocabulary)) return e;
+  if (bpe) return make_bpe(file, std::move(vocabulary), out);
   out = std::make_unique<SpmTokenizer>(std::move(vocabulary));
   return {};
 }
@@ -227,13 +193,23 @@ Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary))
     const bool special =
         type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined;
     if (special && !texts[i].empty()) specials_.push_back(i);
+    const bool ends =
+        special && std::find(std::begin(kEnds), std::end(kEnds), texts[i]) != std::end(kEnds);
+    if (ends) ends_.push_back(static_cast<TokenId>(i));
+  }
+  for (const TokenId id : {vocabulary_.eos, vocabulary_.eot}) {
+    if (id != kNoToken) ends_.push_back(id);
   }
   std::sort(specials_.begin(), specials_.end(), [&](size_t a, size_t b) {
     return texts[a].size() != texts[b].size() ? texts[a].size() > texts[b].size() : a < b;
   });
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials) const {
+bool Tokenizer::is_end(TokenId id) const {
+  return std::find(ends_.begin(), ends_.end(), id) != ends_.end();
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials, Bos bos) const {
   // The text falls into pieces at each occurrence of each special token, longest tokens first.
   struct Piece {
     std::string_view text;
@@ -259,7 +235,7 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials)
   }
 
   std::vector<TokenId> out;
-  if (vocabulary_.add_bos) out.push_back(vocabulary_.bos);
+  if (vocabulary_.add_bos && bos == Bos::usual) out.push_back(vocabulary_.bos);
   bool begins = true;
   for (const Piece& piece : pieces) {
     if (piece.id != kNoToken) out.push_back(piece.id);

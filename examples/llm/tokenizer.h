@@ -29,13 +29,21 @@ struct Vocabulary {
   std::vector<float> scores;            // one for each token
   std::vector<TokenType> types;
   std::unordered_map<std::string_view, TokenId> ids;  // the first token of each text
-  TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken;
+  TokenId bos = kNoToken, eos = kNoToken, eot = kNoToken, unknown = kNoToken;
   bool add_bos = true;           // in front of a text; never without a bos
   bool add_space_prefix = true;  // a blank in front of text that begins or follows a special token
 };
 
 /// What the names of special tokens within a text are: themselves, or letters like any others.
 enum class Specials : uint8_t { parse, as_text };
+
+/// Whether a text begins with BOS: as the model wants it, or never.
+enum class Bos : uint8_t { usual, never };
+
+/// Llama 3's tokenizer, by the value of tokenizer.ggml.pre.
+inline bool is_llama3(std::string_view pre) {
+  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
+}
 
 class Tokenizer {
  public:
@@ -46,10 +54,9 @@ class Tokenizer {
   size_t size() const { return vocabulary_.texts.size(); }
   const Vocabulary& vocabulary() const { return vocabulary_; }
   /// The model has said all it wants to say.
-  bool is_end(TokenId id) const { return id == vocabulary_.eos; }
+  bool is_end(TokenId id) const;
 
-  /// The tokens of a text; BOS in front if the model wants it there.
-  std::vector<TokenId> encode(std::string_view text, Specials specials) const;
+  std::vector<TokenId> encode(std::string_view text, Specials specials, Bos bos = Bos::usual) const;
   /// Appends what a token stands for, maybe a part of a character; nothing for control tokens.
   virtual void append_text(TokenId id, std::string& out) const = 0;
 
@@ -63,6 +70,7 @@ class Tokenizer {
  private:
   Vocabulary vocabulary_;
   std::vector<size_t> specials_;  // ids that a text may name; longest first
+  std::vector<TokenId> ends_;
 };
 
 }  // namespace llm

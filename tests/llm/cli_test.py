@@ -115,9 +115,9 @@ def check_truth(program):
                (program.in_data("model"), program.in_data("model", "expected"))]
     for models, expected in folders:
         for threads in ("2",) if QUICK else ("1", "2"):
-            program.outside(script, program.path, models, expected, "--skip", "bpe", "-t", threads)
+            program.outside(script, program.path, models, expected, "-t", threads)
         for target in program.targets()[1 if QUICK else 0:]:
-            program.outside(script, program.path, models, expected, "--skip", "bpe", "--target", target)
+            program.outside(script, program.path, models, expected, "--target", target)
 
 
 def check_bad_files(program):
@@ -130,8 +130,6 @@ def check_perplexity(program):
         rows = [line.split() for line in f.read().splitlines()[1:]]
     story = program.in_data("data", "expected", "story.txt")
     for name, _, _, _, wanted in rows:
-        if "bpe" in name:
-            continue
         model = program.in_data("data", "gguf", name + ".gguf")
         got = float(program.text("perplexity", "-m", model, "-f", story, "-c", 128))
         print(f"{name}: {got}, float64 {wanted}")

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "splitter.h"
+
+#include <cstdint>
+#include <limits>
+#include <new>
+#include <string>
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+namespace llm {
+namespace {
+
+// White space is what Unicode calls so: PCRE2's own \s also has U+180E. Every expression takes any
+// character in one of its alternatives, so that nothing is left between two matches.
+#define SPACE "\\p{Z}\\t-\\r\\x{85}"
+#define WORDS "'s|'t|'re|'ve|'m|'ll|'d"
+
+constexpr char kGpt2[] = WORDS "| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE
+                               "]+(?![^" SPACE "])|[" SPACE "]+";
+// Digits stand alone, and the rest is split as for GPT-2 as if there were nothing beside it.
+constexpr char kSmolLm[] = "\\p{N}|" WORDS "| ?\\p{L}+| ?[^" SPACE "\\p{L}\\p{N}]+|[" SPACE
+                           "]+(?![^" SPACE "\\p{N}])|[" SPACE "]+";
+// Llama 3 and Qwen differ in how many digits make a piece.
+#define MODERN(digits)                                                       \
+  "(?i:" WORDS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits "| ?[^" SPACE \
+  "\\p{L}\\p{N}]+[\\r\\n]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
+
+constexpr struct {
+  const char* name;
+  const char* expression;
+} kKnown[] = {{"gpt-2", kGpt2},
+              {"smollm", kSmolLm},
+              {"llama-bpe", MODERN("{1,3}")},
+              {"llama3", MODERN("{1,3}")},
+              {"llama-v3", MODERN("{1,3}")},
+              {"qwen2", MODERN("")},
+              {"deepseek-r1-qwen", MODERN("")}};
+
+struct FreeMatch {
+  void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
+  void operator()(pcre2_match_context* context) const { pcre2_match_context_free(context); }
+};
+
+}  // namespace
+
+void Splitter::Free::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+
+Error Splitter::create(std::string_view name, Splitter& out) {
+  std::string names;
+  for (const auto& known : kKnown) {
+    names.append(names.empty() ? "" : ", ").append(known.name);
+    if (name != known.name) continue;
+    int code = 0;
+    size_t at = 0;
+    out.code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known.expression),
+                                  PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at,
+                                  nullptr));
+    if (out.code_) return {};
+    return error("PCRE2 error %d at %zu of the expression for %s", code, at, known.name);
+  }
+  return error("tokenizer.ggml.pre = \"%s\" is not supported; known are: %s",
+               printable(name).c_str(), names.c_str());
+}
+
+std::vector<std::string_view> Splitter::split(std::string_view text) const {
+  const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
+  const std::unique_ptr<pcre2_match_context, FreeMatch> context(
+      pcre2_match_context_create(nullptr));
+  if (!match || !context) throw std::bad_alloc();
+  pcre2_set_match_limit(context.get(), std::numeric_limits<uint32_t>::max());
+  const auto find = [&](std::string_view in, size_t at, uint32_t options) {
+    return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(in.data()), in.size(), at, options,
+                       match.get(), context.get());
+  };
+
+  std::vector<std::string_view> pieces;
+  while (!text.empty()) {
+    // The first match is for its check of the encoding alone: repeated with every match, that check
+    // would make this quadratic.
+    const int first = find(text, 0, PCRE2_ANCHORED);
+    const bool broken = first <= PCRE2_ERROR_UTF8_ERR1 && first >= PCRE2_ERROR_UTF8_ERR21;
+    const std::string_view whole =
+        text.substr(0, broken ? pcre2_get_startchar(match.get()) : text.size());
+    for (size_t at = 0; at < whole.size();) {
+      const int found = find(whole, at, PCRE2_ANCHORED | PCRE2_NO_UTF_CHECK);
+      const size_t end = found > 0 ? pcre2_get_ovector_pointer(match.get())[1] : at;
+      if (end == at) throw std::bad_alloc();  // all texts match, so nothing else can be wrong
+      pieces.push_back(whole.substr(at, end - at));
+      at = end;
+    }
+    if (broken) pieces.push_back(text.substr(whole.size(), 1));
+    text.remove_prefix(whole.size() + (broken ? 1 : 0));
+  }
+  return pieces;
+}
+
+}  // namespace llm
