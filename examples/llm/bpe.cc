@@ -122,7 +122,8 @@ Error make_bpe(const gguf::File& file, Vocabulary vocabulary, std::unique_ptr<To
   if (Error e = file.read(kMerges, Need::required, merges)) return e;
   for (size_t i = 0; i < merges.size(); ++i) {
     const size_t blank = merges[i].find(' ');
-    if (blank == 0 || blank + 1 >= merges[i].size() || merges[i].rfind(' ') != blank) {
+    const bool two = blank != merges[i].npos && blank > 0 && blank + 1 < merges[i].size();
+    if (!two || merges[i].rfind(' ') != blank) {
       return error("%s[%zu] = \"%s\" is not two parts and a blank", kMerges, i,
                    printable(merges[i]).c_str());
     }

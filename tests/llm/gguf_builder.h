@@ -166,6 +166,28 @@ inline Builder tiny_model() {
   return b;
 }
 
+/// The tokenizer of a byte-level BPE model, without tensors: letters for all bytes, a few merges.
+inline Builder tiny_bpe_model(std::string_view pre) {
+  const auto utf8 = [](unsigned code) {
+    std::string letter;
+    if (code >= 0x80) letter += static_cast<char>(0xC0u | code >> 6);
+    return letter += static_cast<char>(code < 0x80 ? code : 0x80u | (code & 0x3Fu));
+  };
+  std::vector<std::string> tokens;
+  for (unsigned code = 0x21; code < 0x144; ++code) {
+    const bool letter = code < 0x7F || (code > 0xA0 && code != 0xAD);
+    if (letter) tokens.push_back(utf8(code));
+  }
+  tokens.insert(tokens.end(), {"ab", "bc", "\u0120a", "\u0120ab", "<|im_end|>"});
+  std::vector<int32_t> types(tokens.size(), 1);
+  types.back() = 3;
+  Builder b;
+  b.string("general.architecture", "gpt2").string("tokenizer.ggml.model", "gpt2");
+  b.string("tokenizer.ggml.pre", pre).strings("tokenizer.ggml.tokens", tokens);
+  b.numbers("tokenizer.ggml.token_type", Kind::i32, types);
+  return b.strings("tokenizer.ggml.merges", {"a b", "b c", "\u0120 a", "\u0120a b"});
+}
+
 }  // namespace llm::test
 
 #endif  // TESSERA_TESTS_LLM_GGUF_BUILDER_H_

@@ -11,6 +11,7 @@
 #include "error.h"
 #include "gguf_builder.h"
 #include "sampler.h"
+#include "splitter.h"
 #include "threads.h"
 #include "tokenizer.h"
 
@@ -174,6 +175,110 @@ TEST_CASE("recorded tokens of other vocabularies", "[tokenizer]") {
       CHECK(ids == expected);
     }
   }
+}
+
+// A vocabulary of letters that stand for bytes, some merges and special tokens.
+std::unique_ptr<Loaded> tiny_bpe(std::string_view pre) {
+  auto out = std::make_unique<Loaded>();
+  out->bytes = tiny_bpe_model(pre).build();
+  REQUIRE(gguf::File::parse(out->bytes, out->file).text() == "");
+  REQUIRE(Tokenizer::create(out->file, out->tokenizer).text() == "");
+  return out;
+}
+
+TEST_CASE("byte-level BPE joins by rank within pieces", "[tokenizer]") {
+  const auto loaded = tiny_bpe("gpt-2");
+  const Tokenizer& t = *loaded->tokenizer;
+  const auto texts = [&](std::string_view text, Specials specials = Specials::parse) {
+    std::string out;
+    for (const TokenId id : t.encode(text, specials)) {
+      out.append(out.empty() ? "" : "|").append(t.vocabulary().texts[static_cast<size_t>(id)]);
+    }
+    return out;
+  };
+  CHECK(texts("") == "");
+  CHECK(texts("abc") == "ab|c");  // "a b" ranks before "b c"
+  CHECK(texts("bc abc") == "bc|\u0120|ab|c");
+  CHECK(texts("b ac") == "b|\u0120a|c");
+  CHECK(texts("a b") == "a|\u0120|b");
+  CHECK(texts("a<|im_end|>b") == "a|<|im_end|>|b");
+  CHECK(texts("<|im_end|>", Specials::as_text).starts_with("<|||i|m|_|"));
+  CHECK(texts("\n") == "\u010A");
+  CHECK(decode(t, t.encode("a\n\xC3\xA9 <|im_end|>", Specials::as_text)) ==
+        "a\n\xC3\xA9 <|im_end|>");
+  CHECK(t.is_end(t.encode("<|im_end|>", Specials::parse).at(0)));
+  CHECK_FALSE(t.is_end(0));
+}
+
+TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
+  const auto pieces = [](const char* pre, std::string_view text) {
+    Splitter splitter;
+    REQUIRE_FALSE(Splitter::create(pre, splitter));
+    std::string out;
+    for (const std::string_view piece : splitter.split(text)) {
+      out.append(out.empty() ? "" : "|").append(piece);
+    }
+    return out;
+  };
+  CHECK(pieces("gpt-2", "it's 1234  5,\n\nx") == "it|'s| 1234| | 5|,|\n|\n|x");
+  CHECK(pieces("smollm", "it's 1234  5,\n\nx") == "it|'s| |1|2|3|4|  |5|,|\n|\n|x");
+  CHECK(pieces("llama-bpe", "it'S 1234  5,\n\nx") == "it|'S| |123|4| | |5|,\n\n|x");
+  CHECK(pieces("qwen2", "it's 1234  5,\n\nx") == "it|'s| |1|2|3|4| | |5|,\n\n|x");
+  CHECK(pieces("gpt-2", "a\u180Eb") == "a|\u180E|b");  // no white space any more
+  CHECK(pieces("gpt-2", "a\u0085\u2028b") == "a|\u0085|\u2028|b");
+  CHECK(pieces("gpt-2",
+               "\xFF"
+               "ab\xE2\x82") == "\xFF|ab|\xE2|\x82");
+  CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
+  Splitter splitter;
+  CHECK(Splitter::create("falcon", splitter).text() ==
+        "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
+        "llama3, llama-v3, qwen2, deepseek-r1-qwen");
+}
+
+TEST_CASE("BPE takes any bytes, and long texts in no long time", "[tokenizer]") {
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    const auto loaded = tiny_bpe(pre);
+    for (const char* unit :
+         {" ", "\n", "ab", "a \xFF", "\xC3\xA9", "1", " \n", "'s", "\xE2\x80\xA8"}) {
+      std::string text;
+      while (text.size() < 100000) text += unit;
+      const auto ids = loaded->tokenizer->encode(text, Specials::parse, Bos::never);
+      CHECK(decode(*loaded->tokenizer, ids) == text);
+    }
+  }
+}
+
+TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
+  const auto refusal = [](const Builder& builder) {
+    const auto bytes = builder.build();
+    gguf::File file;
+    REQUIRE_FALSE(gguf::File::parse(bytes, file));
+    std::unique_ptr<Tokenizer> tokenizer;
+    return Tokenizer::create(file, tokenizer).text();
+  };
+  constexpr const char *kMerges = "tokenizer.ggml.merges", *kPre = "tokenizer.ggml.pre";
+  CHECK(refusal(tiny_bpe_model("gpt-2")) == "");
+  CHECK(refusal(tiny_bpe_model("gpt-2").drop(kPre)) == "tokenizer.ggml.pre is missing");
+  CHECK(refusal(tiny_bpe_model("gpt-2").drop(kMerges)) == "tokenizer.ggml.merges is missing");
+  for (const char* merge : {"", " ", "ab", " b", "a ", "a b c"}) {
+    const std::string text =
+        refusal(tiny_bpe_model("gpt-2").drop(kMerges).strings(kMerges, {merge}));
+    CHECK(text ==
+          "tokenizer.ggml.merges[0] = \"" + std::string(merge) + "\" is not two parts and a blank");
+  }
+  // Merges that lead to no token are undone, letters without one are the unknown token.
+  auto out = std::make_unique<Loaded>();
+  out->bytes = Builder()
+                   .string("tokenizer.ggml.model", "gpt2")
+                   .string(kPre, "gpt-2")
+                   .strings("tokenizer.ggml.tokens", {"?", "a", "b"})
+                   .strings(kMerges, {"a b"})
+                   .u32("tokenizer.ggml.unknown_token_id", 0)
+                   .build();
+  REQUIRE_FALSE(gguf::File::parse(out->bytes, out->file));
+  REQUIRE_FALSE(Tokenizer::create(out->file, out->tokenizer));
+  CHECK(out->tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
 }
 
 TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
