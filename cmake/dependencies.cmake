@@ -85,6 +85,8 @@ if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
   find_package(PkgConfig)
   if(PkgConfig_FOUND)
     pkg_check_modules(PCRE2 IMPORTED_TARGET libpcre2-8>=10.40)
+    # libedit: the line that a user types in a chat can be edited. Without it, it is read as it comes.
+    pkg_check_modules(LIBEDIT IMPORTED_TARGET libedit)
   endif()
   if(PCRE2_FOUND)
     add_library(tessera_pcre2 INTERFACE)
@@ -103,6 +105,14 @@ if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
     target_include_directories(tessera_pcre2 SYSTEM INTERFACE "${pcre2_BINARY_DIR}")
     target_compile_definitions(tessera_pcre2 INTERFACE PCRE2_STATIC)
   endif()
+
+  set(JSON_BuildTests OFF CACHE INTERNAL "")
+  tessera_pinned(pin nlohmann-json-3.11.2.tar.gz
+    d69f9deb6a75e2580465c6c4c5111b89c4dc2fa94e3a85fcd2ffcd9a143d9273
+    https://github.com/nlohmann/json/archive/refs/tags/v3.11.2.tar.gz)
+  FetchContent_Declare(nlohmann_json ${pin} FIND_PACKAGE_ARGS 3.10)
+  FetchContent_MakeAvailable(nlohmann_json)
+  tessera_foreign(nlohmann_json nlohmann_json)
 endif()
 
 if(TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")

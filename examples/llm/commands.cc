@@ -2,182 +2,18 @@
 #include "commands.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <chrono>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
-#include <map>
 #include <memory>
-#include <random>
 #include <vector>
 
-#include "forward.h"
-#include "gguf.h"
-#include "model.h"
-#include "sampler.h"
-#include "threads.h"
-#include "tokenizer.h"
+#include <nlohmann/json.hpp>
+
+#include "session.h"
 
 namespace llm {
 namespace {
-
-constexpr size_t kDefaultContext = 4096;  // at most, where the user names none
-constexpr size_t kBatch = 512;            // prompt tokens in one pass
-constexpr size_t kLogitBatch = 128;       // the same where logits of all of them are wanted
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-// A model with all that belongs to it. Later members refer to earlier ones.
-struct Loaded {
-  gguf::File file;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Team> team;
-  Model model;
-  size_t context = 0;  // positions to use
-};
-
-Error load(const ModelArguments& arguments, Loaded& out) {
-  if (Error e = gguf::File::open(arguments.path, out.file)) return e;
-  const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
-  if (Error e = Tokenizer::create(out.file, out.tokenizer)) return in_file(e);
-  out.team = std::make_unique<Team>(arguments.threads > 0 ? arguments.threads : usable_cores());
-  ModelOptions options{.plan = {}, .pack = arguments.pack};
-  if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
-  if (arguments.exact) options.plan.accuracy = tessera::Accuracy::exact;
-  const Error e =
-      load_model(out.file, out.tokenizer->size(), options, out.team->executor(), out.model);
-  if (e) return in_file(e);
-  const size_t trained = out.model.config.context;
-  out.context = arguments.context > 0 ? arguments.context : std::min(trained, kDefaultContext);
-  if (out.context > trained) {
-    std::fprintf(stderr, "note: the context of %zu is longer than the model's own of %zu\n",
-                 out.context, trained);
-  }
-  return {};
-}
-
-void report_speed(const char* what, size_t tokens, size_t timed_tokens, double seconds) {
-  std::fprintf(stderr, "%-10s  %zu tokens, %.3f s, %.1f tokens/s\n", what, tokens, seconds,
-               seconds > 0.0 ? static_cast<double>(timed_tokens) / seconds : 0.0);
-}
-
-void report_machine(const Loaded& loaded) {
-  std::map<tessera::DType, size_t> matrices;
-  for (const gguf::Tensor& t : loaded.file.tensors()) matrices[t.dtype] += t.n_dims == 2 ? 1 : 0;
-  std::fprintf(stderr, "target %s, %zu threads, weights", loaded.model.output.explain(1).target,
-               loaded.team->size());
-  for (const auto& [dtype, count] : matrices) {
-    if (count > 0) std::fprintf(stderr, " %s (%zu matrices)", tessera::dtype_name(dtype), count);
-  }
-  const auto packed = static_cast<double>(loaded.model.packed_bytes());
-  if (packed == 0.0) std::fprintf(stderr, ", read in place\n");
-  if (packed > 0.0) std::fprintf(stderr, ", packed in %.1f MiB\n", packed / 1048576.0);
-}
-
-// The last word on a FILE that was written: flushed, and nothing went wrong.
-Error flushed(std::FILE* file, const char* name) {
-  if (std::fflush(file) == 0 && !std::ferror(file)) return {};
-  return error("%s: %s", name, std::strerror(errno));
-}
-
-// Text that streams to stdout. The bytes of an unfinished character wait for the rest of it.
-class TextStream {
- public:
-  std::string& buffer() { return waiting_; }
-  Error flush() { return write(complete_utf8(waiting_)); }
-  Error end_line() {
-    waiting_ += '\n';
-    return write(waiting_.size());
-  }
-
- private:
-  Error write(size_t bytes) {
-    std::fwrite(waiting_.data(), 1, bytes, stdout);
-    waiting_.erase(0, bytes);
-    return flushed(stdout, "stdout");
-  }
-  std::string waiting_;
-};
-
-struct CloseFile {
-  void operator()(std::FILE* file) const { std::fclose(file); }
-};
-using OwnedFile = std::unique_ptr<std::FILE, CloseFile>;
-
-// All of a file, which may be a pipe.
-Error read_text(const std::string& path, std::string& out) {
-  const OwnedFile file(std::fopen(path.c_str(), "rb"));
-  char piece[1 << 14];
-  size_t bytes = file != nullptr ? sizeof(piece) : 0;
-  while (bytes == sizeof(piece)) {
-    bytes = std::fread(piece, 1, sizeof(piece), file.get());
-    out.append(piece, bytes);
-  }
-  if (file != nullptr && !std::ferror(file.get())) return {};
-  return error("%s: %s", path.c_str(), std::strerror(errno));
-}
-
-// Runs the prompt in batches. In the end `row_of_last` is where the logits behind its last token
-// are. Those of all positions go to `logits`, unless it is null.
-Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
-                 size_t& row_of_last) {
-  while (!tokens.empty()) {
-    const size_t count = std::min(tokens.size(), forward.batch());
-    const size_t rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
-    if (Error e = forward.run(tokens.first(count), rows)) return e;
-    for (size_t row = 0; logits != nullptr && row < rows; ++row) {
-      std::fwrite(forward.logits(row).data(), sizeof(float), forward.logits(row).size(), logits);
-    }
-    row_of_last = rows > 0 ? rows - 1 : 0;
-    tokens = tokens.subspan(count);
-  }
-  return {};
-}
-
-// What came out of generate_tokens().
-struct Generation {
-  uint64_t tokens = 0, steps = 0;  // steps: forward passes, as the first token came with the prompt
-  double seconds = 0.0;
-  bool full = false;  // stopped because the context is
-};
-
-// The heart of generate(): token after token, the first one from row `row` of the logits.
-Error generate_tokens(const GenerateArguments& arguments, const Tokenizer& tokenizer,
-                      Forward& forward, Sampler& sampler, size_t row, TextStream& out,
-                      Generation& done) {
-  const auto wanted = static_cast<uint64_t>(arguments.count);  // -1: more than there can be
-  const Stopwatch watch;
-  while (done.tokens < wanted) {
-    TokenId token = kNoToken;
-    if (Error e = sampler.sample(forward.logits(row), token)) return e;
-    if (tokenizer.is_end(token) && !arguments.ignore_eos) break;
-    if (arguments.ids) {
-      if (done.tokens > 0) out.buffer() += ' ';
-      out.buffer() += std::to_string(token);
-    } else {
-      tokenizer.append_text(token, out.buffer());
-    }
-    if (Error e = out.flush()) return e;
-    if (++done.tokens == wanted) break;
-    done.full = forward.position() == forward.context();
-    if (done.full) break;
-    if (Error e = forward.run({&token, 1}, 1)) return e;
-    row = 0;
-    ++done.steps;
-  }
-  done.seconds = watch.seconds();
-  return {};
-}
 
 // -log of the probability that a row of logits gives to a token.
 double surprise(std::span<const float> logits, TokenId token) {
@@ -188,54 +24,6 @@ double surprise(std::span<const float> logits, TokenId token) {
 }
 
 }  // namespace
-
-Error generate(const GenerateArguments& arguments) {
-  Loaded loaded;
-  if (Error e = load(arguments.model, loaded)) return e;
-  const std::vector<TokenId> prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
-  if (prompt.empty()) return error("the prompt has no tokens, and the model begins without one");
-  if (prompt.size() > loaded.context) {
-    return error("the prompt has %zu tokens, the context holds %zu", prompt.size(), loaded.context);
-  }
-  OwnedFile logits;
-  if (!arguments.logits_path.empty()) {
-    logits.reset(std::fopen(arguments.logits_path.c_str(), "wb"));
-    if (!logits) return error("%s: %s", arguments.logits_path.c_str(), std::strerror(errno));
-  }
-  // No more room than the tokens that were asked for can fill: -1 is a large number here.
-  const uint64_t room =
-      std::min<uint64_t>(loaded.context - prompt.size(), static_cast<uint64_t>(arguments.count));
-  const size_t batch = std::min(prompt.size(), logits ? kLogitBatch : kBatch);
-  std::unique_ptr<Forward> forward;
-  if (Error e = Forward::create(loaded.model, *loaded.team, prompt.size() + room, batch,
-                                logits ? batch : 1, forward)) {
-    return e;
-  }
-
-  TextStream out;
-  if (arguments.display_prompt && !arguments.ids) out.buffer() += arguments.prompt;
-  if (Error e = out.flush()) return e;
-  const Stopwatch watch;
-  size_t row = 0;
-  if (Error e = run_prompt(*forward, prompt, logits.get(), row)) return e;
-  const double prompt_seconds = watch.seconds();
-  if (logits) {
-    if (Error e = flushed(logits.get(), arguments.logits_path.c_str())) return e;
-  }
-  const uint64_t seed =
-      arguments.seed >= 0 ? static_cast<uint64_t>(arguments.seed) : std::random_device()();
-  Sampler sampler({arguments.temperature, arguments.top_p, seed});
-  Generation done;
-  const Error failure =
-      generate_tokens(arguments, *loaded.tokenizer, *forward, sampler, row, out, done);
-  if (Error e = out.end_line(); failure || e) return failure ? failure : e;
-  if (done.full) std::fprintf(stderr, "stopped: the context of %zu is full\n", loaded.context);
-  report_speed("prompt", prompt.size(), prompt.size(), prompt_seconds);
-  report_speed("generation", done.tokens, done.steps, done.seconds);
-  if (arguments.temperature > 0.0f) std::fprintf(stderr, "seed %" PRIu64 "\n", seed);
-  report_machine(loaded);
-  return {};
-}
 
 Error perplexity(const PerplexityArguments& arguments) {
   std::string text;
@@ -273,8 +61,8 @@ Error perplexity(const PerplexityArguments& arguments) {
   }
   const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - first)));
   if (!std::isfinite(value)) return error("the perplexity is %g: the weights make no sense", value);
-  report_speed("perplexity", chunks * context, chunks * context, watch.seconds());
-  report_machine(loaded);
+  const Speed speed{"perplexity", chunks * context, chunks * context, watch.seconds()};
+  if (Error e = report(loaded, {speed}, {{"value", value}})) return e;
   std::printf("%.4f\n", value);
   return flushed(stdout, "stdout");
 }
@@ -293,6 +81,27 @@ Error info(const std::string& path) {
     std::printf("%-32s %-7s %-16s %12zu bytes at %" PRIu64 "\n", printable(t.name).c_str(),
                 tessera::dtype_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
   }
+  return flushed(stdout, "stdout");
+}
+
+Error tokenize(const TokenizeArguments& arguments) {
+  std::string text = arguments.text;
+  if (!arguments.text_path.empty()) {
+    if (Error e = read_text(arguments.text_path, text)) return e;
+  }
+  gguf::File file;
+  if (Error e = gguf::File::open(arguments.model_path, file)) return e;
+  std::unique_ptr<Tokenizer> tokenizer;
+  if (Error e = Tokenizer::create(file, tokenizer)) {
+    return Error(arguments.model_path + ": " + e.text());
+  }
+  std::string line;
+  const auto specials = arguments.parse_special ? Specials::parse : Specials::as_text;
+  for (const TokenId id :
+       tokenizer->encode(text, specials, arguments.bos ? Bos::usual : Bos::never)) {
+    line.append(line.empty() ? "" : " ").append(std::to_string(id));
+  }
+  std::puts(line.c_str());
   return flushed(stdout, "stdout");
 }
 

@@ -14,6 +14,7 @@
 #include <CLI/CLI.hpp>
 
 #include "commands.h"
+#include "session.h"
 #include "tessera/base/config.h"
 
 namespace {
@@ -44,6 +45,69 @@ void add_model_options(CLI::App& command, llm::ModelArguments& m) {
           "--pack", [&m](const std::string& when) { m.pack = when == "always"; },
           "Copy the weights into panels: never (default) or always")
       ->check(CLI::IsMember({"never", "always"}));
+  command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
+}
+
+void add_sampling_options(CLI::App& command, llm::GenerateArguments& g) {
+  constexpr auto kMost = std::numeric_limits<int64_t>::max();
+  command
+      .add_option("--temp", g.sampling.temperature,
+                  "Temperature (0.8); 0: always the likeliest token")
+      ->check(CLI::Range(0.0, 1e6));
+  command.add_option("--top-k", g.sampling.top_k,
+                     "Draw from so many of the likeliest tokens (40); 0: all");
+  command
+      .add_option("--top-p", g.sampling.top_p,
+                  "Draw from the likeliest tokens with this share (0.95)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--min-p", g.sampling.min_p,
+                  "Draw from tokens with this share of the likeliest one's probability (0.05)")
+      ->check(CLI::Range(0.0, 1.0));
+  command
+      .add_option("--repeat-penalty", g.sampling.repeat_penalty,
+                  "Divide the logits of recent tokens by this (1: do not)")
+      ->check(CLI::Range(1e-6, 1e6));
+  command
+      .add_option("--repeat-last-n", g.sampling.repeat_last_n,
+                  "Tokens that count as recent (64); 0: none, -1: all")
+      ->check(CLI::Range(int64_t{-1}, kMost));
+  command.add_option("-s,--seed", g.seed, "Seed; -1 (default): another one each time")
+      ->check(CLI::Range(int64_t{-1}, kMost));
+}
+
+void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
+  add_model_options(command, g.model);
+  add_sampling_options(command, g);
+  CLI::Option* prompt = command.add_option("-p,--prompt", g.prompt, "Text to continue");
+  command.add_option("-f,--file", g.prompt_path, "File with that text, taken as it is")
+      ->excludes(prompt);
+  command.add_option("-n,--predict", g.count, "Tokens to generate; -1 (default): until the end")
+      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
+  command.add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
+  command.add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
+  command.add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
+  command.add_option("--logits-out", g.logits_path,
+                     "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
+  CLI::Option* chat = command.add_flag("--conversation", g.chat,
+                                       "-cnv: chat; the prompt is the first thing the user says");
+  command.add_option("--system-prompt", g.system, "-sys: what the model shall know in a chat")
+      ->needs(chat);
+  command
+      .add_option("--chat-template", g.chat_template,
+                  "Form of a chat: chatml, llama2, llama3, ... (default: the file says)")
+      ->needs(chat);
+}
+
+// CLI11 knows no short options of several letters, but llama.cpp's users do.
+void spell_out(std::vector<std::string>& arguments) {
+  const std::string* before = nullptr;
+  for (std::string& a : arguments) {
+    const bool value = before != nullptr && (*before == "-p" || *before == "--prompt");
+    if (!value && a == "-cnv") a = "--conversation";
+    if (!value && a == "-sys") a = "--system-prompt";
+    before = &a;
+  }
 }
 
 int run(std::vector<std::string> arguments) {
@@ -54,22 +118,7 @@ int run(std::vector<std::string> arguments) {
 
   llm::GenerateArguments g;
   CLI::App* generate = app.add_subcommand("generate", "Continue a prompt (the default)");
-  add_model_options(*generate, g.model);
-  generate->add_option("-p,--prompt", g.prompt, "Text to continue");
-  generate->add_option("-n,--predict", g.count, "Tokens to generate; -1 (default): until the end")
-      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
-  generate->add_option("--temp", g.temperature, "Temperature (0.8); 0: always the likeliest token")
-      ->check(CLI::Range(0.0, 1e6));
-  generate->add_option("--top-p", g.top_p, "Draw from the likeliest tokens with this share (0.95)")
-      ->check(CLI::Range(0.0, 1.0));
-  generate->add_option("-s,--seed", g.seed, "Seed; -1 (default): another one each time")
-      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
-  generate->add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
-  generate->add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
-  generate->add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
-  generate->add_option(
-      "--logits-out", g.logits_path,
-      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
+  add_generate_options(*generate, g);
   generate->callback([&] { error = llm::generate(g); });
 
   llm::PerplexityArguments p;
@@ -77,6 +126,17 @@ int run(std::vector<std::string> arguments) {
   add_model_options(*perplexity, p.model);
   perplexity->add_option("-f,--file", p.text_path, "Text file")->required();
   perplexity->callback([&] { error = llm::perplexity(p); });
+
+  llm::TokenizeArguments t;
+  CLI::App* tokenize = app.add_subcommand("tokenize", "Show the ids of a text's tokens");
+  tokenize->add_option("-m,--model", t.model_path, "GGUF file")->required();
+  CLI::Option* text = tokenize->add_option("-p,--prompt", t.text, "Text");
+  tokenize->add_option("-f,--file", t.text_path, "File with the text, taken as it is")
+      ->excludes(text);
+  tokenize->add_flag("!--no-bos", t.bos, "Without the token that begins a text");
+  tokenize->add_flag("!--no-parse-special", t.parse_special,
+                     "Names of special tokens are text like any other");
+  tokenize->callback([&] { error = llm::tokenize(t); });
 
   std::string info_path;
   CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");
@@ -86,6 +146,7 @@ int run(std::vector<std::string> arguments) {
   CLI::App* targets = app.add_subcommand("targets", "List instruction sets and which run here");
   targets->callback([&] { error = llm::list_targets(); });
 
+  spell_out(arguments);
   // Options in front belong to the default subcommand.
   if (arguments.empty() || (arguments[0][0] == '-' && arguments[0] != "-h" &&
                             arguments[0] != "--help" && arguments[0] != "--version")) {
@@ -101,7 +162,7 @@ int run(std::vector<std::string> arguments) {
   } catch (const CLI::OptionNotFound&) {
     error = llm::error("unknown subcommand \"%s\", see --help", arguments[0].c_str());
   }
-  if (!error) return 0;
+  if (!error) return llm::interrupted() ? llm::kInterruptedStatus : 0;
   std::fprintf(stderr, "tessera-llm: %s\n", error.text().c_str());
   return 1;
 }

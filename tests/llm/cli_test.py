@@ -58,6 +58,11 @@ class Program:
         check(status == 0, f"{args}: exit {status}: {err}")
         return out.decode("utf-8", "replace")
 
+    def tokens(self, text, *args, model=None):
+        out = self.text("tokenize", "-m", model or self.model, "-p", text, *args)
+        check(out.endswith("\n") and out.count("\n") == 1, f"tokenize {text!r}: {out!r}")
+        return [int(i) for i in out.split()]
+
     def ids(self, model, prompt, n, *args):
         out = self.text("-m", model, "-p", prompt, "-n", n, "--temp", 0, "--ids", "--ignore-eos", *args)
         return [int(i) for i in out.split()]
@@ -192,8 +197,8 @@ def check_output(program):
     base = ["-m", program.model, "-p", PROMPT, "--temp", 0]
     status, out, err = program.run(*base, "-n", 20, "-t", 1)
     text = out.decode()
-    for part in (r"^prompt +\d+ tokens, [\d.]+ s, [\d.]+ tokens/s$", r"^generation +20 tokens",
-                 r"target \w+, 1 threads, weights q8_0 \(36 matrices\), read in place$"):
+    for part in (r"^load +\d+ ms$", r"^prompt +\d+ tokens, [\d.]+ s, [\d.]+ tokens/s$", r"^generation +20 tokens",
+                 r"target \w+, 1 threads, weights q8_0 \(36 matrices\), 3.8 MiB mapped, 0.0 MiB packed$"):
         check(re.search(part, err, re.M), f"stderr lacks {part}: {err}")
     check(program.targets()[0] in err, f"not the best target: {err}")
     check(program.text(*base, "-n", 20, "--no-display-prompt") == text[len(PROMPT):], "--no-display-prompt")
@@ -202,9 +207,21 @@ def check_output(program):
     check(len(program.ids(program.model, PROMPT, 20)) == 20, "--ids")
     check(program.ids(program.model, PROMPT, 0) == [], "--ids -n 0")
     packed = program.run(*base, "-n", 20, "--pack", "always")
-    check(packed[0] == 0 and "packed in 3.8 MiB" in packed[2], f"--pack: {packed}")
+    check(packed[0] == 0 and "3.8 MiB packed" in packed[2], f"--pack: {packed}")
 
     with tempfile.TemporaryDirectory() as folder:
+        log = os.path.join(folder, "log.json")
+        program.text(*base, "-n", 20, "-t", 2, "--log-json", log)
+        with open(log) as f:
+            doc = json.load(f)
+        check(doc["model"] == program.model and doc["threads"] == 2 and doc["bytes_mapped"] == 4011776 and
+              doc["bytes_packed"] == 0 and doc["target"] in err and doc["load_ms"] > 0 and
+              doc["prompt"]["tokens"] == 5 and doc["generation"]["tokens"] == 20 and
+              doc["generation"]["tokens_per_second"] > 0 and "seed" in doc, f"--log-json: {doc}")
+        file = os.path.join(folder, "prompt")
+        with open(file, "w") as f:
+            f.write(PROMPT)
+        check(program.text("-m", program.model, "-f", file, "--temp", 0, "-n", 20) == text, "-f")
         logits = os.path.join(folder, "logits")
         program.text(*base, "-n", 1, "--logits-out", logits)
         tokens = int(re.search(r"^prompt +(\d+)", err, re.M).group(1))
@@ -252,6 +269,20 @@ def check_errors(program):
                 (base + ["-n", -2], "not in range"),
                 (base + ["--temp", -1], "not in range"),
                 (base + ["--top-p", 1.5], "not in range"),
+                (base + ["--min-p", 2], "not in range"),
+                (base + ["--repeat-penalty", 0], "not in range"),
+                (base + ["--repeat-last-n", -2], "not in range"),
+                (base + ["-f", os.path.join(folder, "absent")], "absent: No such file"),
+                (base + ["-f", folder], "Is a directory"),
+                (base + ["-f", empty, "-p", "a"], "excludes"),
+                (base + ["-cnv"], "the file has no tokenizer.chat_template; --chat-template names one of: chatml, "),
+                (base + ["-cnv", "--chat-template", "best"], '--chat-template "best" is not one of: chatml, '),
+                (base + ["-sys", "a"], "requires --conversation"),
+                (base + ["--log-json", folder], "Is a directory"),
+                (["tokenize", *base, "-f", folder], "Is a directory"),
+                (["tokenize", "-m", folder, "-p", "a"], "is not a regular file"),
+                (["tokenize"], "required"),
+                (base + ["-p", "a " * 50000], " tokens, the context holds 512"),
                 (base + ["--nonsense"], "--nonsense"),
                 (base + ["-c", 3, "-p", PROMPT], "the prompt has 5 tokens, the context holds 3"),
                 (base + ["-c", 1 << 45, "-n", -1], "not enough memory for a context of 35184372088832"),
@@ -277,6 +308,120 @@ def check_errors(program):
         with open("/dev/full", "wb") as full:
             r = subprocess.run([program.path, *base, "-n", "2"], stdout=full, stderr=subprocess.PIPE)
         check(r.returncode == 1 and b"stdout: No space left" in r.stderr, f"/dev/full: {r}")
+
+
+def check_tokenize(program):
+    """Ids of a text, from files that have no more than a tokenizer."""
+    bos = program.tokens("")
+    check(bos == [1], f"the empty text: {bos}")
+    check(program.tokens("", "--no-bos") == [], "--no-bos")
+    hello = program.tokens("Hello world")
+    check(hello == [1, 547, 290, 1992, 1023], f"Hello world: {hello}")
+    check(program.tokens("Hello world", "--no-bos") == hello[1:], "--no-bos")
+    check(program.tokens("a</s>") == [1, 261, 2], "</s>")
+    check(len(program.tokens("a</s>", "--no-parse-special")) > 3, "--no-parse-special")
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "text")
+        for text in b"", b"a", b"\n", b"\0\0", b"\xff", b"a\r\nb\n", b"caf\xc3", "é€😀".encode(), bytes(range(256)):
+            with open(file, "wb") as f:
+                f.write(text)
+            os.chmod(file, 0o400)
+            from_file = program.text("tokenize", "-m", program.model, "-f", file)
+            r = subprocess.run(f"cat '{file}' | '{program.path}' tokenize -m '{program.model}' -f /dev/stdin",
+                               shell=True, capture_output=True)
+            check(r.returncode == 0 and r.stdout.decode() == from_file, f"{text!r} through a pipe: {r}")
+            os.chmod(file, 0o600)
+            ids = [int(i) for i in from_file.split()]
+            check(len(ids) >= 1 + len(text) // 8 and ids[0] == 1, f"{text!r}: {ids}")
+        with open(file, "w") as f:
+            f.write("The old gentleman, " * 5300)
+        begin = time.monotonic()
+        ids = program.text("tokenize", "-m", program.model, "-f", file).split()
+        check(len(ids) > 20000 and time.monotonic() - begin < 20, f"100,000 characters: {len(ids)} tokens")
+    for name in "ggml-vocab-gpt-2", "tiny-bpe-qwen2":
+        model = program.in_data("data", "vocab", name + ".gguf")
+        check(len(program.tokens("Hello world", model=model)) > 1, name)
+        check(" 0 tensors" in program.text("info", "-m", model), "info " + name)
+    gpt2 = program.in_data("data", "vocab", "ggml-vocab-gpt-2.gguf")
+    check(program.tokens("Hello<|endoftext|>", model=gpt2) == [15496, 50256], "a special token")
+
+
+def check_sampling(program):
+    """The flags change what they should; the same seed gives the same text on any number of threads."""
+    base = ["-m", program.model, "-p", PROMPT, "-n", 60, "--seed", 5]
+    texts = {}
+    for flags in ([], ["--top-k", 1], ["--top-k", 0, "--top-p", 1, "--min-p", 0], ["--min-p", 1], ["--temp", 1.5],
+                  ["--repeat-penalty", 1.5], ["--repeat-penalty", 1.5, "--repeat-last-n", 4]):
+        text = texts[" ".join(map(str, flags))] = program.text(*base, *flags, "-t", 1)
+        check(program.text(*base, *flags, "-t", 3) == text, f"{flags}: another text with three threads")
+    greedy = program.text(*base, "--temp", 0)
+    check(texts["--top-k 1"] == greedy and texts["--min-p 1"] == greedy, "one token to choose from")
+    check(len(set(texts.values())) == len(texts) - 1, f"the same text with other flags: {texts}")
+    ids = program.ids(program.model, PROMPT, 60, "--repeat-penalty", 1e6, "--repeat-last-n", -1)
+    check(len(set(ids)) == len(ids), f"a repetition in {ids}")
+
+
+def check_chat(program):
+    """Turns follow each other in one context, and Ctrl-C stops an answer, not the program."""
+    base = ["-m", program.model, "--chat-template", "zephyr", "--accuracy", "exact", "--temp", 0]
+    first, second = "<|user|>\nHello</s>\n<|assistant|>\n", "</s>\n<|user|>\nDear</s>\n<|assistant|>\n"
+    one = program.ids(program.model, first, 12, "--accuracy", "exact")
+    r = subprocess.run([program.path, *map(str, base), "-cnv", "-n", "12", "--ids", "--ignore-eos"],
+                       input=b"Hello\n\nDear", capture_output=True)
+    lines = [[int(i) for i in line.split()] for line in r.stdout.decode().splitlines()]
+    check(r.returncode == 0 and len(lines) == 2 and lines[0] == one, f"first answer: {r}")
+    # The second turn reads on where the first one ended: the same as a prompt with all of it, if
+    # the text of the answer falls into the same tokens again.
+    answer = program.text(*base[:2], "--accuracy", "exact", "-p", first, "-n", 12, "--temp", 0, "--ignore-eos",
+                          "--no-display-prompt")[:-1]
+    whole = first + answer + second
+    same = program.tokens(whole) == program.tokens(first) + one + program.tokens(second, "--no-bos")
+    check(same, "the answer's tokens are others when they are read again: choose another case")
+    check(program.ids(program.model, whole, 12, "--accuracy", "exact") == lines[1], f"second answer: {lines[1]}")
+    with_system = program.text(*base, "-cnv", "-sys", "Be kind.", "-p", "Hello", "-n", 12, "--ids")
+    check(with_system.split() != one[:len(with_system.split())], "-sys changes nothing")
+    status, out, err = program.run(*base, "-cnv", "-p", "Hello", "-c", 64, "-n", -1, "--ignore-eos", stdin=subprocess.DEVNULL)
+    check(status == 0 and "stopped: the context of 64 is full" in err, f"full: {status} {err}")
+    status, out, err = program.run(*base, "-cnv", "-p", "Hello", "-c", 8, stdin=subprocess.DEVNULL)
+    check(status == 1 and re.search(r"the prompt has \d+ tokens, the context holds 8", err), f"small: {status} {err}")
+
+    with subprocess.Popen([program.path, *map(str, base), "-cnv", "-c", "60000", "--ignore-eos"], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        for word in b"Hello\n", b"Again\n":
+            p.stdin.write(word)
+            p.stdin.flush()
+            answer = os.read(p.stdout.fileno(), 20)
+            p.send_signal(signal.SIGINT)
+            while answer and not answer.endswith(b"\n"):
+                answer = os.read(p.stdout.fileno(), 4096)
+            time.sleep(0.2)
+            check(p.poll() is None, "Ctrl-C during an answer ends the program")
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+        check(p.returncode == 0 and b"generation" in err, f"Ctrl-C between answers: {p.returncode} {err}")
+    with subprocess.Popen([program.path, *map(str, base[:2]), "-p", "a", "-c", "60000", "--ignore-eos"],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
+        os.read(p.stdout.fileno(), 20)
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=60)
+        check(p.returncode == 130 and b"generation" in err, f"Ctrl-C without a chat: {p.returncode} {err}")
+
+
+def check_prompts(program):
+    """Prompts of all kinds, as an argument and from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = os.path.join(folder, "prompt")
+        for prompt in (b"", b"a", b"\xff", b"\xc3", b"caf\xc3\xa9 \xf0\x9f\x98", "日本語".encode(), b"<s></s><unk>", b"\n\n"):
+            with open(file, "wb") as f:
+                f.write(prompt)
+            for args in (["-f", file], ["-p", prompt]):
+                r = subprocess.run([program.path, "-m", program.model, *args, "-n", "4", "--temp", "0"], capture_output=True)
+                check(r.returncode == 0 and r.stdout.startswith(prompt) and len(r.stdout) > len(prompt),
+                      f"{prompt!r} {args[0]}: {r}")
+        with open(file, "wb") as f:
+            f.write(b"The old gentleman had been " * 37)
+        text = program.text("-m", program.model, "-f", file, "-n", 4, "--temp", 0, "-t", 2 * os.cpu_count() + 1)
+        check(len(text) > 27 * 37, "a prompt of several batches, more threads than cores")
 
 
 def check_shrinking_file(program):

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "chat.h"
 #include "error.h"
 #include "gguf_builder.h"
 #include "sampler.h"
@@ -281,6 +282,56 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   CHECK(out->tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
 }
 
+TEST_CASE("chat templates are recognized by their marks", "[chat]") {
+  const auto form = [](std::string_view jinja) { return ChatTemplate::recognize(jinja); };
+  CHECK(form("{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n'}}{% endfor %}") ==
+        "chatml");
+  CHECK(form("{{ '<|im_start|>user<|im_sep|>' }}") == "");
+  CHECK(form("{{'<|start_header_id|>' + role + '<|end_header_id|>\n\n'}}") == "llama3");
+  CHECK(form("{{ bos_token + '[INST] <<SYS>>\n' + s + '\n<</SYS>>\n\n' }}") == "llama2");
+  CHECK(form("{{ '[INST] ' + m['content'] + ' [/INST]' }}") == "mistral-v1");
+  CHECK(form("[AVAILABLE_TOOLS] {{ '[INST] ' + m['content'] + '[/INST]' }}") == "mistral-v3");
+  CHECK(form("[AVAILABLE_TOOLS]{{ '[INST]' + m['content'] + '[/INST]' }}") == "mistral-v3-tekken");
+  CHECK(form("[SYSTEM_PROMPT]{{ '[INST]' + m['content'] + '[/INST]' }}") == "");
+  CHECK(form("{{ '<|user|>\n' + m['content'] + eos_token }}{{ '<|assistant|>' }}") == "zephyr");
+  CHECK(form("{{ '<|user|>\n' + m['content'] }}{{ '<|assistant|>' + eos_token }}") == "");
+  CHECK(form("{{ '<|user|>' + m['content'] + '<|end|>' }}{{ '<|assistant|>' }}") == "");
+  CHECK(form("<|user|><|assistant|>") == "");
+  CHECK(form("") == "");
+}
+
+TEST_CASE("turns of a chat", "[chat]") {
+  const auto loaded = tiny();
+  ChatTemplate chat;
+  const auto find = [&](std::string_view name) {
+    return ChatTemplate::find(loaded->file, *loaded->tokenizer, name, chat).text();
+  };
+  REQUIRE(find("chatml") == "");
+  CHECK(chat.turn("S", "U", true) ==
+        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
+  CHECK(chat.turn("S", "U", false) ==
+        "<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
+  REQUIRE(find("llama2") == "");
+  CHECK(chat.turn("S", "U", true) == "[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]");
+  CHECK(chat.turn("", "U", true) == "[INST] U [/INST]");
+  CHECK(chat.turn("S", "U", false) == " </s><s>[INST] U [/INST]");
+  REQUIRE(find("zephyr") == "");
+  CHECK(chat.turn("S", "U", true) == "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\n");
+  REQUIRE(find("mistral-v3") == "");
+  CHECK(chat.turn("S", "U", true) == "[INST] S\n\nU[/INST]");
+  CHECK(chat.turn("S", "U", false) == "</s>[INST] U[/INST]");
+  REQUIRE(find("llama3") == "");
+  CHECK(
+      chat.turn("", "U", false).starts_with("<|eot_id|><|start_header_id|>user<|end_header_id|>"));
+  constexpr const char* kNames =
+      "chatml, llama2, llama3, mistral-v1, mistral-v3, mistral-v3-tekken, zephyr";
+  CHECK(find("jinja") == std::string("--chat-template \"jinja\" is not one of: ") + kNames);
+  CHECK(find("") ==
+        std::string("the file has no tokenizer.chat_template; --chat-template names one "
+                    "of: ") +
+            kNames);
+}
+
 TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
   Sampler sampler(options);
   TokenId id = kNoToken;
@@ -319,6 +370,68 @@ TEST_CASE("sampling follows the probabilities", "[sampler]") {
   CHECK(counts({.temperature = 1.0f, .top_p = 0.81f, .seed = 7})[2] > 0);
   CHECK(counts({.seed = 7}) == counts({.seed = 7}));
   CHECK(counts({.seed = 7}) != counts({.seed = 8}));
+}
+
+TEST_CASE("fewer and fewer tokens to choose from", "[sampler]") {
+  // Logits whose probabilities are 40, 30, 20 and 10 %, whatever their order.
+  const std::vector<float> logits = {std::log(0.2f), std::log(0.4f), std::log(0.1f),
+                                     std::log(0.3f)};
+  const auto chosen = [&](SamplerOptions options) {
+    std::string seen(logits.size(), '-');
+    for (options.seed = 0; options.seed < 200; ++options.seed) {
+      seen[static_cast<size_t>(sample(options, logits))] = 'x';
+    }
+    return seen;
+  };
+  SamplerOptions all{.temperature = 1.0f, .top_p = 1.0f, .min_p = 0.0f, .top_k = 0};
+  CHECK(chosen(all) == "xxxx");
+  SamplerOptions o = all;
+  o.top_k = 3;
+  CHECK(chosen(o) == "xx-x");
+  o.top_k = 1;
+  CHECK(chosen(o) == "-x--");
+  o.top_k = 99;
+  CHECK(chosen(o) == "xxxx");
+  o = all;
+  o.min_p = 0.4f;  // of 40 %
+  CHECK(chosen(o) == "xx-x");
+  o.min_p = 1.0f;
+  CHECK(chosen(o) == "-x--");
+  o = all;
+  o.top_p = 0.65f;
+  CHECK(chosen(o) == "-x-x");
+  // top_p counts within what top_k left (40 of 70 %), and before the temperature makes all alike.
+  o.top_k = 2;
+  o.top_p = 0.55f;
+  CHECK(chosen(o) == "-x--");
+  o = all;
+  o.temperature = 1000.0f;
+  o.top_p = 0.65f;
+  CHECK(chosen(o) == "-x-x");
+  CHECK(chosen({.temperature = 1.0f, .min_p = 0.0f, .top_k = 0}) == "xxxx");
+}
+
+TEST_CASE("repetitions are made less likely", "[sampler]") {
+  const auto next = [](int64_t last_n, const std::vector<TokenId>& past) {
+    Sampler sampler({.temperature = 0.0f, .repeat_penalty = 2.0f, .repeat_last_n = last_n});
+    sampler.accept(past);
+    TokenId id = kNoToken;
+    REQUIRE_FALSE(sampler.sample(std::vector<float>{4.0f, 3.0f, -1.0f, 1.9f}, id));
+    return id;
+  };
+  CHECK(next(64, {}) == 0);
+  CHECK(next(64, {0}) == 1);           // 4 / 2 < 3
+  CHECK(next(64, {0, 1}) == 0);        // 4 / 2 > 3 / 2
+  CHECK(next(64, {0, 0, 0, 1}) == 0);  // once, however often
+  CHECK(next(1, {0, 3}) == 0);
+  CHECK(next(2, {0, 3}) == 1);
+  CHECK(next(0, {0, 3}) == 0);
+  CHECK(next(-1, {0, 3}) == 1);
+  Sampler below({.temperature = 0.0f, .repeat_penalty = 2.0f});
+  below.accept(std::vector<TokenId>{0});
+  TokenId id = kNoToken;
+  REQUIRE_FALSE(below.sample(std::vector<float>{-1.0f, -1.5f}, id));
+  CHECK(id == 1);  // a negative logit moves away from 0
 }
 
 TEST_CASE("logits that are no numbers are refused", "[sampler]") {

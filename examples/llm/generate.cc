@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+// The subcommand `generate`: goes on from a prompt, or talks.
+#include <algorithm>
+#include <cerrno>
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "chat.h"
+#include "sampler.h"
+#include "session.h"
+
+namespace llm {
+namespace {
+
+// Text that streams to stdout. The bytes of an unfinished character wait for the rest of it.
+class TextStream {
+ public:
+  std::string& buffer() { return waiting_; }
+  Error flush() { return write(complete_utf8(waiting_)); }
+  Error end_line() {
+    waiting_ += '\n';
+    return write(waiting_.size());
+  }
+
+ private:
+  Error write(size_t bytes) {
+    std::fwrite(waiting_.data(), 1, bytes, stdout);
+    waiting_.erase(0, bytes);
+    return flushed(stdout, "stdout");
+  }
+  std::string waiting_;
+};
+
+// A model, and the text that it has read and written so far.
+class Writer {
+ public:
+  Writer(const GenerateArguments& arguments, const Loaded& loaded, Forward& forward)
+      : arguments_(arguments), loaded_(loaded), forward_(forward), sampler_(arguments.sampling) {}
+
+  TextStream out;
+  Speed prompt{"prompt"}, generation{"generation"};
+
+  // Whether so many more tokens can be read.
+  bool has_room(size_t tokens) const {
+    return tokens + forward_.position() + (unread_ != kNoToken ? 1 : 0) <= forward_.context();
+  }
+  bool full() const { return full_; }
+
+  Error read(std::vector<TokenId> tokens, std::FILE* logits = nullptr) {
+    sampler_.accept(tokens);
+    if (unread_ != kNoToken) tokens.insert(tokens.begin(), unread_);
+    unread_ = kNoToken;
+    const Stopwatch watch;
+    if (Error e = run_prompt(forward_, tokens, logits, row_)) return e;
+    prompt.tokens += tokens.size();
+    prompt.timed_tokens = prompt.tokens;
+    prompt.seconds += watch.seconds();
+    return {};
+  }
+
+  // Token after token until the model ends, the count is reached, the context is full or the user
+  // has had enough.
+  Error write() {
+    const Stopwatch watch;
+    const Error e = write_tokens();
+    generation.seconds += watch.seconds();
+    const Error end = out.end_line();
+    return e ? e : end;
+  }
+
+ private:
+  Error write_tokens() {
+    const Tokenizer& tokenizer = *loaded_.tokenizer;
+    const auto wanted = static_cast<uint64_t>(arguments_.count);  // -1: more than there can be
+    for (uint64_t i = 0; i < wanted && !interrupted(); ++i) {
+      if (i > 0) {
+        full_ = forward_.position() == forward_.context();
+        if (full_) break;
+        if (Error e = forward_.run({&unread_, 1}, 1)) return e;
+        unread_ = kNoToken;
+        row_ = 0;
+        ++generation.timed_tokens;
+      }
+      TokenId token = kNoToken;
+      if (Error e = sampler_.sample(forward_.logits(row_), token)) return e;
+      if (tokenizer.is_end(token) && !arguments_.ignore_eos) break;
+      sampler_.accept({&token, 1});
+      unread_ = token;
+      ++generation.tokens;
+      if (arguments_.ids) {
+        if (i > 0) out.buffer() += ' ';
+        out.buffer() += std::to_string(token);
+      } else {
+        tokenizer.append_text(token, out.buffer());
+      }
+      if (Error e = out.flush()) return e;
+    }
+    return {};
+  }
+
+  const GenerateArguments& arguments_;
+  const Loaded& loaded_;
+  Forward& forward_;
+  Sampler sampler_;
+  size_t row_ = 0;             // of the logits behind the last token read
+  TokenId unread_ = kNoToken;  // written, but not read by the model yet
+  bool full_ = false;
+};
+
+Error too_long(size_t tokens, size_t context) {
+  return error("the prompt has %zu tokens, the context holds %zu", tokens, context);
+}
+
+Error continue_text(const GenerateArguments& arguments, std::vector<TokenId> prompt,
+                    std::FILE* logits, Writer& writer) {
+  if (arguments.display_prompt && !arguments.ids) writer.out.buffer() += arguments.prompt;
+  if (Error e = writer.out.flush()) return e;
+  if (Error e = writer.read(std::move(prompt), logits)) return e;
+  if (logits != nullptr) {
+    if (Error e = flushed(logits, arguments.logits_path.c_str())) return e;
+  }
+  return writer.write();
+}
+
+Error talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTemplate& chat,
+           Writer& writer) {
+  std::string line = arguments.prompt;
+  bool given = !line.empty(), first = true;
+  while (given || read_line(line)) {
+    given = false;
+    if (line.empty()) continue;
+    std::vector<TokenId> tokens = loaded.tokenizer->encode(
+        chat.turn(arguments.system, line, first), Specials::parse, first ? Bos::usual : Bos::never);
+    if (!writer.has_room(tokens.size())) {
+      if (first) return too_long(tokens.size(), loaded.context);
+      std::fprintf(stderr, "stopped: %zu tokens more do not fit the context of %zu\n",
+                   tokens.size(), loaded.context);
+      return {};
+    }
+    if (Error e = writer.read(std::move(tokens))) return e;
+    if (interrupted()) return {};  // in the middle of the prompt: no answer could follow
+    if (Error e = writer.write()) return e;
+    if (writer.full()) return {};
+    clear_interrupt();
+    first = false;
+  }
+  clear_interrupt();  // between answers it is a way to leave like any other
+  return {};
+}
+
+}  // namespace
+
+Error generate(const GenerateArguments& given) {
+  GenerateArguments arguments = given;
+  if (!arguments.prompt_path.empty()) {
+    if (Error e = read_text(arguments.prompt_path, arguments.prompt)) return e;
+  }
+  Loaded loaded;
+  if (Error e = load(arguments.model, loaded)) return e;
+  ChatTemplate chat;
+  std::vector<TokenId> prompt;
+  if (arguments.chat) {
+    if (Error e = ChatTemplate::find(loaded.file, *loaded.tokenizer, arguments.chat_template, chat))
+      return e;
+  } else {
+    prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
+    if (prompt.empty()) {
+      return error("the prompt has no tokens, and the model begins without one");
+    }
+    if (prompt.size() > loaded.context) return too_long(prompt.size(), loaded.context);
+  }
+  OwnedFile logits;
+  if (!arguments.logits_path.empty()) {
+    logits.reset(std::fopen(arguments.logits_path.c_str(), "wb"));
+    if (!logits) return error("%s: %s", arguments.logits_path.c_str(), std::strerror(errno));
+  }
+  // No more room than the tokens that were asked for can fill: -1 is a large number here.
+  const uint64_t room = arguments.chat ? loaded.context
+                                       : std::min<uint64_t>(loaded.context - prompt.size(),
+                                                            static_cast<uint64_t>(arguments.count));
+  const size_t batch = logits ? kLogitBatch : kBatch;
+  const size_t largest = arguments.chat ? batch : std::min(prompt.size(), batch);
+  std::unique_ptr<Forward> forward;
+  if (Error e = Forward::create(loaded.model, *loaded.team, prompt.size() + room, largest,
+                                logits ? largest : 1, forward)) {
+    return e;
+  }
+  arguments.sampling.seed =
+      arguments.seed >= 0 ? static_cast<uint64_t>(arguments.seed) : std::random_device()();
+  Writer writer(arguments, loaded, *forward);
+  catch_interrupts();
+  const Error failure = arguments.chat
+                            ? talk(arguments, loaded, chat, writer)
+                            : continue_text(arguments, std::move(prompt), logits.get(), writer);
+  if (failure) return failure;
+  if (writer.full()) std::fprintf(stderr, "stopped: the context of %zu is full\n", loaded.context);
+  if (arguments.sampling.temperature > 0.0f) {
+    std::fprintf(stderr, "seed %" PRIu64 "\n", arguments.sampling.seed);
+  }
+  return report(loaded, {writer.prompt, writer.generation}, {{"seed", arguments.sampling.seed}});
+}
+
+}  // namespace llm
