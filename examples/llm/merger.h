@@ -20,10 +20,15 @@ template <class Score>  // bool(std::string_view, std::string_view, double&)
 class Merger {
  public:
   Merger(std::string_view text, const Score& score) : text_(text), score_(score) {
+    // A character ends early where a byte does not continue it: half a one takes nothing along.
     constexpr uint8_t kLength[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
     for (size_t at = 0; at < text.size(); at += symbols_.back().bytes) {
-      const size_t length = kLength[static_cast<unsigned char>(text[at]) >> 4], i = symbols_.size();
-      symbols_.push_back({at, std::min(length, text.size() - at), i > 0 ? i - 1 : kNone, i + 1});
+      const size_t length = kLength[static_cast<unsigned char>(text[at]) >> 4];
+      const size_t most = std::min(length, text.size() - at);
+      size_t end = at + 1;
+      while (end < at + most && continues(text[end])) ++end;
+      const size_t i = symbols_.size();
+      symbols_.push_back({at, end - at, i > 0 ? i - 1 : kNone, i + 1});
     }
     for (size_t i = 1; i < symbols_.size(); ++i) offer(i - 1, i);
   }
@@ -61,6 +66,7 @@ class Merger {
     }
   };
 
+  static bool continues(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
   std::string_view text(size_t i) const {
     return text_.substr(symbols_[i].begin, symbols_[i].bytes);
   }

@@ -87,6 +87,8 @@ TEST_CASE("neighbours are joined by score", "[tokenizer]") {
   CHECK(encode("\xC3\xA9") == Ids{1, kBlankId, 3 + 0xC3, 3 + 0xA9});
   CHECK(encode("\xFF") == Ids{1, kBlankId, 3 + 0xFF});
   CHECK(decode(t, encode("cab b\xC3\xA9")) == " cab b\xC3\xA9");
+  // Found by fuzzing: half a character took the first byte of the blank's U+2581.
+  CHECK(encode("\xC3 b") == Ids{1, kBlankId, 3 + 0xC3, kBlankId, kB});
   CHECK(t.is_end(2));
   CHECK_FALSE(t.is_end(1));
 }
