@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+// usage: fuzz_corpus FOLDER
+// Writes a few seeds for each fuzz target, each in a folder of its name.
+#include <filesystem>
+#include <fstream>
+#include <iostream>
+
+#include "gguf_builder.h"
+
+namespace {
+
+using namespace llm::test;
+
+std::filesystem::path root;
+
+void seed(const char* target, const std::string& name, std::string_view bytes) {
+  std::filesystem::create_directories(root / target);
+  std::ofstream(root / target / name, std::ios::binary) << bytes;
+}
+
+void seed(const char* target, const std::string& name, const Builder& builder) {
+  const std::vector<std::byte> bytes = builder.build();
+  seed(target, name, {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::cerr << "usage: fuzz_corpus FOLDER\n";
+    return 2;
+  }
+  root = argv[1];
+  const std::string texts[] = {
+      "",
+      "Hello world, it's 1234  5,\n\n x",
+      "  \t\r\n\n  a",
+      "b</s>b<tool>ab<|im_end|>\xE2\x96\x81",
+      "caf\xC3\xA9 \xF0\x9F\x98\x80 \xE6\x97\xA5\xE6\x9C\xAC \xC2\x85\xE2\x80\xA8",
+      "\xFF\xC3 a\xE2\x82 \xED\xA0\x80 \xF4\x90\x80\x80"};
+  for (char which = 0; which < 5; ++which) {
+    int number = 0;
+    for (const std::string& text : texts) {
+      seed("tokenizer", std::to_string(which) + "-" + std::to_string(number++), which + text);
+    }
+  }
+  for (const std::string& text : texts) {
+    seed("vocabulary", std::to_string(text.size()), text + text + "a b\\\\ab\\\\" + text);
+  }
+  const char* const templates[] = {"{{'<|im_start|>' + role + '\n'}}",
+                                   "<|im_start|><|im_sep|>",
+                                   "<|start_header_id|>{{role}}<|end_header_id|>",
+                                   "[INST] <<SYS>>\n",
+                                   "[INST] {{m}} [/INST]",
+                                   "[AVAILABLE_TOOLS][INST]",
+                                   "[SYSTEM_PROMPT][INST]",
+                                   "{{'<|user|>\n' + m + eos_token }}<|assistant|>",
+                                   "<|user|><|assistant|><|end|>"};
+  int number = 0;
+  for (const char* text : templates) seed("chat", std::to_string(number++), text);
+
+  seed("gguf", "spm", tiny_model());
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+    seed("gguf", pre, tiny_bpe_model(pre));
+  }
+  Builder small;  // a file of some hundred bytes reaches further in the same time
+  small.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", {"<unk>", "a"});
+  small.number("general.alignment", Kind::u32, uint32_t{32}).f32("t", {4, 2});
+  seed("gguf", "small", small);
+  small.n_tensors = ~uint64_t{0};
+  seed("gguf", "tensors", small);
+  small.n_tensors.reset();
+  small.n_pairs = uint64_t{1} << 63;
+  seed("gguf", "pairs", small);
+  return 0;
+}
