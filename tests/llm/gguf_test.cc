@@ -391,7 +391,8 @@ TEST_CASE("vocabulary", "[gguf]") {
     CHECK_REFUSED(with(ids(name), Kind::i32, -2), ids(name) + " = -2 is negative");
   }
   CHECK_REFUSED(tiny_model().drop(ids("model")).string(ids("model"), "bert"),
-                "tokenizer.ggml.model = \"bert\" is not supported, \"llama\" is");
+                "tokenizer.ggml.model = \"bert\" is not supported, \"llama\" and "
+                "\"gpt2\" are");
   // Twice the same text is odd, but harmless.
   std::vector<std::string> same(272, "a");
   CHECK(refusal(
