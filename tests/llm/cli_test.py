@@ -366,18 +366,24 @@ def check_chat(program):
     base = ["-m", program.model, "--chat-template", "zephyr", "--accuracy", "exact", "--temp", 0]
     first, second = "<|user|>\nHello</s>\n<|assistant|>\n", "</s>\n<|user|>\nDear</s>\n<|assistant|>\n"
     one = program.ids(program.model, first, 12, "--accuracy", "exact")
-    r = subprocess.run([program.path, *map(str, base), "-cnv", "-n", "12", "--ids", "--ignore-eos"],
-                       input=b"Hello\n\nDear", capture_output=True)
-    lines = [[int(i) for i in line.split()] for line in r.stdout.decode().splitlines()]
-    check(r.returncode == 0 and len(lines) == 2 and lines[0] == one, f"first answer: {r}")
     # The second turn reads on where the first one ended: the same as a prompt with all of it, if
-    # the text of the answer falls into the same tokens again.
-    answer = program.text(*base[:2], "--accuracy", "exact", "-p", first, "-n", 12, "--temp", 0, "--ignore-eos",
-                          "--no-display-prompt")[:-1]
-    whole = first + answer + second
-    same = program.tokens(whole) == program.tokens(first) + one + program.tokens(second, "--no-bos")
-    check(same, "the answer's tokens are others when they are read again: choose another case")
-    check(program.ids(program.model, whole, 12, "--accuracy", "exact") == lines[1], f"second answer: {lines[1]}")
+    # the text of the answer falls into the same tokens again. One token less must be noticed.
+    compared = noticed = 0
+    for n in 3, 8, 12, 20:
+        one = program.ids(program.model, first, n, "--accuracy", "exact")
+        r = subprocess.run([program.path, *map(str, base), "-cnv", "-n", str(n), "--ids", "--ignore-eos"],
+                           input=b"Hello\n\nDear", capture_output=True)
+        lines = [[int(i) for i in line.split()] for line in r.stdout.decode().splitlines()]
+        check(r.returncode == 0 and len(lines) == 2 and lines[0] == one, f"first answer of {n}: {r}")
+        wholes = [first + program.text(*base[:2], "--accuracy", "exact", "-p", first, "-n", count, "--temp", 0,
+                                       "--ignore-eos", "--no-display-prompt")[:-1] + second for count in (n, n - 1)]
+        if program.tokens(wholes[0]) != program.tokens(first) + one + program.tokens(second, "--no-bos"):
+            continue
+        full, less = (program.ids(program.model, whole, n, "--accuracy", "exact") for whole in wholes)
+        check(full == lines[1], f"second answer of {n}: {lines[1]}, not {full}")
+        compared, noticed = compared + 1, noticed + (full != less)
+    print(f"{compared} second answers compared, {noticed} depend on the last token of the first")
+    check(noticed > 0, "no case that would notice a lost token")
     with_system = program.text(*base, "-cnv", "-sys", "Be kind.", "-p", "Hello", "-n", 12, "--ids")
     check(with_system.split() != one[:len(with_system.split())], "-sys changes nothing")
     status, out, err = program.run(*base, "-cnv", "-p", "Hello", "-c", 64, "-n", -1, "--ignore-eos", stdin=subprocess.DEVNULL)
