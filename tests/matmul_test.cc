@@ -102,6 +102,25 @@ TESSERA_FORMAT_TEST(exact_batches, "exact sums for every m from 1 to 40", "[matm
   });
 }
 
+// Codes of the largest magnitude, whose products fill the integers that kernels add up in.
+TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]") {
+  const size_t n = 6, m = 9, k = is_block_format(w_dtype) ? 64 : 63;
+  const float low = w_dtype == DType::q4_0 ? -8 : w_dtype == DType::q4_1 ? 0 : -127;
+  const float high = w_dtype == DType::q4_0 ? 7 : w_dtype == DType::q4_1 ? 15 : 127;
+  std::vector<float> weights(n * k), values(m * k);
+  for (size_t i = 0; i < n * k; ++i) {
+    // A block's first value fixes its scale.
+    weights[i] = i % k % 32 == 0 || (i % k >> i / k) % 2 != 0 ? low : high;
+  }
+  for (size_t i = 0; i < m * k; ++i) values[i] = (i % k >> i / k) % 2 != 0 ? -127 : 127;
+  const Matrix w = encode(w_dtype, n, k, weights), x = encode(DType::f32, m, k, values);
+  const Expected e = reference_product(x, w, PackedX::f32);
+  for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
+    const Product p(w, n, setup);
+    for (const size_t rows : {size_t{1}, m}) check_exact(p, rows, p.run(x, rows), e);
+  });
+}
+
 TESSERA_FORMAT_TEST(rounded_products, "rounded sums within the derived bound", "[matmul]") {
   Rng rng = suite_rng();
   const std::vector<size_t> depths = is_block_format(w_dtype)

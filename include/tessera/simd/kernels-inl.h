@@ -73,7 +73,7 @@ template <class F>
 struct Int8Kernel {
   using Tile = Int8Tile<F>;
   using Dot = Int8Dot<F>;
-  using X = XAsQ8<F::kOffset, F::kHasMin>;
+  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin>;
   static constexpr const char* kName = "int8 dot";
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
   static constexpr size_t kTileUnits = 1;

@@ -243,7 +243,8 @@ struct Int8Dot {
   }
 
  private:
-  using X = XAsQ8<F::kOffset, F::kHasMin>;
+  using Dots = DotsOf<F>;
+  using X = XAsQ8<Dots, F::kOffset, F::kHasMin>;
   static constexpr size_t kBytes = sizeof(typename F::Block);
   static constexpr size_t kGroupBytes = kLanes * kBytes;
 
@@ -253,14 +254,13 @@ struct Int8Dot {
     const auto load_x = [x, x_stride](auto d, size_t c, size_t word) HWY_ATTR {
       return load_bytes(d, x + c * x_stride + word * kLanes * 4);
     };
+    const auto start = [&load_x](size_t c)
+                           HWY_ATTR { return F::kHasMin ? hn::Zero(DI()) : load_x(DI(), c, 1); };
     const DF df;
     const DI di;
-    VI dots[C];
+    typename Dots::Sum dots[C];
     TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) {
-      dots[c] = hn::Zero(di);
-      if constexpr (!F::kHasMin) dots[c] = load_x(di, c, 1);
-    }
+    for (size_t c = 0; c < C; ++c) dots[c] = Dots::begin(start(c));
     const LaneBlocks<kBytes> blocks(w);
     VU words[4];
     TESSERA_UNROLL
@@ -276,9 +276,15 @@ struct Int8Dot {
         for (VU& v : words) v = hn::Xor(v, hn::Set(DU(), F::kCodeXor));
       }
       const VU codes = SimdOf<F>::word_quad(words[word % 4], quad);
+      const VU first = Dots::template codes<0>(codes);
       TESSERA_UNROLL
-      for (size_t c = 0; c < C; ++c) {
-        dots[c] = dot4(di, codes, load_x(di, c, 2 + quad), dots[c]);
+      for (size_t c = 0; c < C; ++c) dots[c] = Dots::add(first, load_x(di, c, 2 + quad), dots[c]);
+      if constexpr (Dots::kSteps == 2) {
+        const VU second = Dots::template codes<1>(codes);
+        TESSERA_UNROLL
+        for (size_t c = 0; c < C; ++c) {
+          dots[c] = Dots::add(second, load_x(di, c, 10 + quad), dots[c]);
+        }
       }
     }
     const VF scale = blocks.template f16<0>();
@@ -287,7 +293,8 @@ struct Int8Dot {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       const VF both = hn::Mul(scale, load_x(df, c, 0));
-      sums[c] = hn::MulAdd(hn::ConvertTo(df, dots[c]), both, sums[c]);
+      const VI dot = Dots::end(dots[c], start(c));
+      sums[c] = hn::MulAdd(hn::ConvertTo(df, dot), both, sums[c]);
       if constexpr (F::kHasMin) sums[c] = hn::MulAdd(min, load_x(df, c, 1), sums[c]);
     }
   }

@@ -63,6 +63,20 @@ inline constexpr bool kHasBf16Dot = true;
 inline constexpr bool kHasBf16Dot = false;
 #endif
 
+// How four products of bytes are best added up per 32-bit lane. x86 before VNNI has no instruction
+// for it, and Highway's emulation is slower than products of 16 bits; with SSSE3, products of bytes
+// in pairs are faster still where 16 bits hold their sum.
+#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2
+inline constexpr bool kHasQuadDot = false;
+#else
+inline constexpr bool kHasQuadDot = true;
+#endif
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
+inline constexpr bool kHasBytePairs = true;
+#else
+inline constexpr bool kHasBytePairs = false;
+#endif
+
 // How vectors read a format; specialised by its file.
 template <class F>
 struct SimdOf;

@@ -142,10 +142,12 @@ struct BlockPanel {
 
   HWY_INLINE VF scale(size_t r) const { return load_f16(DF(), at + r * kLanes * 2); }
   HWY_INLINE VF min(size_t r) const { return load_f16(DF(), at + (kNr + r * kLanes) * 2); }
-  HWY_INLINE VU quad(size_t r, size_t quad) const {
+  HWY_INLINE VU word(size_t r, size_t word) const {
     const uint32_t* words = reinterpret_cast<const uint32_t*>(at + F::kScaleBytes * kNr);
-    const VU word = hn::LoadU(DU(), words + quad % F::kCodeWords * kNr + r * kLanes);
-    return SimdOf<F>::word_quad(word, quad);
+    return hn::LoadU(DU(), words + word * kNr + r * kLanes);
+  }
+  HWY_INLINE VU quad(size_t r, size_t quad) const {
+    return SimdOf<F>::word_quad(word(r, quad % F::kCodeWords), quad);
   }
 };
 

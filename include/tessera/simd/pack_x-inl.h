@@ -3,7 +3,8 @@
 //
 //   x, f32             [k][rows] floats
 //   x, bf16            [k / 2][rows] pairs
-//   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }
+//   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }, or
+//                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h)
 //   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
 #if defined(TESSERA_SIMD_PACK_X_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_PACK_X_INL_H_
@@ -15,6 +16,7 @@
 #include <algorithm>
 
 #include "tessera/plan/kernel_table.h"
+#include "tessera/simd/dots-inl.h"
 #include "tessera/simd/formats-inl.h"
 #include "tessera/simd/lanes-inl.h"
 #include "tessera/simd/q8-inl.h"
@@ -161,30 +163,37 @@ struct XAsBf16 {
 
 // aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
 // integer sums start from, or scale * sum of codes.
-template <int kOffset, bool kHasMin>
+template <class Dots, int kOffset, bool kHasMin>
 struct XAsQ8 {
   static constexpr PackedX kKind = PackedX::q8;
-  static constexpr uint16_t kVariant = kHasMin ? 1000 : kOffset;
+  static constexpr uint16_t kVariant = (kHasMin ? 1000 : kOffset) + (Dots::kSteps == 2 ? 2000 : 0);
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
-  static constexpr size_t kBlockBytes = 40;
+  static constexpr size_t kCodeWords = 8 * Dots::kSteps;
+  static constexpr size_t kBlockBytes = 4 * (2 + kCodeWords);
 
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
   // Rows of whole blocks, quantized, to a panel of them.
   static void interleave_blocks(Q8Blocks* rows, size_t height, size_t count, std::byte* panel) {
     const std::byte *scale[kMostRows], *aux[kMostRows], *codes[kMostRows];
+    alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostRows][Q8Blocks::kMax][kCodeWords];
     for (size_t i = 0; i < height; ++i) {
       for (size_t b = 0; b < count; ++b) rows[i].sum[b] = aux_of(rows[i], b);
       scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
       aux[i] = reinterpret_cast<const std::byte*>(rows[i].sum);
       codes[i] = reinterpret_cast<const std::byte*>(rows[i].codes);
+      if constexpr (Dots::kSteps > 1) {
+        for (size_t b = 0; b < count; ++b) order_codes<Dots>(rows[i].codes[b], ordered[i][b]);
+        codes[i] = reinterpret_cast<const std::byte*>(ordered[i]);
+      }
     }
     uint32_t* to = reinterpret_cast<uint32_t*>(panel);
     constexpr size_t kWords = kBlockBytes / 4;
     interleave(scale, height, count, to, [](size_t i) { return i * kWords; });
     interleave(aux, height, count, to, [](size_t i) { return i * kWords + 1; });
-    interleave(codes, height, count * 8, to, [](size_t i) { return i / 8 * kWords + 2 + i % 8; });
+    interleave(codes, height, count * kCodeWords, to,
+               [](size_t i) { return i / kCodeWords * kWords + 2 + i % kCodeWords; });
   }
 
   // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
@@ -213,8 +222,9 @@ struct XAsQ8 {
     const int32_t aux = aux_of(blocks, b);
     std::memcpy(to, &blocks.scale[b], 4);
     std::memcpy(to + step * 4, &aux, 4);
-    const int8_t* codes = blocks.codes[b];
-    for (size_t i = 0; i < 8; ++i) std::memcpy(to + (2 + i) * step * 4, codes + 4 * i, 4);
+    int32_t codes[kCodeWords];
+    order_codes<Dots>(blocks.codes[b], codes);
+    for (size_t i = 0; i < kCodeWords; ++i) std::memcpy(to + (2 + i) * step * 4, codes + i, 4);
   }
 };
 
@@ -291,7 +301,7 @@ struct XBlock {
   HWY_INLINE T aux(size_t c) const {
     return word<T>(C + c);
   }
-  HWY_INLINE int32_t quad(size_t quad, size_t c) const { return word<int32_t>((2 + quad) * C + c); }
+  HWY_INLINE int32_t codes(size_t i, size_t c) const { return word<int32_t>((2 + i) * C + c); }
 
  private:
   template <class T>

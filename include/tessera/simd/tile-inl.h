@@ -167,10 +167,11 @@ struct Bf16Tile {
 // nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
 template <class F>
 struct Int8Tile {
+  using Dots = DotsOf<F>;
   static constexpr size_t kMr = kRegisters == 32 ? 6 : 3;
   static constexpr size_t kUnitValues = 32;
   static constexpr size_t kWUnitBytes = kBlockPanelBytes<F>;
-  static constexpr size_t kXUnitBytes = 40;
+  static constexpr size_t kXUnitBytes = 4 * (2 + 8 * Dots::kSteps);
   // From this height on (at 216 bytes of 32 rows' unit a row of x) a tile that no other follows
   // computes for longer than it reads, so that asking for the next panel early pays. Zen 4: q4_0
   // m = 4 300 -> 340 Gop/s, m = 2 193 -> 147; q8_0 m = 6 277 -> 310, m = 4 194 -> 149.
@@ -181,7 +182,6 @@ struct Int8Tile {
   template <size_t C, size_t>
   static void run(const TileArgs& a) {
     const DF df;
-    const DI di;
     Sums<C, kR> sums;
     sums.load(a);
     BlockPanel<F> w{a.w};
@@ -190,34 +190,23 @@ struct Int8Tile {
     for (size_t unit = 0; unit < a.units; ++unit, w.at += kWUnitBytes, x.at += C * kXUnitBytes) {
       for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64)
         prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
-      VI dots[C][kR];
+      typename Dots::Sum dots[C][kR];
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
-        VI start = hn::Zero(di);
-        if constexpr (!F::kHasMin) start = hn::Set(di, x.template aux<int32_t>(c));
+        const VI first = start(x, c);
         TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) dots[c][r] = start;
+        for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
       }
       TESSERA_UNROLL
-      for (size_t i = 0; i < 8; ++i) {
-        const size_t quad = SimdOf<F>::kQuadOrder[i];
-        VU codes[kR];
-        TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) codes[r] = w.quad(r, quad);
-        TESSERA_UNROLL
-        for (size_t c = 0; c < C; ++c) {
-          const VI column = hn::Set(di, x.quad(quad, c));
-          TESSERA_UNROLL
-          for (size_t r = 0; r < kR; ++r) dots[c][r] = dot4(di, codes[r], column, dots[c][r]);
-        }
-      }
+      for (size_t i = 0; i < F::kCodeWords; ++i) add_word<C>(w, x, i, dots);
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
         const VF scale = w.scale(r);
         TESSERA_UNROLL
         for (size_t c = 0; c < C; ++c) {
           const VF both = hn::Mul(scale, hn::Set(df, x.scale(c)));
-          sums.v[c][r] = hn::MulAdd(hn::ConvertTo(df, dots[c][r]), both, sums.v[c][r]);
+          const VI dot = Dots::end(dots[c][r], start(x, c));
+          sums.v[c][r] = hn::MulAdd(hn::ConvertTo(df, dot), both, sums.v[c][r]);
         }
         if constexpr (F::kHasMin) {
           const VF min = w.min(r);
@@ -229,6 +218,43 @@ struct Int8Tile {
       }
     }
     sums.store(a);
+  }
+
+ private:
+  template <size_t C>
+  static HWY_INLINE VI start(const XBlock<C>& x, size_t c) {
+    if constexpr (F::kHasMin) {
+      return hn::Zero(DI());
+    } else {
+      return hn::Set(DI(), x.template aux<int32_t>(c));
+    }
+  }
+
+  // The quads that one word of each row of W holds.
+  template <size_t C>
+  static HWY_INLINE void add_word(const BlockPanel<F>& w, const XBlock<C>& x, size_t word,
+                                  typename Dots::Sum (&dots)[C][kR]) {
+    TESSERA_UNROLL
+    for (size_t part = 0; part < 8; part += F::kCodeWords) {
+      add_quad<C, 0>(w, x, word, part, dots);
+      if constexpr (Dots::kSteps == 2) add_quad<C, 1>(w, x, word, part, dots);
+    }
+  }
+
+  template <size_t C, size_t kStep>
+  static HWY_INLINE void add_quad(const BlockPanel<F>& w, const XBlock<C>& x, size_t word,
+                                  size_t part, typename Dots::Sum (&dots)[C][kR]) {
+    VU codes[kR];
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kR; ++r) {
+      codes[r] = Dots::template codes<kStep>(SimdOf<F>::word_quad(w.word(r, word), part));
+    }
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      const VI column = hn::Set(DI(), x.codes(8 * kStep + word + part, c));
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::add(codes[r], column, dots[c][r]);
+    }
   }
 };
 

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+// Exact dots of a block's 32 codes of W, unsigned bytes, with 32 signed bytes of x: in each 32-bit
+// lane, quad after quad of codes. Three ways, for what a target can do; all give the same integer.
+//
+// Measured on Zen 4, 512 x 2048 x 2048 packed, Gop/s, with Highway's emulation of four products ->
+// as here (f32: AVX2 105, AVX3 110): q8_0 AVX2 78 -> 140, AVX3 75 -> 155; q4_0 83 -> 234, 75 ->
+// 264. Widened to f32, q8_0 has 104 and 107. |w| times x with the sign of w, bytes in pairs, needs
+// one more multiplication-like instruction a quad than PairDots, and 16 bits hold two products
+// only.
+//
+// A quad takes kSteps steps; step s multiplies with word s * 8 + quad of x, in the order that
+// order_codes() leaves. Sums begin at begin(start) and end with end(sum, start).
+#if defined(TESSERA_SIMD_DOTS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_DOTS_INL_H_
+#undef TESSERA_SIMD_DOTS_INL_H_
+#else
+#define TESSERA_SIMD_DOTS_INL_H_
+#endif
+
+#include <type_traits>
+
+#include "tessera/simd/ops-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::HWY_NAMESPACE {
+
+// Four products of bytes at a time.
+struct QuadDots {
+  static constexpr size_t kSteps = 1;
+  using Sum = VI;
+
+  static HWY_INLINE Sum begin(VI start) { return start; }
+  template <size_t>
+  static HWY_INLINE VU codes(VU quad) {
+    return quad;
+  }
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) { return dot4(DI(), codes, x, sum); }
+  static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
+};
+
+#if HWY_TARGET != HWY_SCALAR
+// The value of v, which the compiler takes for unknown: it would reorder plain additions, keep what
+// they add alive meanwhile, and run out of registers.
+template <class V>
+HWY_INLINE V in_order(V v) {
+#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(v.raw));
+#endif
+  return v;
+}
+
+// Two products of 16 bits at a time: codes 0 and 2 of each quad, then 1 and 3.
+struct PairDots {
+  static constexpr size_t kSteps = 2;
+  using D16 = hn::Repartition<int16_t, DI>;
+  using Sum = VI;
+
+  static HWY_INLINE Sum begin(VI start) { return start; }
+  template <size_t kStep>
+  static HWY_INLINE VU codes(VU quad) {
+    if constexpr (kStep == 0) return hn::And(quad, hn::Set(DU(), 0x00FF00FFu));
+    const hn::RebindToUnsigned<D16> du16;
+    return hn::BitCast(DU(), hn::ShiftRight<8>(hn::BitCast(du16, quad)));
+  }
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+    const D16 d16;
+    const VI products = hn::WidenMulPairwiseAdd(DI(), hn::BitCast(d16, codes), hn::BitCast(d16, x));
+    return in_order(hn::Add(sum, products));
+  }
+  static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
+};
+
+// Products of bytes added in pairs, and all pairs of a block in 16 bits. For codes of four bits,
+// which those hold: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
+struct NibbleDots {
+  static constexpr size_t kSteps = 1;
+  using D16 = hn::Repartition<int16_t, DI>;
+  using Sum = hn::VFromD<D16>;
+
+  static HWY_INLINE Sum begin(VI /*start*/) { return hn::Zero(D16()); }
+  template <size_t>
+  static HWY_INLINE VU codes(VU quad) {
+    return quad;
+  }
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+    const hn::Repartition<uint8_t, DI> du8;
+    const hn::Repartition<int8_t, DI> di8;
+    const D16 d16;
+    const Sum pairs = hn::SatWidenMulPairwiseAdd(d16, hn::BitCast(du8, codes), hn::BitCast(di8, x));
+    return in_order(hn::Add(sum, pairs));
+  }
+  static HWY_INLINE VI end(Sum sum, VI start) {
+    const VI quads = hn::WidenMulPairwiseAdd(DI(), sum, hn::Set(D16(), int16_t{1}));
+    return hn::Add(quads, start);
+  }
+};
+
+template <class F>
+using DotsOf = std::conditional_t<
+    kHasQuadDot, QuadDots,
+    std::conditional_t<kHasBytePairs && F::kCodeWords == 4, NibbleDots, PairDots>>;
+#else
+template <class F>
+using DotsOf = QuadDots;
+#endif
+
+// The words of a row's codes, as a dot takes them from x.
+template <class Dots>
+void order_codes(const int8_t* HWY_RESTRICT codes, int32_t* HWY_RESTRICT words) {
+  if constexpr (Dots::kSteps == 1) {
+    std::memcpy(words, codes, 32);
+  } else {
+    const hn::CappedTag<int32_t, 8> d32;
+    const hn::Repartition<int16_t, decltype(d32)> d16;
+    for (size_t i = 0; i < 8; i += hn::MaxLanes(d32)) {
+      const auto quads = hn::BitCast(d16, load_bytes(d32, codes + 4 * i));
+      hn::StoreU(hn::BitCast(d32, hn::ShiftRight<8>(hn::ShiftLeft<8>(quads))), d32, words + i);
+      hn::StoreU(hn::BitCast(d32, hn::ShiftRight<8>(quads)), d32, words + 8 + i);
+    }
+  }
+}
+
+}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_DOTS_INL_H_
