@@ -31,7 +31,7 @@ TESSERA_FORMAT_TEST(explanation, "explain says what a plan does", "[explain]") {
       if (setup.accuracy == Accuracy::exact) {
         CHECK(x == "f32");
       } else if (is_block_format(w_dtype)) {
-        CHECK(x == "q8");
+        CHECK(x == (setup.accuracy == Accuracy::coarse ? "q8 coarse" : "q8"));
       } else if (w_dtype == DType::bf16) {
         CHECK((x == "bf16" || x == "f32"));
         CHECK((x == "bf16") == (std::string(e.note) == ""));  // slower has a reason

@@ -145,6 +145,92 @@ TESSERA_FORMAT_TEST(rounded_products, "rounded sums within the derived bound", "
   }
 }
 
+// What the comments at Accuracy promise: how far rounding takes x, for the oracle that kernels are
+// compared with, and y from the product itself.
+TESSERA_FORMAT_TEST(rounding_of_x, "blocks of x round as far as the accuracy says", "[matmul]") {
+  if (!is_block_format(w_dtype)) return;
+  Rng rng = suite_rng();
+  const size_t n = 37, m = 9, k = 320;
+  const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
+  const Expected e = reference_product(x, w, PackedX::f32);
+  Expectations expected(x, w);
+  for (const PackedX how : {PackedX::q8, PackedX::q8_coarse}) {
+    const std::vector<double> rounded = rounded_x(x, how);
+    for (size_t i = 0; i < m * k; ++i) {
+      double largest = 0x1p-119;  // scales of coarse are normal floats
+      for (size_t j = i / 32 * 32; j < i / 32 * 32 + 32; ++j) {
+        largest = std::max(largest, std::fabs(x.value[j]));
+      }
+      const double share = how == PackedX::q8_coarse ? 1.0 / 127 : 1.0 / 254;
+      REQUIRE(std::fabs(rounded[i] - x.value[i]) <= largest * share * (1 + 0x1p-15));
+    }
+  }
+  for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
+    if (setup.accuracy == Accuracy::exact) return;
+    const Product p(w, n, setup);
+    const Output out = p.run(x, m);
+    check_no_error(p, m, out);
+    const double share = setup.accuracy == Accuracy::coarse ? 1.0 / 127 : 1.0 / 254;
+    for (size_t i = 0; i < m * n; ++i) {
+      double bound = product_bound(expected.of(p, m), i);
+      for (size_t block = 0; block < k; block += 32) {
+        double largest = 0, weights = 0;
+        for (size_t at = block; at < block + 32; ++at) {
+          largest = std::max(largest, std::fabs(x.value[i / n * k + at]));
+          weights += std::fabs(w.value[i % n * k + at]);
+        }
+        // Codes are rounded in f32, whose last place moves ties by 2^-23 of 127 codes.
+        bound += largest * weights * share * (1 + 0x1p-15);
+      }
+      const double error = std::fabs(static_cast<double>(out.y[i]) - e.value[i]);
+      if (!(error <= bound)) {
+        FAIL("y[" << i / n << ", " << i % n << "] is " << error << " off, more than " << bound
+                  << "\n"
+                  << rerun(p, m));
+      }
+    }
+    SUCCEED();
+  });
+}
+
+TESSERA_FORMAT_TEST(coarse_floats, "coarse is fast where W has no blocks", "[matmul]") {
+  if (is_block_format(w_dtype)) return;
+  Rng rng = suite_rng();
+  const Matrix w = random_weights(w_dtype, 37, 67, rng), x = random_x(DType::f32, 9, 67, rng);
+  for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
+    if (setup.accuracy == Accuracy::exact) return;
+    const Output want = Product(w, 37, setup).run(x, 9);
+    setup.accuracy = Accuracy::coarse;
+    const Product p(w, 37, setup);
+    check_same_bits(p, 9, p.run(x, 9), want.y, "coarse");
+  });
+}
+
+// The largest scale of x that `coarse` can multiply is 2^104.
+TESSERA_FORMAT_TEST(coarse_limit, "coarse takes magnitudes of x up to 127 * 2^104", "[matmul]") {
+  if (!is_block_format(w_dtype)) return;
+  Rng rng = suite_rng();
+  const size_t n = 5, k = 64;
+  const Matrix w = random_weights(w_dtype, n, k, rng, 0x1p-4f);
+  std::vector<float> values(2 * k);
+  for (float& v : values) v = 0x1p104f * static_cast<float>(rng.between(-127, 127));
+  values[3] = 127 * 0x1p104f;
+  values[k] = 128 * 0x1p104f;
+  const Matrix x = encode(DType::f32, 2, k, values);
+  Expectations expected(x, w);
+  for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
+    if (setup.accuracy != Accuracy::coarse) return;
+    const Product p(w, n, setup);
+    check_bounded(p, 1, p.run(x, 1), expected.of(p, 1));
+    const Output out = p.run(x, 2);
+    check_no_error(p, 2, out);
+    for (size_t i = 0; i < n; ++i) {
+      CHECK(std::isfinite(out.y[i]));
+      CHECK_FALSE(std::isfinite(out.y[n + i]));
+    }
+  });
+}
+
 TESSERA_FORMAT_TEST(depth_tails, "every depth from 1 to 67", "[matmul]") {
   Rng rng = suite_rng();
   const size_t step = dtype_info(w_dtype).block_values;

@@ -54,9 +54,9 @@ inline std::string describe(const Setup& s, size_t m, size_t n, size_t k) {
   std::snprintf(
       text, sizeof(text),
       "w %s, x %s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu}, m %zu n %zu k %zu",
-      dtype_name(s.w), dtype_name(s.x), dtype_name(s.y),
-      s.accuracy == Accuracy::fast ? "fast" : "exact", s.packed ? "packed" : "in place",
-      s.target != nullptr ? s.target : "(default)", s.blocking.mc, s.blocking.kc_units, m, n, k);
+      dtype_name(s.w), dtype_name(s.x), dtype_name(s.y), to_string(s.accuracy),
+      s.packed ? "packed" : "in place", s.target != nullptr ? s.target : "(default)", s.blocking.mc,
+      s.blocking.kc_units, m, n, k);
   return text;
 }
 

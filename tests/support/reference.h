@@ -17,24 +17,37 @@ namespace tessera::test {
 
 /// How a kernel rounds x, from Explanation::x.
 inline PackedX packed_x_of(std::string_view name) {
-  return name == "q8" ? PackedX::q8 : name == "bf16" ? PackedX::bf16 : PackedX::f32;
+  for (const PackedX x : {PackedX::bf16, PackedX::q8, PackedX::q8_coarse}) {
+    if (name == to_string(x)) return x;
+  }
+  return PackedX::f32;
+}
+
+inline bool is_q8(PackedX x) { return x == PackedX::q8 || x == PackedX::q8_coarse; }
+
+/// The least normal power of two that is not below v.
+inline float power_of_two_from(float v) {
+  int exponent = 0;
+  const float fraction = std::frexp(std::max(v, 0x1p-126f), &exponent);
+  return std::ldexp(1.0f, fraction == 0.5f ? exponent - 1 : exponent);
 }
 
 /// x as it enters the product: itself; rounded to bf16; or in blocks of 32 along k with
-/// scale = max|x| / 127 and code = x * (1 / scale) rounded, halves away from zero, all of it in
-/// f32.
+/// scale = max|x| / 127 (if coarse, the next power of two) and code = x * (1 / scale) rounded,
+/// halves away from zero, all of it in f32.
 inline std::vector<double> rounded_x(const Matrix& x, PackedX how) {
   std::vector<double> out = x.value;
   if (how == PackedX::bf16) {
     for (double& v : out) v = static_cast<double>(to_float(to_bf16(static_cast<float>(v))));
   }
-  if (how != PackedX::q8) return out;
+  if (!is_q8(how)) return out;
   for (size_t row = 0; row < x.rows; ++row) {
     for (size_t begin = 0; begin < x.cols; begin += 32) {
       double* block = out.data() + row * x.cols + begin;
       float max = 0;
       for (size_t i = 0; i < 32; ++i) max = std::max(max, std::fabs(static_cast<float>(block[i])));
-      const float scale = max / 127.0f;
+      float scale = max / 127.0f;
+      if (how == PackedX::q8_coarse) scale = power_of_two_from(scale);
       const float inverse = 1.0f / scale;
       for (size_t i = 0; i < 32; ++i) {
         const float scaled = static_cast<float>(block[i]) * inverse;
@@ -62,7 +75,7 @@ inline Expected reference_product(const Matrix& x, const Matrix& w, PackedX how)
   e.value.resize(e.m * e.n);
   e.magnitude.resize(e.m * e.n);
   const std::vector<double> used_x = rounded_x(x, how);
-  const std::vector<double>& magnitude = how == PackedX::q8 ? w.magnitude_q8 : w.magnitude;
+  const std::vector<double>& magnitude = is_q8(how) ? w.magnitude_q8 : w.magnitude;
   for (size_t i = 0; i < e.m; ++i) {
     for (size_t j = 0; j < e.n; ++j) {
       double sum = 0, sum_of_magnitudes = 0;

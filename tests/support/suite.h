@@ -136,6 +136,7 @@ template <class Visitor>
 void for_each_kernel(DType w, const Visitor& visitor) {
   for_each_target([&](const char* target) {
     for (const Accuracy accuracy : kAccuracies) {
+      if (accuracy == Accuracy::coarse && !is_block_format(w)) continue;  // the kernels of fast
       for (const bool packed : {false, true}) {
         Setup setup;
         setup.w = w;

@@ -32,7 +32,7 @@ void for_each_format(const Visitor& visitor) {
   for_each_format(visitor, Formats{});
 }
 
-inline constexpr Accuracy kAccuracies[] = {Accuracy::fast, Accuracy::exact};
+inline constexpr Accuracy kAccuracies[] = {Accuracy::fast, Accuracy::exact, Accuracy::coarse};
 inline constexpr DType kXTypes[] = {DType::f32, DType::f16, DType::bf16};
 inline constexpr DType kYTypes[] = {DType::f32, DType::bf16};
 

@@ -15,6 +15,7 @@
 //   scale_w * scale_x * integer and, for a format with a min, min * (scale_x * integer): r = 2.
 //   Each passes at most 2 additions a block, and at the end 1 of chains and 7 of lanes. A vector of
 //   lanes holds such an integer in parts, which have the magnitudes of code and offset apart.
+// A scale of x that is a power of two takes part exactly: only less is rounded.
 // The result of a product or of a sum may be subnormal, which rounds it by up to 2^-150; the term
 //   above, 2^-126 a step, covers it too.
 // Epilogue: scale * v + bias + beta * y meets at most 4 roundings. A rounding of y to bf16 is
@@ -47,7 +48,7 @@ inline double gamma(double roundings) {
 /// The bound of element `i` of the product, before the epilogue.
 inline double product_bound(const Expected& e, size_t i) {
   const double k = static_cast<double>(e.k);
-  const double roundings = e.x == PackedX::q8 ? 2 + 2 * (k / 32) + 8 : 2 + k;
+  const double roundings = is_q8(e.x) ? 2 + 2 * (k / 32) + 8 : 2 + k;
   return gamma(roundings) * e.magnitude[i] + k * 0x1p-126 * (e.largest_w + e.largest_x + 1);
 }
 
@@ -108,8 +109,8 @@ class BoundReport {
   void print() const {
     if (!lines_.empty()) std::printf("largest used fraction of the derived bound:\n");
     for (const Line& line : lines_) {
-      std::printf("  %-5s %-10s %-5s %.4f\n", dtype_name(line.w), line.target.c_str(),
-                  line.accuracy == Accuracy::fast ? "fast" : "exact", line.fraction);
+      std::printf("  %-5s %-10s %-6s %.4f\n", dtype_name(line.w), line.target.c_str(),
+                  to_string(line.accuracy), line.fraction);
     }
   }
 

@@ -4,9 +4,9 @@
 //
 // Measured on Zen 4, 512 x 2048 x 2048 packed, Gop/s, with Highway's emulation of four products ->
 // as here (f32: AVX2 105, AVX3 110): q8_0 AVX2 78 -> 140, AVX3 75 -> 155; q4_0 83 -> 234, 75 ->
-// 264. Widened to f32, q8_0 has 104 and 107. |w| times x with the sign of w, bytes in pairs, needs
-// one more multiplication-like instruction a quad than PairDots, and 16 bits hold two products
-// only.
+// 264. Widened to f32, q8_0 has 104 and 107. |w| times x with the sign of w, bytes in pairs, was
+// not built: psignb is one more instruction for the multipliers' ports, and 16 bits hold no more
+// than two such products.
 //
 // A quad takes kSteps steps; step s multiplies with word s * 8 + quad of x, in the order that
 // order_codes() leaves. Sums begin at begin(start) and end with end(sum, start).
@@ -103,6 +103,30 @@ using DotsOf = std::conditional_t<
 template <class F>
 using DotsOf = QuadDots;
 #endif
+
+// Between dots and f32 sums, both with what x holds for a block: `scale` and `aux` (pack_x-inl.h).
+//
+// kCoarse: scales of x are powers of two, 2^e, and scale is 1.5 * 2^(23 + e). Floats from 2^(23 +
+// e) to twice that are 2^e apart, so adding an integer to the bits of `scale` adds 2^e times that
+// integer: a dot that starts there is the scaled one already. One subtraction instead of a
+// conversion and a multiplication, and on Zen 4 it does not take the multiplier's time.
+template <bool kCoarse>
+inline constexpr float kScaleFactor = kCoarse ? 0x1.8p23f : 1.0f;
+
+template <bool kCoarse, bool kHasMin>
+HWY_INLINE VI start_dot(VF scale, VI aux) {
+  if constexpr (!kHasMin) return aux;
+  if constexpr (kCoarse) return hn::BitCast(DI(), scale);
+  return hn::Zero(DI());
+}
+template <bool kCoarse>
+HWY_INLINE VF add_dot(VI dot, VF w_scale, VF scale, VF sum) {
+  if constexpr (kCoarse) {
+    return hn::MulAdd(hn::Sub(hn::BitCast(DF(), dot), scale), w_scale, sum);
+  } else {
+    return hn::MulAdd(hn::ConvertTo(DF(), dot), hn::Mul(w_scale, scale), sum);
+  }
+}
 
 // The words of a row's codes, as a dot takes them from x.
 template <class Dots>

@@ -69,11 +69,11 @@ struct Bf16Kernel : FmaKernel<BF16> {
 };
 #endif
 
-template <class F>
+template <class F, bool kCoarse = false>
 struct Int8Kernel {
-  using Tile = Int8Tile<F>;
-  using Dot = Int8Dot<F>;
-  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin>;
+  using Tile = Int8Tile<F, kCoarse>;
+  using Dot = Int8Dot<F, kCoarse>;
+  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin, kCoarse>;
   static constexpr const char* kName = "int8 dot";
   static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
   static constexpr size_t kTileUnits = 1;

@@ -185,7 +185,7 @@ struct FloatDot {
 //
 // Two rows of W at a time would halve the loads of x, but in cache that gains nothing (the vector
 // units are the limit) and from memory two streams are half as fast as one.
-template <class F>
+template <class F, bool kCoarse>
 struct Int8Dot {
   static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
   static constexpr size_t kManyRows = 1, kManyC = 6, kFewC = 6, kMaxC = 6;
@@ -244,7 +244,7 @@ struct Int8Dot {
 
  private:
   using Dots = DotsOf<F>;
-  using X = XAsQ8<Dots, F::kOffset, F::kHasMin>;
+  using X = XAsQ8<Dots, F::kOffset, F::kHasMin, kCoarse>;
   static constexpr size_t kBytes = sizeof(typename F::Block);
   static constexpr size_t kGroupBytes = kLanes * kBytes;
 
@@ -254,8 +254,9 @@ struct Int8Dot {
     const auto load_x = [x, x_stride](auto d, size_t c, size_t word) HWY_ATTR {
       return load_bytes(d, x + c * x_stride + word * kLanes * 4);
     };
-    const auto start = [&load_x](size_t c)
-                           HWY_ATTR { return F::kHasMin ? hn::Zero(DI()) : load_x(DI(), c, 1); };
+    const auto start = [&load_x](size_t c) HWY_ATTR {
+      return start_dot<kCoarse, F::kHasMin>(load_x(DF(), c, 0), load_x(DI(), c, 1));
+    };
     const DF df;
     const DI di;
     typename Dots::Sum dots[C];
@@ -292,9 +293,8 @@ struct Int8Dot {
     if constexpr (F::kHasMin) min = blocks.template f16<2>();
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const VF both = hn::Mul(scale, load_x(df, c, 0));
       const VI dot = Dots::end(dots[c], start(c));
-      sums[c] = hn::MulAdd(hn::ConvertTo(df, dot), both, sums[c]);
+      sums[c] = add_dot<kCoarse>(dot, scale, load_x(df, c, 0), sums[c]);
       if constexpr (F::kHasMin) sums[c] = hn::MulAdd(min, load_x(df, c, 1), sums[c]);
     }
   }

@@ -162,10 +162,12 @@ struct XAsBf16 {
 };
 
 // aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
-// integer sums start from, or scale * sum of codes.
-template <class Dots, int kOffset, bool kHasMin>
+// integer sums start from, or scale * sum of codes. If coarse, the first is added to the bits of
+// the scale (dots-inl.h).
+template <class Dots, int kOffset, bool kHasMin, bool kCoarse>
 struct XAsQ8 {
-  static constexpr PackedX kKind = PackedX::q8;
+  static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
+  static constexpr bool kIsCoarse = kCoarse;
   static constexpr uint16_t kVariant = (kHasMin ? 1000 : kOffset) + (Dots::kSteps == 2 ? 2000 : 0);
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
@@ -179,7 +181,7 @@ struct XAsQ8 {
     const std::byte *scale[kMostRows], *aux[kMostRows], *codes[kMostRows];
     alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostRows][Q8Blocks::kMax][kCodeWords];
     for (size_t i = 0; i < height; ++i) {
-      for (size_t b = 0; b < count; ++b) rows[i].sum[b] = aux_of(rows[i], b);
+      make_aux(rows[i], count);
       scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
       aux[i] = reinterpret_cast<const std::byte*>(rows[i].sum);
       codes[i] = reinterpret_cast<const std::byte*>(rows[i].codes);
@@ -200,7 +202,8 @@ struct XAsQ8 {
   // panel. The blocks of a last, partial group lie at its end, behind zeros.
   static void pack_lanes(const float* values, size_t count, std::byte* to) {
     Q8Blocks blocks;
-    quantize_blocks(values, count / 32, blocks);
+    quantize_blocks<kCoarse>(values, count / 32, blocks);
+    make_aux(blocks, count / 32);
     for (size_t b = 0; b < count / 32; to += kLanes * kBlockBytes) {
       const size_t end = std::min(b + kLanes, count / 32), zeros = b + kLanes - end;
       if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
@@ -211,17 +214,23 @@ struct XAsQ8 {
   }
 
  private:
-  static int32_t aux_of(const Q8Blocks& blocks, size_t b) {
-    if constexpr (kHasMin) {
-      return std::bit_cast<int32_t>(blocks.scale[b] * static_cast<float>(blocks.sum[b]));
-    } else {
-      return -kOffset * blocks.sum[b];
+  // In place: sums to aux, scales to what is packed.
+  static void make_aux(Q8Blocks& blocks, size_t count) {
+    for (size_t b = 0; b < count; ++b) {
+      float& scale = blocks.scale[b];
+      int32_t& sum = blocks.sum[b];
+      if constexpr (kHasMin) {
+        sum = std::bit_cast<int32_t>(scale * static_cast<float>(sum));
+        scale *= kScaleFactor<kCoarse>;
+      } else {
+        scale *= kScaleFactor<kCoarse>;
+        sum = -kOffset * sum + (kCoarse ? std::bit_cast<int32_t>(scale) : 0);
+      }
     }
   }
   static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
-    const int32_t aux = aux_of(blocks, b);
     std::memcpy(to, &blocks.scale[b], 4);
-    std::memcpy(to + step * 4, &aux, 4);
+    std::memcpy(to + step * 4, &blocks.sum[b], 4);
     int32_t codes[kCodeWords];
     order_codes<Dots>(blocks.codes[b], codes);
     for (size_t i = 0; i < kCodeWords; ++i) std::memcpy(to + (2 + i) * step * 4, codes + i, 4);
@@ -245,10 +254,10 @@ void pack_x(const PackXArgs& a) {
     for (size_t k = 0; k < k_padded; k += kPiece) {
       const size_t count = std::min(kPiece, k_padded - k);
       std::byte* panel = to + height * X::bytes(k);
-      if constexpr (X::kKind == PackedX::q8) {
+      if constexpr (requires { X::kIsCoarse; }) {
         Q8Blocks blocks[kMostRows];
         for (size_t i = 0; i < height; ++i) {
-          quantize_blocks(load_piece(a, first + i, k, values), count / 32, blocks[i]);
+          quantize_blocks<X::kIsCoarse>(load_piece(a, first + i, k, values), count / 32, blocks[i]);
         }
         X::interleave_blocks(blocks, height, count / 32, panel);
       } else {

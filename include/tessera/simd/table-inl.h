@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// This target's KernelTable: two entries, fast and exact, for every format on the list.
+// This target's KernelTable: an entry for every format on the list and each accuracy.
 #if defined(TESSERA_SIMD_TABLE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_TABLE_INL_H_
 #undef TESSERA_SIMD_TABLE_INL_H_
@@ -18,13 +18,13 @@ namespace tessera::inline v0_1::HWY_NAMESPACE {
 template <class F, Accuracy kAccuracy>
 constexpr auto choose_kernel() {
   if constexpr (F::kIsBlock) {
-    if constexpr (kAccuracy == Accuracy::fast) {
-      return std::type_identity<Int8Kernel<F>>();
-    } else {
+    if constexpr (kAccuracy == Accuracy::exact) {
       return std::type_identity<WidenKernel<F>>();
+    } else {
+      return std::type_identity<Int8Kernel<F, kAccuracy == Accuracy::coarse>>();
     }
 #if HWY_NATIVE_DOT_BF16
-  } else if constexpr (std::is_same_v<F, BF16> && kAccuracy == Accuracy::fast) {
+  } else if constexpr (std::is_same_v<F, BF16> && kAccuracy != Accuracy::exact) {
     return std::type_identity<Bf16Kernel>();
 #endif
   } else if constexpr (SimdOf<F>::kWordValues > 1) {
@@ -79,8 +79,9 @@ constexpr KernelEntry make_entry() {
 }
 
 template <class... F>
-constexpr std::array<KernelEntry, 2 * sizeof...(F)> make_entries(TypeList<F...>) {
-  return {make_entry<F, Accuracy::fast>()..., make_entry<F, Accuracy::exact>()...};
+constexpr std::array<KernelEntry, 3 * sizeof...(F)> make_entries(TypeList<F...>) {
+  return {make_entry<F, Accuracy::fast>()..., make_entry<F, Accuracy::exact>()...,
+          make_entry<F, Accuracy::coarse>()...};
 }
 
 inline constexpr auto kEntries = make_entries(Formats{});

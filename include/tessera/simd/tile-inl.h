@@ -165,7 +165,7 @@ struct Bf16Tile {
 
 // Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
 // nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
-template <class F>
+template <class F, bool kCoarse>
 struct Int8Tile {
   using Dots = DotsOf<F>;
   static constexpr size_t kMr = kRegisters == 32 ? 6 : 3;
@@ -204,9 +204,8 @@ struct Int8Tile {
         const VF scale = w.scale(r);
         TESSERA_UNROLL
         for (size_t c = 0; c < C; ++c) {
-          const VF both = hn::Mul(scale, hn::Set(df, x.scale(c)));
           const VI dot = Dots::end(dots[c][r], start(x, c));
-          sums.v[c][r] = hn::MulAdd(hn::ConvertTo(df, dot), both, sums.v[c][r]);
+          sums.v[c][r] = add_dot<kCoarse>(dot, scale, hn::Set(df, x.scale(c)), sums.v[c][r]);
         }
         if constexpr (F::kHasMin) {
           const VF min = w.min(r);
@@ -223,11 +222,8 @@ struct Int8Tile {
  private:
   template <size_t C>
   static HWY_INLINE VI start(const XBlock<C>& x, size_t c) {
-    if constexpr (F::kHasMin) {
-      return hn::Zero(DI());
-    } else {
-      return hn::Set(DI(), x.template aux<int32_t>(c));
-    }
+    return start_dot<kCoarse, F::kHasMin>(hn::Set(DF(), x.scale(c)),
+                                          hn::Set(DI(), x.template aux<int32_t>(c)));
   }
 
   // The quads that one word of each row of W holds.
