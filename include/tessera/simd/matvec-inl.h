@@ -192,8 +192,9 @@ struct Int8Dot {
   static constexpr size_t few_rows(size_t) { return 1; }
 
   // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
-  // memory, m = 4, q8_0 85 -> 177 Gop/s, q4_0 147 -> 230; less with 8 KiB, none into L1. Only q8_0
-  // with m = 1 is better off alone (54 and 50 Gop/s), q4_0 not (95 and 110).
+  // memory, median Gop/s, m = 4 q8_0 63 -> 146, q4_0 97 -> 184; m = 6 60 -> 134, 63 -> 169; less
+  // with 8 KiB, none into L1. Only q8_0 with m = 1 is better off alone (best 54 and 49 Gop/s), q4_0
+  // not (72 and 77).
   template <size_t C>
   static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
   static constexpr size_t kAheadBytes = 16 * 1024;

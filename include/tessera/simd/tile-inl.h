@@ -73,8 +73,9 @@ struct FmaTile {
   static constexpr size_t kWUnitBytes = kNr * 4;
   static constexpr size_t kXUnitBytes = kUnitValues * 4;
   // With one panel of x: from so many rows on, asking ahead beats the CPU's own prefetching. Zen 4,
-  // 4096 x 4096 from memory, without and with, GFLOP/s: f32 m = 4 50 and 47, m = 8 78 and 111; bf16
-  // 135 and 133, 185 and 225; f16 m = 1 30 and 26, m = 2 47 and 62, m = 8 94 and 101.
+  // 4096 x 4096 from memory, without and with, median GFLOP/s: f32 m = 6 57 and 55, m = 8 67 and
+  // 89, m = 12 85 and 104; bf16 130 and 133, 146 and 199, 182 and 215; f16 m = 3 48 and 64, m = 8
+  // 85 and 96.
   static constexpr size_t kAheadC = kUnitValues == 1 ? 6 : 2;
   // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59.
   static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : 2;
@@ -173,8 +174,8 @@ struct Int8Tile {
   static constexpr size_t kWUnitBytes = kBlockPanelBytes<F>;
   static constexpr size_t kXUnitBytes = 4 * (2 + 8 * Dots::kSteps);
   // From this height on (at 216 bytes of 32 rows' unit a row of x) a tile that no other follows
-  // computes for longer than it reads, so that asking for the next panel early pays. Zen 4: q4_0
-  // m = 4 300 -> 340 Gop/s, m = 2 193 -> 147; q8_0 m = 6 277 -> 310, m = 4 194 -> 149.
+  // computes for longer than it reads, so that asking for the next panel early pays. Zen 4: median
+  // of q4_0 m = 3 193 -> 246 Gop/s, m = 4 228 -> 308; q8_0 m = 6 214 -> 262, m = 4 163 -> 153.
   static constexpr size_t kAheadC = (kWUnitBytes / kNr * 32 + 215) / 216;
 
   static constexpr size_t kPairC = 0;  // gains nothing: as many instructions a byte
