@@ -47,6 +47,7 @@ inline std::vector<Series> all_series() {
       llama2_up{"llama2-7b.ffn_up", 11008, 4096}, llama32_up{"llama3.2-1b.ffn_up", 8192, 2048},
       llama3_up{"llama3-8b.ffn_up", 14336, 4096}, smol_up{"smollm-135m.ffn_up", 1536, 576},
       clip_up{"clip-vit-l.ffn_up", 4096, 1024}, odd{"odd.37x1000x992", 1000, 992};
+  const std::vector<std::string> accuracies{"tessera", "tessera-exact", "tessera-coarse"};
   const std::vector<std::string> most{"tessera", "mkl", "onednn", "ggml", "ik_llama.cpp"};
   const auto cube = [](size_t size) { return Shape{"cube." + std::to_string(size), size, size}; };
 
@@ -65,7 +66,9 @@ inline std::vector<Series> all_series() {
       {llama3_up, formats, {32}},
       {smol_up, formats, {1, 32, 512}},
       {clip_up, formats, {577}},
-      {llama2_q, blocks, {512}, false, false, {"tessera", "tessera-exact"}},
+      {llama2_q, blocks, {512}, false, false, accuracies},
+      {tiny_up, blocks, {512}, false, false, accuracies},
+      {llama2_q, blocks, {1}, true, false, {"tessera", "tessera-AVX2"}},
       {llama2_q,
        formats,
        {512},

@@ -111,9 +111,11 @@ void add(std::vector<BackendInfo>& list, const std::string& name,
 
 void add_tessera(std::vector<BackendInfo>& list) {
   add(list, "tessera", {}, false);
-  tessera::PlanOptions exact;
-  exact.accuracy = tessera::Accuracy::exact;
-  add(list, "tessera-exact", exact, true);
+  for (const tessera::Accuracy a : {tessera::Accuracy::exact, tessera::Accuracy::coarse}) {
+    tessera::PlanOptions options;
+    options.accuracy = a;
+    add(list, std::string("tessera-") + to_string(a), options, true);
+  }
   for (const tessera::Target& t : tessera::targets()) {
     if (!t.available) continue;
     tessera::PlanOptions options;
