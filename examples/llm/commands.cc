@@ -3,85 +3,29 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <random>
 #include <vector>
 
 #include "forward.h"
 #include "gguf.h"
-#include "model.h"
+#include "loaded.h"
 #include "sampler.h"
-#include "threads.h"
 #include "tokenizer.h"
 
 namespace llm {
 namespace {
 
-constexpr size_t kDefaultContext = 4096;  // at most, where the user names none
-constexpr size_t kBatch = 512;            // prompt tokens in one pass
-constexpr size_t kLogitBatch = 128;       // the same where logits of all of them are wanted
-
-class Stopwatch {
- public:
-  double seconds() const {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-// A model with all that belongs to it. Later members refer to earlier ones.
-struct Loaded {
-  gguf::File file;
-  std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Team> team;
-  Model model;
-  size_t context = 0;  // positions to use
-};
-
-Error load(const ModelArguments& arguments, Loaded& out) {
-  if (Error e = gguf::File::open(arguments.path, out.file)) return e;
-  const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
-  if (Error e = Tokenizer::create(out.file, out.tokenizer)) return in_file(e);
-  out.team = std::make_unique<Team>(arguments.threads > 0 ? arguments.threads : usable_cores());
-  ModelOptions options{.plan = {}, .pack = arguments.pack};
-  if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
-  if (arguments.exact) options.plan.accuracy = tessera::Accuracy::exact;
-  const Error e =
-      load_model(out.file, out.tokenizer->size(), options, out.team->executor(), out.model);
-  if (e) return in_file(e);
-  const size_t trained = out.model.config.context;
-  out.context = arguments.context > 0 ? arguments.context : std::min(trained, kDefaultContext);
-  if (out.context > trained) {
-    std::fprintf(stderr, "note: the context of %zu is longer than the model's own of %zu\n",
-                 out.context, trained);
-  }
-  return {};
-}
+constexpr size_t kBatch = 512;       // prompt tokens in one pass
+constexpr size_t kLogitBatch = 128;  // the same where logits of all of them are wanted
 
 void report_speed(const char* what, size_t tokens, size_t timed_tokens, double seconds) {
   std::fprintf(stderr, "%-10s  %zu tokens, %.3f s, %.1f tokens/s\n", what, tokens, seconds,
                seconds > 0.0 ? static_cast<double>(timed_tokens) / seconds : 0.0);
-}
-
-void report_machine(const Loaded& loaded) {
-  std::map<tessera::DType, size_t> matrices;
-  for (const gguf::Tensor& t : loaded.file.tensors()) matrices[t.dtype] += t.n_dims == 2 ? 1 : 0;
-  std::fprintf(stderr, "target %s, %zu threads, weights", loaded.model.output.explain(1).target,
-               loaded.team->size());
-  for (const auto& [dtype, count] : matrices) {
-    if (count > 0) std::fprintf(stderr, " %s (%zu matrices)", tessera::dtype_name(dtype), count);
-  }
-  const auto packed = static_cast<double>(loaded.model.packed_bytes());
-  if (packed == 0.0) std::fprintf(stderr, ", read in place\n");
-  if (packed > 0.0) std::fprintf(stderr, ", packed in %.1f MiB\n", packed / 1048576.0);
 }
 
 // The last word on a FILE that was written: flushed, and nothing went wrong.
@@ -207,8 +151,9 @@ Error generate(const GenerateArguments& arguments) {
       std::min<uint64_t>(loaded.context - prompt.size(), static_cast<uint64_t>(arguments.count));
   const size_t batch = std::min(prompt.size(), logits ? kLogitBatch : kBatch);
   std::unique_ptr<Forward> forward;
-  if (Error e = Forward::create(loaded.model, *loaded.team, prompt.size() + room, batch,
-                                logits ? batch : 1, forward)) {
+  if (Error e = Forward::create(
+          loaded.model, *loaded.team,
+          {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv}, forward)) {
     return e;
   }
 
@@ -250,8 +195,8 @@ Error perplexity(const PerplexityArguments& arguments) {
                  tokens.size(), context);
   }
   std::unique_ptr<Forward> forward;
-  if (Error e =
-          Forward::create(loaded.model, *loaded.team, context, kLogitBatch, kLogitBatch, forward)) {
+  if (Error e = Forward::create(loaded.model, *loaded.team,
+                                {context, kLogitBatch, kLogitBatch, arguments.model.kv}, forward)) {
     return e;
   }
 

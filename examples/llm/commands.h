@@ -8,17 +8,9 @@
 #include <string>
 
 #include "error.h"
+#include "loaded.h"
 
 namespace llm {
-
-struct ModelArguments {
-  std::string path;
-  std::string target;  // empty: the best one
-  size_t threads = 0;  // 0: the cores that may be used
-  size_t context = 0;  // positions; 0: the model's own, at most 4096
-  bool exact = false;  // do not round the inputs of products
-  bool pack = false;   // copy the weights into panels
-};
 
 struct GenerateArguments {
   ModelArguments model;

@@ -41,9 +41,23 @@ void add_model_options(CLI::App& command, llm::ModelArguments& m) {
       ->check(CLI::IsMember({"fast", "exact"}));
   command
       .add_option_function<std::string>(
-          "--pack", [&m](const std::string& when) { m.pack = when == "always"; },
-          "Copy the weights into panels: never (default) or always")
-      ->check(CLI::IsMember({"never", "always"}));
+          "--pack",
+          [&m](const std::string& when) {
+            m.packing = when == "auto"    ? llm::Packing::automatic
+                        : when == "never" ? llm::Packing::never
+                                          : llm::Packing::always;
+          },
+          "Copy the weights into panels, which are faster: auto (default; if memory allows), "
+          "never (starts at once) or always")
+      ->check(CLI::IsMember({"auto", "never", "always"}));
+  command
+      .add_option_function<std::string>(
+          "--kv",
+          [&m](const std::string& type) {
+            m.kv = type == "f16" ? tessera::DType::f16 : tessera::DType::f32;
+          },
+          "Keys and values are kept as f32 (default) or f16")
+      ->check(CLI::IsMember({"f32", "f16"}));
 }
 
 int run(std::vector<std::string> arguments) {

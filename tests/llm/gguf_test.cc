@@ -324,13 +324,17 @@ TEST_CASE("numbers of the model", "[gguf]") {
       CHECK_REFUSED(with(key, Kind::f32, value), "is not a finite number above 0");
     }
   }
-  CHECK_REFUSED(with("llama.attention.key_length", 16), "= 16 is not supported, only 8 is");
+  CHECK_REFUSED(with("llama.attention.key_length", 16),
+                "attn_q.weight has the shape [32, 32], the model needs [32, 64]");
+  CHECK_REFUSED(with("llama.attention.key_length", 1 << 20),
+                "llama.attention.key_length = 1048576 is more than the largest head = 65536");
+  CHECK_REFUSED(with("llama.attention.value_length", 16), "= 16 is not supported, only 8 is");
   CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
   CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
-  CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "yarn"),
-                "llama.rope.scaling.type = \"yarn\" is not supported");
+  CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "longrope"),
+                "llama.rope.scaling.type = \"longrope\" is not supported; none, linear and yarn");
   CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
-                "general.architecture = \"gpt2\" is not supported, \"llama\" is");
+                "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3 are");
   for (const char* key :
        {"general.architecture", "llama.block_count", "llama.embedding_length",
         "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",
@@ -349,7 +353,9 @@ TEST_CASE("tensors of the model", "[gguf]") {
                 "token_embd.weight has the shape [32, 271], but tokenizer.ggml.tokens has 272");
   CHECK_REFUSED(with({kQ, {32, 32}, 26, tiny_model().tensors[4].offset}),
                 "i32 (ggml type 26)");  // known to ggml, but not multiplied here
-  for (const char* name : {"blk.0.attn_q.bias", "rope_freqs.weight"}) {
+  CHECK_REFUSED(tiny_model().f32("rope_freqs.weight", {4}),
+                "tensor rope_freqs.weight: value 0 is 0, not above 0");
+  for (const char* name : {"blk.0.ffn_gate_inp.weight", "blk.1.attn_norm.weight"}) {
     CHECK_REFUSED(tiny_model().f32(name, {32}),
                   "tensor " + std::string(name) + " belongs to a kind of model that this program");
   }
