@@ -13,6 +13,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "bench.h"
 #include "commands.h"
 #include "tessera/base/config.h"
 
@@ -91,6 +92,20 @@ int run(std::vector<std::string> arguments) {
   add_model_options(*perplexity, p.model);
   perplexity->add_option("-f,--file", p.text_path, "Text file")->required();
   perplexity->callback([&] { error = llm::perplexity(p); });
+
+  llm::BenchArguments b;
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed, in tokens a second");
+  add_model_options(*bench, b.model);
+  bench->add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
+  bench->add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
+  bench->add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-o,--output", b.format, "md (default), csv or json")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  bench->add_flag("-v,--verbose", b.verbose, "Say where the time goes");
+  bench->callback([&] { error = llm::bench(b); });
 
   std::string info_path;
   CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");
