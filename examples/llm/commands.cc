@@ -75,7 +75,10 @@ Error read_text(const std::string& path, std::string& out) {
 // are. Those of all positions go to `logits`, unless it is null.
 Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
                  size_t& row_of_last) {
+  const Progress progress("prompt tokens", tokens.size());
+  const size_t begin = forward.position(), all = tokens.size();
   while (!tokens.empty()) {
+    if (all > forward.batch()) progress.at(forward.position() - begin);
     const size_t count = std::min(tokens.size(), forward.batch());
     const size_t rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
     if (Error e = forward.run(tokens.first(count), rows)) return e;
@@ -113,8 +116,13 @@ Error generate_tokens(const GenerateArguments& arguments, const Tokenizer& token
     }
     if (Error e = out.flush()) return e;
     if (++done.tokens == wanted) break;
-    done.full = forward.position() == forward.context();
-    if (done.full) break;
+    if (forward.position() == forward.context()) {
+      const size_t kept = tokenizer.vocabulary().add_bos ? 1 : 0;
+      const size_t dropped = (forward.context() - kept) / 2;
+      done.full = !arguments.context_shift || dropped == 0;
+      if (done.full) break;
+      forward.shift(kept, dropped);
+    }
     if (Error e = forward.run({&token, 1}, 1)) return e;
     row = 0;
     ++done.steps;
@@ -203,7 +211,9 @@ Error perplexity(const PerplexityArguments& arguments) {
   const Stopwatch watch;
   const size_t first = context / 2;  // predictions from positions first .. context - 2 count
   double total = 0.0;
+  const Progress progress("chunks", chunks);
   for (size_t chunk = 0; chunk < chunks; ++chunk) {
+    progress.at(chunk);
     const std::span<TokenId> ids = std::span(tokens).subspan(chunk * context, context);
     if (vocabulary.add_bos) ids[0] = vocabulary.bos;
     forward->reset();

@@ -22,7 +22,8 @@ struct GenerateArguments {
   bool display_prompt = true;
   bool ids = false;
   bool ignore_eos = false;
-  std::string logits_path;  // empty: do not write them
+  bool context_shift = false;  // forget half of a full context, do not stop
+  std::string logits_path;     // empty: do not write them
 };
 
 struct PerplexityArguments {

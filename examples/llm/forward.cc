@@ -302,10 +302,9 @@ class LlamaForward final : public Forward {
     }
     const MutMatView scores = worker.scores.rows(q.rows, positions);
     const float scale = 1.0f / std::sqrt(static_cast<float>(c_.head_size));
-    multiply_once(q, cache_.keys(index, kv_head, positions), {{}, scores, {.scale = scale}},
-                  worker);
+    multiply_once(q, cache_.keys(index, kv_head, positions), {{}, scores}, worker);
     for (size_t i = 0; i < q.rows; ++i) {
-      softmax(worker.scores.data() + i * positions, visible + i / group, positions);
+      softmax(worker.scores.data() + i * positions, visible + i / group, positions, scale);
     }
     multiply_once(scores, cache_.values(index, kv_head, positions),
                   {{}, worker.attended.rows(q.rows, c_.head_size)}, worker);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "loaded.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <map>
@@ -46,6 +48,17 @@ void report_machine(const Loaded& loaded) {
   const auto packed = static_cast<double>(loaded.model.packed_bytes);
   if (packed == 0.0) std::fprintf(stderr, ", read in place\n");
   if (packed > 0.0) std::fprintf(stderr, ", packed in %.1f MiB\n", packed / 1048576.0);
+}
+
+Progress::Progress(const char* what, size_t all)
+    : what_(what), all_(all), shown_(::isatty(STDERR_FILENO) == 1) {}
+
+Progress::~Progress() {
+  if (shown_) std::fputs("\r\033[K", stderr);  // to the beginning of the line, which is erased
+}
+
+void Progress::at(size_t done) const {
+  if (shown_) std::fprintf(stderr, "\r%s: %zu of %zu", what_, done, all_);
 }
 
 }  // namespace llm

@@ -52,6 +52,21 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// A line on stderr that says how far something is, while it lasts and if stderr is a terminal.
+class Progress {
+ public:
+  Progress(const char* what, size_t all);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  void at(size_t done) const;
+
+ private:
+  const char* what_;
+  size_t all_;
+  bool shown_;
+};
+
 }  // namespace llm
 
 #endif  // TESSERA_EXAMPLES_LLM_LOADED_H_

@@ -15,6 +15,7 @@
 
 #include "bench.h"
 #include "commands.h"
+#include "quantize.h"
 #include "tessera/base/config.h"
 
 namespace {
@@ -81,6 +82,8 @@ int run(std::vector<std::string> arguments) {
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
   generate->add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
   generate->add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
+  generate->add_flag("--context-shift", g.context_shift,
+                     "Where the context is full, forget the older half of it and go on");
   generate->add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
   generate->add_option(
       "--logits-out", g.logits_path,
@@ -106,6 +109,15 @@ int run(std::vector<std::string> arguments) {
       ->check(CLI::IsMember({"md", "csv", "json"}));
   bench->add_flag("-v,--verbose", b.verbose, "Say where the time goes");
   bench->callback([&] { error = llm::bench(b); });
+
+  llm::QuantizeArguments q;
+  CLI::App* quantize = app.add_subcommand("quantize", "Copy a model with another type of tensors");
+  quantize->add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
+  quantize->add_option("out", q.out, "GGUF file to write")->required();
+  quantize->add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
+  quantize->add_option("-t,--threads", q.threads, "Threads (default: the physical cores in reach)")
+      ->check(CLI::Range(size_t{1}, kMostThreads));
+  quantize->callback([&] { error = llm::quantize(q); });
 
   std::string info_path;
   CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");

@@ -50,23 +50,24 @@ void rms_norm(const float* x, const float* weight, size_t size, float epsilon, f
   });
 }
 
-void softmax(float* scores, size_t visible, size_t size) {
+void softmax(float* scores, size_t visible, size_t size, float scale) {
   VF top = hn::Set(DF(), scores[0]);
   for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
     const VF v = load(scores + i, lanes);
     top = hn::Max(top, lanes == kLanes ? v : hn::IfThenElse(hn::FirstN(DF(), lanes), v, top));
   });
   const VF highest = hn::Set(DF(), hn::ReduceMax(DF(), top));
+  const VF factor = hn::Set(DF(), scale);
   VF sum = hn::Zero(DF());
   for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
-    VF e = simd::exp(hn::Sub(load(scores + i, lanes), highest));
+    VF e = simd::exp(hn::Mul(hn::Sub(load(scores + i, lanes), highest), factor));
     if (lanes < kLanes) e = hn::IfThenElseZero(hn::FirstN(DF(), lanes), e);
     store(e, scores + i, lanes);
     sum = hn::Add(sum, e);
   });
-  const VF scale = hn::Set(DF(), 1.0f / hn::ReduceSum(DF(), sum));
+  const VF share = hn::Set(DF(), 1.0f / hn::ReduceSum(DF(), sum));
   for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
-    store(hn::Mul(load(scores + i, lanes), scale), scores + i, lanes);
+    store(hn::Mul(load(scores + i, lanes), share), scores + i, lanes);
   });
   for (size_t i = visible; i < size; ++i) scores[i] = 0.0f;
 }
@@ -130,8 +131,8 @@ HWY_EXPORT(to_f16);
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y) {
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, size, epsilon, y);
 }
-void softmax(float* scores, size_t visible, size_t size) {
-  HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size);
+void softmax(float* scores, size_t visible, size_t size, float scale) {
+  HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size, scale);
 }
 void multiply(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(multiply)(x, size, y); }
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,

@@ -14,8 +14,8 @@ namespace llm {
 /// y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x.
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y);
 
-/// The first `visible` scores become their softmax, the others 0.
-void softmax(float* scores, size_t visible, size_t size);
+/// The first `visible` scores become the softmax of `scale` (above 0) times them, the others 0.
+void softmax(float* scores, size_t visible, size_t size, float scale);
 
 /// y *= x
 void multiply(const float* x, size_t size, float* y);

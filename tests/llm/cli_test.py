@@ -9,6 +9,7 @@ always run; DATA has more models and the results of other programs: a check that
 says SKIPPED and exits with 77. Exit status 1 if something is wrong. With QUICK=1 in the environment,
 for builds that are ten times slower, the long checks take fewer cases.
 """
+import csv
 import glob
 import json
 import os
@@ -280,6 +281,70 @@ def check_errors(program):
         with open("/dev/full", "wb") as full:
             r = subprocess.run([program.path, *base, "-n", "2"], stdout=full, stderr=subprocess.PIPE)
         check(r.returncode == 1 and b"stdout: No space left" in r.stderr, f"/dev/full: {r}")
+
+
+def check_bench(program):
+    """Rows as llama-bench prints them, and what they say of themselves."""
+    args = ["bench", "-m", program.model, "-p", "32,0", "-n", 8, "-r", 2, "-t", 1]
+    status, out, err = program.run(*args, "-v")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in out.decode().splitlines()]
+    check(status == 0 and len(rows) == 4, f"exit {status}: {out!r} {err}")
+    check(rows[0] == ["model", "size", "params", "backend", "threads", "test", "t/s"], f"columns {rows[0]}")
+    check([row[5] for row in rows[2:]] == ["pp32", "tg8"] and rows[2][0] == "llama q8_0", f"rows {rows}")
+    check(all(re.fullmatch(r"\d+\.\d\d ± +\d+\.\d\d", row[6]) for row in rows[2:]), f"speeds {rows}")
+    for test, more in ("pp32", ""), ("tg8", r"; 3\.8 MiB of weights a token, [\d.]+ GB/s"):
+        match = re.search(rf"^{test}: ([\d.]+) % in products, ([\d.]+) % in attention, ([\d.]+) % in the rest{more}$",
+                          err, re.M)
+        check(match and abs(sum(map(float, match.groups())) - 100) < 0.2, f"-v {test}: {err}")
+    rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16"))
+    check([(r["n_prompt"], r["n_gen"]) for r in rows] == [(32, 0), (0, 8)], f"json {rows}")
+    check(all(len(r["samples_ts"]) == 2 and r["type_kv"] == "f16" and r["avg_ts"] > 0 for r in rows), f"json {rows}")
+    lines = list(csv.DictReader(program.text(*args, "-o", "csv").splitlines()))
+    check([line["n_prompt"] for line in lines] == ["32", "0"] and float(lines[0]["avg_ts"]) > 0, f"csv {lines}")
+
+
+def check_context(program):
+    """What happens where the context ends, and keys and values as halves."""
+    args = ["-m", program.model, "-p", PROMPT, "--temp", 0, "--ignore-eos", "-n", 60]
+    ids = program.ids(program.model, PROMPT, 60, "-c", 32, "--context-shift")
+    check(len(ids) == 60 and len(set(ids)) > 10, f"--context-shift: {ids}")
+    whole = program.ids(program.model, PROMPT, 60)
+    check(ids[:27] == whole[:27], f"before the shift: {ids}, not {whole}")
+    whole, halves = (program.ids(program.model, "It is a truth universally acknowledged", 20, "--accuracy", "exact",
+                                 "--kv", kind) for kind in ("f32", "f16"))
+    check(halves == whole, f"--kv f16: {halves}, not {whole}")
+    status, out, err = program.run(*args, "-c", 32)
+    check(status == 0 and "stopped: the context of 32 is full" in err, f"-c 32: {status} {err}")
+
+
+def check_quantize(program):
+    """From an f32 file to the bytes of every other type; nothing under the name unless complete."""
+    folder = program.in_data("data", "gguf")
+    with tempfile.TemporaryDirectory() as place:
+        out = os.path.join(place, "out.gguf")
+        for model in "stories260K", "babyllama361":
+            source = os.path.join(folder, f"{model}-f32.gguf")
+            for kind in "f32", "f16", "bf16", "q8_0", "q4_0", "q4_1":
+                program.text("quantize", source, out, kind)
+                with open(out, "rb") as a, open(os.path.join(folder, f"{model}-{kind}.gguf"), "rb") as b:
+                    check(a.read() == b.read(), f"{model} {kind}: other bytes")
+        half = os.path.join(folder, "stories260K-bf16.gguf")
+        program.text("quantize", half, out, "q4_0", "-t", 1)
+        program.text("-m", out, "-p", "a", "-n", 2)
+        with open(out, "rb") as f:
+            before = f.read()
+        for args, message in (((out, out, "q8_0"), "only files of f32, f16 and bf16 are quantized"),
+                              ((half, out, "q6_K"), 'type "q6_K" is unknown; f32, f16, bf16'),
+                              ((half, os.path.join(place, "no", "out"), "f16"), "No such file or directory"),
+                              ((program.path, out, "f16"), "not a GGUF file")):
+            status, _, err = program.run("quantize", *args)
+            check(status == 1 and message in err, f"{args}: exit {status}: {err}")
+        full = subprocess.run(f"ulimit -f 64; trap '' XFSZ; exec '{program.path}' quantize '{source}' '{out}' f16",
+                              shell=True, executable="/bin/bash", capture_output=True, text=True)
+        check(full.returncode == 1 and "File too large" in full.stderr, f"too large: {full}")
+        with open(out, "rb") as f:
+            check(f.read() == before, "the file of before is gone")
+        check(os.listdir(place) == ["out.gguf"], f"left behind: {os.listdir(place)}")
 
 
 def check_shrinking_file(program):

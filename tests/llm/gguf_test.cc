@@ -361,6 +361,30 @@ TEST_CASE("tensors of the model", "[gguf]") {
   }
 }
 
+TEST_CASE("tensors of foreign types", "[gguf]") {
+  Builder b = tiny_model();  // all zeros; q5_0 has 22 bytes for 32 values
+  for (TensorRecord& t : b.tensors) {
+    if (t.name == kQ || t.name == "token_embd.weight") t.type = 6;
+  }
+  const std::vector<std::byte> bytes = b.build();
+  for (const Packing packing : {Packing::never, Packing::always}) {
+    File file;
+    Model model;
+    REQUIRE(File::parse(bytes, file).text() == "");
+    REQUIRE(load_model(file, 272, {{}, packing}, tessera::serial(), model).text() == "");
+    REQUIRE(model.notes.size() == 1);
+    CHECK(model.notes[0].starts_with("2 tensors of type q5_0 run as q8_0: 0.0 MiB become 0.0 MiB"));
+    CHECK(model.embedding.dtype == tessera::DType::q8_0);
+    CHECK((model.packed_bytes > 0) == (packing == Packing::always));
+  }
+  CHECK_REFUSED(with({kQ, {256, 4}, 16, tiny_model().tensors[4].offset}),
+                "tensor blk.0.attn_q.weight has the shape [256, 4]");
+  for (TensorRecord& t : b.tensors) {
+    if (t.name == kQ) t.type = 24;
+  }
+  CHECK_REFUSED(b, "i8 (ggml type 24)");
+}
+
 TEST_CASE("vocabulary", "[gguf]") {
   const auto ids = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
   const auto tokens = [&](const std::vector<std::string>& values) {
