@@ -8,28 +8,13 @@
 #include <unordered_set>
 
 #include "decode.h"
+#include "threads.h"
 
 namespace llm {
 namespace {
 
 using tessera::DType;
 using tessera::MatView;
-
-// Runs each(part) for `count` parts on an executor's threads.
-template <class Each>
-void for_parts(const tessera::Executor& executor, size_t count, const Each& each) {
-  struct Call {
-    const Each& each;
-    size_t count;
-  } call{each, count};
-  executor(
-      count,
-      [](void* argument, size_t i) {
-        const Call& c = *static_cast<const Call*>(argument);
-        c.each(tessera::Part{i, c.count});
-      },
-      &call);
-}
 
 size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
@@ -93,7 +78,7 @@ class Weights {
     return {};
   }
 
-  Error decode_and_pack(Packing packing, const tessera::Executor& executor);
+  Error decode_and_pack(const ModelOptions& options, const tessera::Executor& executor);
 
  private:
   struct Matrix {
@@ -144,59 +129,55 @@ Error Weights::decode_once(const gguf::Tensor* tensor, const MatView& w,
   const gguf::Tensor& t = *tensor;
   Loss& loss = losses_[t.dtype];
   constexpr size_t kSampled = 61;  // of so many rows, one is compared
-  struct Task {
-    tessera::Status status;
+  struct Sums {
     double squares = 0.0, error_squares = 0.0;
   };
-  std::vector<Task> tasks(4 * executor.workers);
-  for_parts(executor, tasks.size(), [&](tessera::Part part) {
-    Task& task = tasks[part.index];
+  std::vector<Sums> sums(4 * executor.workers);
+  const tessera::Status status = for_parts(executor, sums.size(), [&](tessera::Part part) {
     std::vector<float> before(w.cols), after(w.cols);
     const tessera::Range range = tessera::split(w.rows, 1, part.index, part.count);
-    for (size_t r = range.begin; r < range.end && task.status.ok(); ++r) {
+    for (size_t r = range.begin; r < range.end; ++r) {
       auto* out = static_cast<std::byte*>(const_cast<void*>(w.data)) + r * w.row_stride;
       const std::byte* in = t.data.data() + r * (t.data.size() / w.rows);
-      task.status = convert(t.dtype, in, before, out);
+      if (tessera::Status s = convert(t.dtype, in, before, out); !s.ok()) return s;
       if (r % kSampled != 0) continue;
       decode(t.dtype, in, w.cols, before.data());
       (void)tessera::quantize({out, 1, w.cols, w.row_stride, w.dtype},
                               tessera::rows_of(after, 1, w.cols));
       for (size_t i = 0; i < w.cols; ++i) {
-        const double value = static_cast<double>(before[i]);
-        task.squares += value * value;
-        task.error_squares += std::pow(value - static_cast<double>(after[i]), 2);
+        const auto value = static_cast<double>(before[i]);
+        sums[part.index].squares += value * value;
+        sums[part.index].error_squares += std::pow(value - static_cast<double>(after[i]), 2);
       }
     }
+    return tessera::Status();
   });
   let_go(t.data);
   loss.tensors += 1;
   loss.bytes += t.data.size();
   loss.decoded_bytes += w.rows * w.row_stride;
-  for (const Task& task : tasks) {
-    if (!task.status.ok()) return error_of(task.status, "tensor " + printable(t.name));
-    loss.squares += task.squares;
-    loss.error_squares += task.error_squares;
+  for (const Sums& s : sums) {
+    loss.squares += s.squares;
+    loss.error_squares += s.error_squares;
   }
-  return {};
+  return error_of(status, "tensor " + printable(t.name));
 }
 
 // Copies a matrix into panels and lets go what they are made of.
 Error Weights::pack(const Matrix& m, std::span<std::byte> panels,
                     const tessera::Executor& executor) const {
   constexpr size_t kPieceBytes = size_t{4} << 20;
-  std::vector<tessera::Status> status(std::max(executor.workers, panels.size() / kPieceBytes));
-  for_parts(executor, status.size(),
-            [&](tessera::Part part) { status[part.index] = m.plan->pack_weights(panels, part); });
-  for (const tessera::Status& s : status) {
-    if (!s.ok()) return error_of(s, "tensor " + printable(m.tensor->name));
-  }
+  const size_t parts = std::max(executor.workers, panels.size() / kPieceBytes);
+  const tessera::Status status = for_parts(
+      executor, parts, [&](tessera::Part part) { return m.plan->pack_weights(panels, part); });
+  if (!status.ok()) return error_of(status, "tensor " + printable(m.tensor->name));
   *m.plan = *m.plan->with_packed(panels);
   const bool needed = decoded_.contains(m.tensor) && m.w.data == model_.embedding.data;
   if (!needed) let_go({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
   return {};
 }
 
-Error Weights::decode_and_pack(Packing packing, const tessera::Executor& executor) {
+Error Weights::decode_and_pack(const ModelOptions& options, const tessera::Executor& executor) {
   if (!model_.decoded.reserve(decoded_bytes_)) {
     return error("not enough memory to decode weights: %zu bytes", decoded_bytes_);
   }
@@ -208,14 +189,15 @@ Error Weights::decode_and_pack(Packing packing, const tessera::Executor& executo
     *m.plan = *plan;
     panel_bytes += round_up(plan->packed_w_bytes());
   }
-  const bool too_large = packing == Packing::automatic && panel_bytes > available_memory();
-  if (too_large) {
+  const bool fits = options.packing == Packing::always || panel_bytes <= options.memory;
+  const bool packs =
+      options.packing != Packing::never && fits && model_.panels.reserve(panel_bytes);
+  if (!packs && options.packing == Packing::always) {
+    return error("not enough memory to pack the weights: %zu bytes", panel_bytes);
+  }
+  if (!packs && options.packing == Packing::automatic) {
     model_.notes.push_back("the weights are read in place: panels would take " +
                            std::to_string(panel_bytes) + " bytes of memory");
-  }
-  const bool packs = packing != Packing::never && !too_large;
-  if (packs && !model_.panels.reserve(panel_bytes)) {
-    return error("not enough memory to pack the weights: %zu bytes", panel_bytes);
   }
   const gguf::Tensor* table = file_.tensor("token_embd.weight");
   place(table, model_.embedding);
@@ -316,7 +298,7 @@ Error load_model(const gguf::File& file, size_t vocab, const ModelOptions& optio
   if (Error e = read_config(file, vocab, out.config)) return e;
   Weights weights(file, out);
   if (Error e = read_weights(file, weights, out)) return e;
-  return weights.decode_and_pack(options.packing, executor);
+  return weights.decode_and_pack(options, executor);
 }
 
 tessera::Status Model::embed(TokenId token, std::span<float> out) const {

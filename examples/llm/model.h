@@ -39,6 +39,7 @@ enum class Packing : uint8_t { automatic, never, always };
 struct ModelOptions {
   tessera::PlanOptions plan;
   Packing packing = Packing::never;
+  size_t memory = available_memory();  // that automatic packing may take
 };
 
 struct Model {

@@ -138,30 +138,15 @@ Error write_tensor(const gguf::Tensor& t, DType type, size_t alignment, tessera:
   const size_t cols = t.dims[0], rows = t.rows();
   const size_t from_bytes = row_bytes(t, t.dtype), to_bytes = row_bytes(t, type);
   const size_t piece_rows = std::clamp<size_t>(kPieceBytes / to_bytes, 1, rows);
-  struct Work {
-    tessera::MatView from;
-    tessera::MutMatView to;
-    size_t parts;
-    std::vector<tessera::Status> status;
-  };
   std::vector<std::byte> converted(piece_rows * to_bytes);
   for (size_t row = 0; row < rows && !out.failed(); row += piece_rows) {
     const size_t count = std::min(piece_rows, rows - row);
-    Work work{{t.data.data() + row * from_bytes, count, cols, from_bytes, t.dtype},
-              {converted.data(), count, cols, to_bytes, type},
-              4 * pool.threads(),
-              {}};
-    work.status.resize(work.parts);
-    pool.run(
-        work.parts,
-        [](void* argument, size_t i) {
-          Work& w = *static_cast<Work*>(argument);
-          w.status[i] = tessera::quantize(w.from, w.to, {i, w.parts});
-        },
-        &work);
-    for (const tessera::Status& s : work.status) {
-      if (!s.ok()) return error_of(s, "tensor " + printable(t.name));
-    }
+    const tessera::MatView from{t.data.data() + row * from_bytes, count, cols, from_bytes, t.dtype};
+    const tessera::MutMatView to{converted.data(), count, cols, to_bytes, type};
+    const tessera::Status status =
+        for_parts(pool.executor(), 4 * pool.threads(),
+                  [&](tessera::Part part) { return tessera::quantize(from, to, part); });
+    if (!status.ok()) return error_of(status, "tensor " + printable(t.name));
     out.write(converted.data(), count * to_bytes);
   }
   out.pad(alignment);

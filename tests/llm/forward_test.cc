@@ -91,6 +91,23 @@ TEST_CASE("batches and packing change little", "[forward]") {
   CHECK(largest_difference(logits_of(packed, 1, 7), whole) < 0.4);
 }
 
+TEST_CASE("weights are packed as far as memory goes", "[forward]") {
+  const Shipped shipped("q8_0");
+  for (const auto packing : {Packing::automatic, Packing::always}) {
+    for (const size_t memory : {size_t{1} << 20, size_t{1} << 30}) {
+      Model model;
+      const ModelOptions options{{}, packing, memory};
+      REQUIRE(load_model(shipped.file, shipped.tokenizer->size(), options, tessera::serial(), model)
+                  .text() == "");
+      const bool packed = packing == Packing::always || memory > 4'000'000;
+      CHECK((model.packed_bytes > 0) == packed);
+      CHECK(model.layers[0].q.explain(1).packed == packed);
+      CHECK(model.notes.size() == (packed ? 0 : 1));
+    }
+  }
+  CHECK(available_memory() > 1 << 20);
+}
+
 TEST_CASE("what does not fit is refused", "[forward]") {
   const Shipped shipped("q4_0");
   Team team(1);

@@ -240,6 +240,13 @@ TEST_CASE("values", "[gguf]") {
   CHECK(refusal(with_pair(array_of(Kind::string, 0))) == "");
 }
 
+TEST_CASE("many keys take no more time each than few", "[gguf]") {
+  Builder b = tiny_model();
+  for (uint32_t i = 0; i < 100'000; ++i) b.u32(std::string("k").append(std::to_string(i)), i);
+  CHECK(refusal(b) == "");
+  CHECK_REFUSED(b.u32("k7", 7), "the key k7 stands there twice");
+}
+
 TEST_CASE("alignment", "[gguf]") {
   for (const uint32_t a : {0u, 1u, 3u, 4u, 48u}) {
     CHECK_REFUSED(with("general.alignment", a), "general.alignment = " + std::to_string(a) +
@@ -320,7 +327,10 @@ TEST_CASE("numbers of the model", "[gguf]") {
   }
   for (const float value : {0.0f, -1.0f, std::numeric_limits<float>::infinity(),
                             std::numeric_limits<float>::quiet_NaN()}) {
-    for (const char* key : {"llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"}) {
+    for (const char* key :
+         {"llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base",
+          "llama.rope.scaling.factor", "llama.rope.scaling.attn_factor",
+          "llama.rope.scaling.yarn_beta_fast", "llama.rope.scaling.yarn_beta_slow"}) {
       CHECK_REFUSED(with(key, Kind::f32, value), "is not a finite number above 0");
     }
   }
@@ -329,6 +339,8 @@ TEST_CASE("numbers of the model", "[gguf]") {
   CHECK_REFUSED(with("llama.attention.key_length", 1 << 20),
                 "llama.attention.key_length = 1048576 is more than the largest head = 65536");
   CHECK_REFUSED(with("llama.attention.value_length", 16), "= 16 is not supported, only 8 is");
+  CHECK_REFUSED(with("llama.rope.scaling.original_context_length", 0),
+                "llama.rope.scaling.original_context_length = 0 is not in 1 .. 4294967295");
   CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
   CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
   CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "longrope"),
