@@ -196,11 +196,11 @@ class Reference {
   size_t position_ = 0;
 };
 
-// Long-context scaling with a factor of 4 of a model trained on 32 positions, by YaRN's paper.
+// Long-context scaling with a factor of 4 of a model trained on 2048 positions, by YaRN's paper.
 double yarn_stretch(size_t i) {
   constexpr double kPairs = 4.0, kFactor = 4.0;
   const auto pair = [](double turns) {
-    return kPairs * std::log(32.0 / (turns * 2.0 * std::numbers::pi)) / std::log(10000.0);
+    return kPairs * std::log(2048.0 / (turns * 2.0 * std::numbers::pi)) / std::log(10000.0);
   };
   const double low = std::max(0.0, std::floor(pair(32.0))), high = std::ceil(pair(1.0));
   const double ramp = std::min(1.0, std::max(0.0, (static_cast<double>(i) - low) / (high - low)));
@@ -212,14 +212,14 @@ std::vector<Kind> kinds() {
     return [type](Builder& b) {
       b.string("llama.rope.scaling.type", type);
       b.number("llama.rope.scaling.factor", gguf::Kind::f32, 4.0f);
-      b.u32("llama.rope.scaling.original_context_length", 32);
+      b.u32("llama.rope.scaling.original_context_length", 2048);
     };
   };
   const auto quarter = [](size_t) { return 0.25; };
   return {
       {.name = "llama"},
       {.name = "llama with an output", .own_output = true, .rope_dims = 4},
-      {.name = "llama with large heads", .head_size = 40},
+      {.name = "llama with large heads", .head_size = 72},
       {.name = "llama linear", .keys = scaling("linear"), .stretch = quarter},
       {.name = "llama yarn",
        .keys = scaling("yarn"),
@@ -229,7 +229,7 @@ std::vector<Kind> kinds() {
        .keys = [](Builder& b) { b.f32("rope_freqs.weight", {4}); },
        .stretch = [](size_t i) { return 1.0 / static_cast<double>(i + 1); }},
       {.name = "qwen2", .halves = true, .biases = true},
-      {.name = "qwen3", .head_size = 16, .halves = true, .head_norms = true, .own_output = true}};
+      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true}};
 }
 
 // The largest difference of any logit behind any of 30 tokens, run in batches.
