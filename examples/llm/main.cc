@@ -42,9 +42,23 @@ void add_model_options(CLI::App& command, llm::ModelArguments& m) {
       ->check(CLI::IsMember({"fast", "exact"}));
   command
       .add_option_function<std::string>(
-          "--pack", [&m](const std::string& when) { m.pack = when == "always"; },
-          "Copy the weights into panels: never (default) or always")
-      ->check(CLI::IsMember({"never", "always"}));
+          "--pack",
+          [&m](const std::string& when) {
+            m.packing = when == "auto"    ? llm::Packing::automatic
+                        : when == "never" ? llm::Packing::never
+                                          : llm::Packing::always;
+          },
+          "Copy the weights into panels, which are faster: auto (default; if memory allows), "
+          "never (starts at once) or always")
+      ->check(CLI::IsMember({"auto", "never", "always"}));
+  command
+      .add_option_function<std::string>(
+          "--kv",
+          [&m](const std::string& type) {
+            m.kv = type == "f16" ? tessera::DType::f16 : tessera::DType::f32;
+          },
+          "Keys and values are kept as f32 (default) or f16")
+      ->check(CLI::IsMember({"f32", "f16"}));
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
 }
 
@@ -86,6 +100,8 @@ void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
   command.add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
   command.add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
+  command.add_flag("--context-shift", g.context_shift,
+                   "Where the context is full, forget the older half of it and go on");
   command.add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
   command.add_option("--logits-out", g.logits_path,
                      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
@@ -137,6 +153,29 @@ int run(std::vector<std::string> arguments) {
   tokenize->add_flag("!--no-parse-special", t.parse_special,
                      "Names of special tokens are text like any other");
   tokenize->callback([&] { error = llm::tokenize(t); });
+
+  llm::BenchArguments b;
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed, in tokens a second");
+  add_model_options(*bench, b.model);
+  bench->add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
+  bench->add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
+  bench->add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-o,--output", b.format, "md (default), csv or json")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  bench->add_flag("-v,--verbose", b.verbose, "Say where the time goes");
+  bench->callback([&] { error = llm::bench(b); });
+
+  llm::QuantizeArguments q;
+  CLI::App* quantize = app.add_subcommand("quantize", "Copy a model with another type of tensors");
+  quantize->add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
+  quantize->add_option("out", q.out, "GGUF file to write")->required();
+  quantize->add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
+  quantize->add_option("-t,--threads", q.threads, "Threads (default: the physical cores in reach)")
+      ->check(CLI::Range(size_t{1}, kMostThreads));
+  quantize->callback([&] { error = llm::quantize(q); });
 
   std::string info_path;
   CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");
