@@ -74,8 +74,7 @@ void explain(const Test& test, const Model& model) {
   std::fprintf(stderr, "%s: %.1f %% in products, %.1f %% in attention, %.1f %% in the rest",
                test.name().c_str(), p.products * percent, p.attention * percent, p.rest * percent);
   if (test.generation > 0) {
-    std::fprintf(stderr, "; %.1f MiB of weights a token, %.2f GB/s",
-                 static_cast<double>(model.weight_bytes) / 1048576.0,
+    std::fprintf(stderr, "; %.1f MiB of weights a token, %.2f GB/s", mebibytes(model.weight_bytes),
                  static_cast<double>(model.weight_bytes) * test.mean() / 1e9);
   }
   std::fprintf(stderr, "\n");

@@ -10,6 +10,8 @@
 #include <cstring>
 #include <iterator>
 
+#include "gguf.h"
+
 namespace llm {
 namespace {
 
@@ -160,24 +162,22 @@ void mxfp4(const uint8_t* p, Block& b) {  // an exponent of 2, for codes twice a
 
 constexpr struct {
   DType type;
-  size_t values, bytes;  // of a block
   void (*take_apart)(const uint8_t*, Block&);
-} kTypes[] = {{DType::q5_0, 32, 22, q5_0},     {DType::q5_1, 32, 24, q5_1},
-              {DType::q2_k, 256, 84, q2_k},    {DType::q3_k, 256, 110, q3_k},
-              {DType::q4_k, 256, 144, q4_k},   {DType::q5_k, 256, 176, q5_k},
-              {DType::q6_k, 256, 210, q6_k},   {DType::q8_k, 256, 292, q8_k},
-              {DType::iq4_nl, 32, 18, iq4_nl}, {DType::iq4_xs, 256, 136, iq4_xs},
-              {DType::mxfp4, 32, 17, mxfp4}};
+} kTypes[] = {{DType::q5_0, q5_0},     {DType::q5_1, q5_1},  {DType::q2_k, q2_k},
+              {DType::q3_k, q3_k},     {DType::q4_k, q4_k},  {DType::q5_k, q5_k},
+              {DType::q6_k, q6_k},     {DType::q8_k, q8_k},  {DType::iq4_nl, iq4_nl},
+              {DType::iq4_xs, iq4_xs}, {DType::mxfp4, mxfp4}};
 
 // Calls each(block, index) for the blocks of a row.
 template <class Each>
 void for_blocks(DType type, const std::byte* row, size_t values, const Each& each) {
   const auto* t = std::find_if(std::begin(kTypes), std::end(kTypes),
                                [&](const auto& known) { return known.type == type; });
+  const gguf::BlockSize& size = *gguf::block_size(static_cast<uint32_t>(type));
   Block block;
-  for (size_t i = 0; i < values / t->values; ++i) {
-    t->take_apart(reinterpret_cast<const uint8_t*>(row) + i * t->bytes, block);
-    each(block, i * t->values, t->values);
+  for (size_t i = 0; i < values / size.values; ++i) {
+    t->take_apart(reinterpret_cast<const uint8_t*>(row) + i * size.bytes, block);
+    each(block, i * size.values, size.values);
   }
 }
 

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The subcommand `generate`: goes on from a prompt, or talks.
 #include <algorithm>
-#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -127,7 +125,7 @@ Error continue_text(const GenerateArguments& arguments, std::vector<TokenId> pro
   if (arguments.display_prompt && !arguments.ids) writer.out.buffer() += arguments.prompt;
   if (Error e = writer.out.flush()) return e;
   if (logits != nullptr) {
-    if (Error e = flushed(logits, arguments.logits_path.c_str())) return e;
+    if (Error e = flushed(logits, arguments.logits_path)) return e;
   }
   return writer.write();
 }
@@ -178,8 +176,7 @@ Error generate(const GenerateArguments& given) {
   }
   OwnedFile logits;
   if (!arguments.logits_path.empty()) {
-    logits.reset(std::fopen(arguments.logits_path.c_str(), "wb"));
-    if (!logits) return error("%s: %s", arguments.logits_path.c_str(), std::strerror(errno));
+    if (Error e = create_file(arguments.logits_path, logits)) return e;
   }
   // No more room than the tokens that were asked for can fill: -1 is a large number here.
   const uint64_t room = arguments.chat ? loaded.context

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <limits>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -28,37 +29,37 @@ void on_bus_error(int) {
   ::_exit(1);
 }
 
-void add_model_options(CLI::App& command, llm::ModelArguments& m) {
-  command.add_option("-m,--model", m.path, "GGUF file")->required();
-  command.add_option("-t,--threads", m.threads, "Threads (default: the physical cores in reach)")
+void add_threads(CLI::App& command, size_t& threads) {
+  command.add_option("-t,--threads", threads, "Threads (default: the physical cores in reach)")
       ->check(CLI::Range(size_t{1}, kMostThreads));
+}
+
+// An option whose words stand for values.
+template <class T>
+void add_choice(CLI::App& command, const char* name, T& value,
+                const std::map<std::string, T>& choices, const char* help) {
+  command
+      .add_option_function<std::string>(
+          name, [&value, choices](const std::string& word) { value = choices.at(word); }, help)
+      ->check(CLI::IsMember(choices));
+}
+
+void add_model_options(CLI::App& command, llm::ModelArguments& m) {
+  using tessera::DType, llm::Packing;
+  command.add_option("-m,--model", m.path, "GGUF file")->required();
+  add_threads(command, m.threads);
   command.add_option("-c,--ctx-size", m.context,
                      "Context in tokens (default: the model's own, at most 4096)");
   command.add_option("--target", m.target, "Instruction set, see `tessera-llm targets`");
-  command
-      .add_option_function<std::string>(
-          "--accuracy", [&m](const std::string& a) { m.exact = a == "exact"; },
-          "Of products: fast (default) rounds their inputs, exact does not")
-      ->check(CLI::IsMember({"fast", "exact"}));
-  command
-      .add_option_function<std::string>(
-          "--pack",
-          [&m](const std::string& when) {
-            m.packing = when == "auto"    ? llm::Packing::automatic
-                        : when == "never" ? llm::Packing::never
-                                          : llm::Packing::always;
-          },
-          "Copy the weights into panels, which are faster: auto (default; if memory allows), "
-          "never (starts at once) or always")
-      ->check(CLI::IsMember({"auto", "never", "always"}));
-  command
-      .add_option_function<std::string>(
-          "--kv",
-          [&m](const std::string& type) {
-            m.kv = type == "f16" ? tessera::DType::f16 : tessera::DType::f32;
-          },
-          "Keys and values are kept as f32 (default) or f16")
-      ->check(CLI::IsMember({"f32", "f16"}));
+  add_choice<bool>(command, "--accuracy", m.exact, {{"fast", false}, {"exact", true}},
+                   "Of products: fast (default) rounds their inputs, exact does not");
+  add_choice<Packing>(
+      command, "--pack", m.packing,
+      {{"auto", Packing::automatic}, {"never", Packing::never}, {"always", Packing::always}},
+      "Copy the weights into panels, which are faster: auto (default; if memory allows), "
+      "never (starts at once) or always");
+  add_choice<DType>(command, "--kv", m.kv, {{"f32", DType::f32}, {"f16", DType::f16}},
+                    "Keys and values are kept as f32 (default) or f16");
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
 }
 
@@ -173,8 +174,7 @@ int run(std::vector<std::string> arguments) {
   quantize->add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
   quantize->add_option("out", q.out, "GGUF file to write")->required();
   quantize->add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
-  quantize->add_option("-t,--threads", q.threads, "Threads (default: the physical cores in reach)")
-      ->check(CLI::Range(size_t{1}, kMostThreads));
+  add_threads(*quantize, q.threads);
   quantize->callback([&] { error = llm::quantize(q); });
 
   std::string info_path;

@@ -219,8 +219,7 @@ void Weights::note(DType type, const Loss& loss) {
   std::snprintf(text, sizeof(text),
                 "%zu tensors of type %s run as %s: %.1f MiB become %.1f MiB, relative error %.2g",
                 loss.tensors, tessera::dtype_name(type), tessera::dtype_name(nearest(type)),
-                static_cast<double>(loss.bytes) / 1048576.0,
-                static_cast<double>(loss.decoded_bytes) / 1048576.0,
+                mebibytes(loss.bytes), mebibytes(loss.decoded_bytes),
                 loss.squares > 0.0 ? std::sqrt(loss.error_squares / loss.squares) : 0.0);
   model_.notes.emplace_back(text);
 }

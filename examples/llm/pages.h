@@ -34,6 +34,8 @@ class Pages {
   std::span<std::byte> span_;  // begins at a huge page
 };
 
+constexpr double mebibytes(size_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
+
 /// Gives back the memory of the whole pages in `bytes`. If they are mapped from a file, a later
 /// read brings them again; else they are then zero.
 void let_go(std::span<const std::byte> bytes);

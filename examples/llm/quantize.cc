@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -44,7 +43,7 @@ class NewFile {
 
   Error open() {
     file_ = std::fopen(temporary_.c_str(), "wbx");
-    return file_ != nullptr ? Error() : failure();
+    return file_ != nullptr ? Error() : file_error(name_);
   }
   // After a failure it does nothing more; keep() reports it.
   void write(const void* bytes, size_t count) {
@@ -67,7 +66,7 @@ class NewFile {
     errno = reason_;
     if (failed() || std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0 ||
         std::rename(temporary_.c_str(), name_.c_str()) != 0) {
-      return failure();
+      return file_error(name_);
     }
     std::fclose(file_);
     file_ = nullptr;
@@ -75,7 +74,6 @@ class NewFile {
   }
 
  private:
-  Error failure() const { return error("%s: %s", name_.c_str(), std::strerror(errno)); }
   std::string name_, temporary_;
   std::FILE* file_ = nullptr;
   size_t written_ = 0;
@@ -92,8 +90,8 @@ size_t row_bytes(const gguf::Tensor& t, DType type) {
 }
 
 // Header and tensor records, with every pair as it was but the type of the file.
-void write_head(const gguf::File& in, DType wanted, uint32_t file_type, size_t alignment,
-                NewFile& out) {
+void write_head(const gguf::File& in, DType wanted, uint32_t file_type, NewFile& out) {
+  const uint64_t alignment = in.alignment();
   const bool known = in.find(kFileType) != nullptr;
   out.write("GGUF", 4);
   out.put(uint32_t{3});
@@ -176,16 +174,14 @@ Error quantize(const QuantizeArguments& arguments) {
   gguf::File in;
   if (Error e = gguf::File::open(arguments.in, in)) return e;
   if (Error e = check_tensors(in)) return Error(arguments.in + ": " + e.text());
-  uint64_t alignment = 32;
-  if (Error e = in.read("general.alignment", gguf::Need::optional, alignment)) return e;
   NewFile out(arguments.out);
   if (Error e = out.open()) return e;
-  write_head(in, wanted->type, wanted->file_type, alignment, out);
+  write_head(in, wanted->type, wanted->file_type, out);
   tessera::ThreadPool pool(arguments.threads > 0 ? arguments.threads : usable_cores());
   size_t before = 0, after = 0;
   for (const gguf::Tensor& t : in.tensors()) {
     const DType type = new_type(t, wanted->type);
-    if (Error e = write_tensor(t, type, alignment, pool, out)) return e;
+    if (Error e = write_tensor(t, type, in.alignment(), pool, out)) return e;
     std::fprintf(stderr, "%-32s %-16s %-4s -> %s\n", printable(t.name).c_str(), t.shape().c_str(),
                  tessera::dtype_name(t.dtype), tessera::dtype_name(type));
     before += t.data.size();

@@ -2,10 +2,8 @@
 #include "session.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <utility>
 
@@ -27,16 +25,13 @@ double rate(const Speed& s) {
   return s.seconds > 0.0 ? static_cast<double>(s.timed_tokens) / s.seconds : 0.0;
 }
 
-double mebibytes(size_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
-
 }  // namespace
 
 Error load(const ModelArguments& arguments, Loaded& out) {
   const Stopwatch watch;
   out.arguments = arguments;
-  if (const char* path = arguments.log_json.c_str(); *path != '\0') {
-    out.log.reset(std::fopen(path, "w"));
-    if (!out.log) return error("%s: %s", path, std::strerror(errno));
+  if (!arguments.log_json.empty()) {
+    if (Error e = create_file(arguments.log_json, out.log)) return e;
   }
   if (Error e = gguf::File::open(arguments.path, out.file)) return e;
   const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
@@ -113,12 +108,16 @@ Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohm
   log.update(more);
   constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // what is not UTF-8
   std::fprintf(loaded.log.get(), "%s\n", log.dump(2, ' ', false, kReplace).c_str());
-  return flushed(loaded.log.get(), loaded.arguments.log_json.c_str());
+  return flushed(loaded.log.get(), loaded.arguments.log_json);
 }
 
-Error flushed(std::FILE* file, const char* name) {
-  if (std::fflush(file) == 0 && !std::ferror(file)) return {};
-  return error("%s: %s", name, std::strerror(errno));
+Error flushed(std::FILE* file, const std::string& name) {
+  return std::fflush(file) == 0 && !std::ferror(file) ? Error() : file_error(name);
+}
+
+Error create_file(const std::string& path, OwnedFile& out) {
+  out.reset(std::fopen(path.c_str(), "wb"));
+  return out != nullptr ? Error() : file_error(path);
 }
 
 Error read_text(const std::string& path, std::string& out) {
@@ -129,8 +128,7 @@ Error read_text(const std::string& path, std::string& out) {
     bytes = std::fread(piece, 1, sizeof(piece), file.get());
     out.append(piece, bytes);
   }
-  if (file != nullptr && !std::ferror(file.get())) return {};
-  return error("%s: %s", path.c_str(), std::strerror(errno));
+  return file != nullptr && !std::ferror(file.get()) ? Error() : file_error(path);
 }
 
 void catch_interrupts() {

@@ -88,7 +88,9 @@ struct Speed {
 Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more);
 
 /// The last word on a FILE that was written: flushed, and nothing went wrong.
-Error flushed(std::FILE* file, const char* name);
+Error flushed(std::FILE* file, const std::string& name);
+/// A new file to write to.
+Error create_file(const std::string& path, OwnedFile& out);
 /// All of a file, which may be a pipe.
 Error read_text(const std::string& path, std::string& out);
 
