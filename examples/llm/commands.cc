@@ -23,6 +23,29 @@ double surprise(std::span<const float> logits, TokenId token) {
   return std::log(sum) + highest - static_cast<double>(logits[static_cast<size_t>(token)]);
 }
 
+// Over the second halves of all chunks as long as the context.
+Error sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<TokenId> tokens,
+                   double& total) {
+  const size_t context = forward.context();
+  const size_t first = context / 2;  // predictions from positions first .. context - 2 count
+  Progress progress("tokens", tokens.size());
+  for (size_t chunk = 0; chunk < tokens.size(); chunk += context) {
+    const std::span<TokenId> ids = tokens.subspan(chunk, context);
+    if (vocabulary.add_bos) ids[0] = vocabulary.bos;
+    forward.reset();
+    while (forward.position() < context) {
+      const size_t begin = forward.position(), end = std::min(context, begin + forward.batch());
+      const size_t scored = std::clamp(first, begin, end);
+      progress.at(chunk + begin);
+      if (Error e = forward.run(ids.subspan(begin, end - begin), end - scored)) return e;
+      for (size_t p = scored; p < end && p + 1 < context; ++p) {
+        total += surprise(forward.logits(p - scored), ids[p + 1]);
+      }
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Error perplexity(const PerplexityArguments& arguments) {
@@ -30,7 +53,6 @@ Error perplexity(const PerplexityArguments& arguments) {
   if (Error e = read_text(arguments.text_path, text)) return e;
   Loaded loaded;
   if (Error e = load(arguments.model, loaded)) return e;
-  const Vocabulary& vocabulary = loaded.tokenizer->vocabulary();
   std::vector<TokenId> tokens = loaded.tokenizer->encode(text, Specials::as_text);
   const size_t context = loaded.context, chunks = tokens.size() / context;
   if (chunks == 0 || context < 3) {
@@ -38,28 +60,18 @@ Error perplexity(const PerplexityArguments& arguments) {
                  tokens.size(), context);
   }
   std::unique_ptr<Forward> forward;
-  if (Error e =
-          Forward::create(loaded.model, *loaded.team, context, kLogitBatch, kLogitBatch, forward)) {
+  if (Error e = Forward::create(loaded.model, *loaded.team,
+                                {context, kLogitBatch, kLogitBatch, arguments.model.kv}, forward)) {
     return e;
   }
 
   const Stopwatch watch;
-  const size_t first = context / 2;  // predictions from positions first .. context - 2 count
   double total = 0.0;
-  for (size_t chunk = 0; chunk < chunks; ++chunk) {
-    const std::span<TokenId> ids = std::span(tokens).subspan(chunk * context, context);
-    if (vocabulary.add_bos) ids[0] = vocabulary.bos;
-    forward->reset();
-    while (forward->position() < context) {
-      const size_t begin = forward->position(), end = std::min(context, begin + forward->batch());
-      const size_t scored = std::clamp(first, begin, end);
-      if (Error e = forward->run(ids.subspan(begin, end - begin), end - scored)) return e;
-      for (size_t p = scored; p < end && p + 1 < context; ++p) {
-        total += surprise(forward->logits(p - scored), ids[p + 1]);
-      }
-    }
+  const std::span<TokenId> whole_chunks = std::span(tokens).first(chunks * context);
+  if (Error e = sum_surprise(*forward, loaded.tokenizer->vocabulary(), whole_chunks, total)) {
+    return e;
   }
-  const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - first)));
+  const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - context / 2)));
   if (!std::isfinite(value)) return error("the perplexity is %g: the weights make no sense", value);
   const Speed speed{"perplexity", chunks * context, chunks * context, watch.seconds()};
   if (Error e = report(loaded, {speed}, {{"value", value}})) return e;

@@ -6,20 +6,23 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "error.h"
+#include "model.h"
 #include "sampler.h"
 
 namespace llm {
 
 struct ModelArguments {
   std::string path;
-  std::string target;    // empty: the best one
-  size_t threads = 0;    // 0: the cores that may be used
-  size_t context = 0;    // positions; 0: the model's own, at most 4096
-  bool exact = false;    // do not round the inputs of products
-  bool pack = false;     // copy the weights into panels
-  std::string log_json;  // file for the closing report; empty: none
+  std::string target;  // empty: the best one
+  size_t threads = 0;  // 0: the cores that may be used
+  size_t context = 0;  // positions; 0: the model's own, at most 4096
+  bool exact = false;  // do not round the inputs of products
+  Packing packing = Packing::automatic;
+  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+  std::string log_json;                     // file for the closing report; empty: none
 };
 
 struct GenerateArguments {
@@ -31,6 +34,7 @@ struct GenerateArguments {
   bool display_prompt = true;
   bool ids = false;
   bool ignore_eos = false;
+  bool context_shift = false;         // forget half of a full context, do not stop
   bool chat = false;                  // talk: prompt and stdin are what the user says
   std::string system, chat_template;  // in a chat; empty: none, and the file's own
   std::string logits_path;            // empty: do not write them
@@ -47,11 +51,32 @@ struct TokenizeArguments {
   bool parse_special = true;
 };
 
+struct BenchArguments {
+  ModelArguments model;
+  std::vector<size_t> prompts = {512};      // tests ppN: N tokens in batches
+  std::vector<size_t> generations = {128};  // tests tgN: N tokens, one at a time
+  size_t batch = 512;
+  size_t repetitions = 5;
+  std::string format = "md";  // or csv, json
+  bool verbose = false;       // say where the time goes
+};
+
+struct QuantizeArguments {
+  std::string in, out;
+  std::string type;    // one of those that the library multiplies
+  size_t threads = 0;  // 0: the cores that may be used
+};
+
 /// Continues a prompt or chats.
 Error generate(const GenerateArguments& arguments);
 /// How badly the model predicts a text, as llama.cpp's perplexity tool counts it: the text is cut
 /// into chunks of `context` tokens, each begins with BOS, and predictions in its second half count.
 Error perplexity(const PerplexityArguments& arguments);
+/// Times each test after one run to warm up and prints a row for each, as llama-bench does.
+Error bench(const BenchArguments& arguments);
+/// Writes a copy of a file of f32, f16 and bf16 tensors: matrices as the type (as f16 where their
+/// rows are not whole blocks), the rest as f32. `out` appears complete or not at all.
+Error quantize(const QuantizeArguments& arguments);
 /// Prints the ids of a text's tokens. The file needs no more than the tokenizer's keys.
 Error tokenize(const TokenizeArguments& arguments);
 /// Shows metadata and tensors of a file.

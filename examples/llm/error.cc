@@ -2,8 +2,10 @@
 #include "error.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdarg>
 #include <cstdio>
+#include <cstring>
 
 namespace llm {
 namespace {
@@ -35,6 +37,11 @@ Error error(const char* format, ...) {
 Error error_of(const tessera::Status& status, std::string_view what) {
   if (status.ok()) return {};
   return Error(std::string(what) + ": " + status.message().c_str());
+}
+
+Error file_error(const std::string& name) {
+  const int reason = errno;  // before memory is asked for
+  return Error(name + ": " + std::strerror(reason));
 }
 
 std::string printable(std::string_view text, size_t limit) {

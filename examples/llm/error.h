@@ -30,6 +30,9 @@ class [[nodiscard]] Error {
 /// The library's outcome as ours: nothing if it is ok, else "what: its message".
 Error error_of(const tessera::Status& status, std::string_view what);
 
+/// What errno says about a file.
+Error file_error(const std::string& name);
+
 /// Text from a file as it may be shown: about `limit` bytes of it at most, control characters and
 /// what is not UTF-8 as \xNN.
 std::string printable(std::string_view text, size_t limit = 64);

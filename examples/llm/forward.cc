@@ -6,10 +6,14 @@
 #include "forward.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <initializer_list>
-#include <new>
 #include <vector>
+
+#include "buffer.h"
+#include "kv_cache.h"
+#include "ops.h"
 
 namespace llm {
 namespace {
@@ -20,40 +24,9 @@ using tessera::MatView;
 using tessera::MutMatView;
 using tessera::Part;
 
-// Queries of one head that attention takes at a time: the scores of a task stay in a cache.
-constexpr size_t kQueryRows = 64;
-
-// Memory that is aligned to 64 bytes, not initialized, and says so when there is none.
-template <class T>
-class Buffer {
- public:
-  // Makes room for `count` elements; what was in it is lost if it has to grow.
-  bool reserve(size_t count) {
-    if (count <= size_) return true;
-    data_.reset();
-    size_ = 0;
-    if (count > static_cast<size_t>(-1) / 2 / sizeof(T)) return false;
-    data_.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment, std::nothrow)));
-    if (data_ != nullptr) size_ = count;
-    return data_ != nullptr;
-  }
-  T* data() const { return data_.get(); }
-  std::span<T> span() const { return {data_.get(), size_}; }
-  // As a dense matrix.
-  MutMatView rows(size_t count, size_t cols) const { return tessera::rows_of(span(), count, cols); }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  struct Free {
-    void operator()(T* p) const { ::operator delete(p, kAlignment); }
-  };
-  std::unique_ptr<T[], Free> data_;
-  size_t size_ = 0;
-};
-
-MutMatView matrix(float* data, size_t rows, size_t cols, size_t stride) {
-  return {data, rows, cols, stride * sizeof(float), tessera::DType::f32};
-}
+// Queries that attention takes at a time, of as many heads as share keys: their scores stay in a
+// cache, and what a product costs beside its sums is shared by all of them.
+constexpr size_t kQueryRows = 128;
 
 // Calls each(i) for the part of [0, size) that belongs to a thread.
 template <class Each>
@@ -62,73 +35,43 @@ void for_mine(size_t size, const Part& part, const Each& each) {
   for (size_t i = range.begin; i < range.end; ++i) each(i);
 }
 
-// y = x / sqrt(mean(x^2) + epsilon) * weight
-void rms_norm(const float* x, const std::vector<float>& weight, float epsilon, float* y) {
-  const size_t size = weight.size();
-  double sums[4] = {};  // that the additions need not wait for each other
-  for (size_t i = 0; i < size; ++i) sums[i % 4] += static_cast<double>(x[i] * x[i]);
-  const double mean = ((sums[0] + sums[1]) + (sums[2] + sums[3])) / static_cast<double>(size);
-  const float scale = 1.0f / std::sqrt(static_cast<float>(mean) + epsilon);
-  for (size_t i = 0; i < size; ++i) y[i] = x[i] * scale * weight[i];
-}
-
-// The first `visible` scores become their softmax, the others 0.
-void softmax(float* scores, size_t visible, size_t size) {
-  const float highest = *std::max_element(scores, scores + visible);
-  double sum = 0.0;
-  for (size_t i = 0; i < visible; ++i) {
-    scores[i] = std::exp(scores[i] - highest);
-    sum += static_cast<double>(scores[i]);
-  }
-  const float scale = static_cast<float>(1.0 / sum);
-  for (size_t i = 0; i < visible; ++i) scores[i] *= scale;
-  std::fill(scores + visible, scores + size, 0.0f);
-}
-
-// Rotates the pairs (0, 1), (2, 3), ... of a head by angles given as (cos, sin).
-void rotate(float* head, const float* angles, size_t rope_dims) {
-  for (size_t i = 0; i < rope_dims; i += 2) {
-    const float a = head[i], b = head[i + 1], cos = angles[i], sin = angles[i + 1];
-    head[i] = a * cos - b * sin;
-    head[i + 1] = a * sin + b * cos;
-  }
-}
-
 class LlamaForward final : public Forward {
  public:
   LlamaForward(const Model& model, Team& team)
-      : model_(model), c_(model.config), team_(team), workers_(team.size()) {
-    for (size_t i = 0; i < c_.rope_dims; i += 2) {
-      const double exponent = -static_cast<double>(i) / static_cast<double>(c_.rope_dims);
-      frequencies_.push_back(std::pow(static_cast<double>(c_.rope_base), exponent));
-    }
-  }
+      : model_(model), c_(model.config), team_(team), workers_(team.size()) {}
 
-  Error allocate(size_t context, size_t batch, size_t logit_rows) {
-    context_ = context;
-    batch_ = std::min(batch, context);
-    logit_rows_ = logit_rows;
-    const size_t row = 2 * c_.layers * c_.kv_dim();
-    if (context > static_cast<size_t>(-1) / row || !cache_.reserve(context * row)) {
-      return error("not enough memory for a context of %zu: %zu x %zu bytes for keys and values",
-                   context, context, row * sizeof(float));
+  Error allocate(const ForwardOptions& options) {
+    options_ = options;
+    options_.batch = std::min(options.batch, options.context);
+    const size_t batch = options_.batch;
+    if (!cache_.reserve(c_, options.kv, options.context)) {
+      return error(
+          "not enough memory for a context of %zu: %zu x %zu values of %s for keys and "
+          "values",
+          options.context, options.context, 2 * c_.layers * c_.kv_dim(),
+          tessera::dtype_name(options.kv));
     }
-    bool all = logits_.reserve(logit_rows * c_.vocab) && angles_.reserve(batch_ * c_.rope_dims);
-    for (auto* b : {&x_, &normed_, &q_, &attended_}) all = all && b->reserve(batch_ * c_.dim);
-    for (auto* b : {&k_, &v_}) all = all && b->reserve(batch_ * c_.kv_dim());
-    for (auto* b : {&gate_, &up_}) all = all && b->reserve(batch_ * c_.ffn);
-    if (!all) return error("not enough memory for batches of %zu tokens", batch_);
+    bool all = logits_.reserve(options.logit_rows * c_.vocab) &&
+               angles_.reserve(batch * 2 * c_.rope.frequencies.size());
+    for (auto* b : {&x_, &normed_}) all = all && b->reserve(batch * c_.dim);
+    for (auto* b : {&q_, &turned_}) all = all && b->reserve(batch * c_.q_dim());
+    for (auto* b : {&k_, &v_}) all = all && b->reserve(batch * c_.kv_dim());
+    for (auto* b : {&gate_, &up_}) all = all && b->reserve(batch * c_.ffn);
+    for (Worker& w : workers_) all = all && w.head.reserve(2 * c_.head_size);
+    if (!all) return error("not enough memory for batches of %zu tokens", batch);
     return {};
   }
 
   Error run(std::span<const TokenId> tokens, size_t logit_rows) override {
-    if (tokens.empty() || tokens.size() > batch_ || tokens.size() > context_ - position_) {
+    if (tokens.empty() || tokens.size() > options_.batch ||
+        tokens.size() > options_.context - position_) {
       return error("%zu tokens at position %zu do not fit a batch of %zu and a context of %zu",
-                   tokens.size(), position_, batch_, context_);
+                   tokens.size(), position_, options_.batch, options_.context);
     }
-    logit_rows = std::min({logit_rows, tokens.size(), logit_rows_});
+    logit_rows = std::min({logit_rows, tokens.size(), options_.logit_rows});
     if (Error e = reserve_scratch(tokens.size(), logit_rows)) return e;
     m_ = tokens.size();
+    lap_ = Clock::now();
     team_.run([&](Part part) { pass(tokens, logit_rows, part); });
     for (const Worker& worker : workers_) {
       if (!worker.status.ok()) return error_of(worker.status, "forward pass");
@@ -141,12 +84,25 @@ class LlamaForward final : public Forward {
     return logits_.span().subspan(row * c_.vocab, c_.vocab);
   }
 
+  void shift(size_t kept, size_t count) override {
+    for (size_t i = 0; i < c_.layers * c_.kv_heads; ++i) {
+      for (size_t p = kept + count; p < position_; ++p) {
+        cache_.move(i / c_.kv_heads, i % c_.kv_heads, p, p - count, c_.rope);
+      }
+    }
+    position_ -= count;
+  }
+
  private:
+  using Clock = std::chrono::steady_clock;
+
   // What one thread has for itself.
   struct Worker {
     Buffer<std::byte> product;   // Matmul's worker memory
     Buffer<std::byte> packed_x;  // for the products of attention
     Buffer<float> scores;        // [queries of a task, positions]
+    Buffer<float> attended;      // [queries of a task, head_size]
+    Buffer<float> head;          // [2, head_size]
     tessera::Status status;      // the first failure
     void keep(const tessera::Status& s) {
       if (status.ok()) status = s;
@@ -186,14 +142,22 @@ class LlamaForward final : public Forward {
 
   // Everything below is called by all threads.
 
+  // The time since the last call was spent on `what`. One thread keeps the books: all of them pass
+  // the same barriers.
+  void lap(double Profile::*what, const Part& part) {
+    if (part.index != 0) return;
+    const Clock::time_point now = Clock::now();
+    profile_.*what += std::chrono::duration<double>(now - lap_).count();
+    lap_ = now;
+  }
+
   void pass(std::span<const TokenId> tokens, size_t logit_rows, const Part& part) {
     for_mine(m_, part, [&](size_t r) {
       workers_[part.index].keep(model_.embed(tokens[r], x_.span().subspan(r * c_.dim, c_.dim)));
-      for (size_t i = 0; i < frequencies_.size(); ++i) {
-        const double angle = static_cast<double>(position_ + r) * frequencies_[i];
-        angles_.data()[r * c_.rope_dims + 2 * i] = static_cast<float>(std::cos(angle));
-        angles_.data()[r * c_.rope_dims + 2 * i + 1] = static_cast<float>(std::sin(angle));
-      }
+      const size_t pairs = c_.rope.frequencies.size();
+      float* angles = angles_.data() + 2 * r * pairs;
+      rope_angles(c_.rope, static_cast<double>(position_ + r), c_.rope.magnitude, angles,
+                  angles + pairs);
     });
     team_.barrier();
     for (size_t i = 0; i < c_.layers; ++i) layer(i, part);
@@ -205,32 +169,38 @@ class LlamaForward final : public Forward {
 
   void layer(size_t index, const Part& part) {
     const Layer& l = model_.layers[index];
-    const Epilogue add{.beta = 1.0f}, silu{.activation = tessera::Activation::silu};
+    const Epilogue silu{.activation = tessera::Activation::silu}, add{.beta = 1.0f};
     norm(x_.data(), l.attn_norm, m_, part);
     products(normed_.rows(m_, c_.dim),
-             {{&l.q, q_.rows(m_, c_.dim)},
-              {&l.k, k_.rows(m_, c_.kv_dim())},
-              {&l.v, v_.rows(m_, c_.kv_dim())}},
+             {{&l.q, q_.rows(m_, c_.q_dim()), {.bias = pointer(l.q_bias)}},
+              {&l.k, k_.rows(m_, c_.kv_dim()), {.bias = pointer(l.k_bias)}},
+              {&l.v, v_.rows(m_, c_.kv_dim()), {.bias = pointer(l.v_bias)}}},
              part);
-    rotate_and_keep(index, part);
+    turn_and_keep(index, part);
     attention(index, part);
-    products(attended_.rows(m_, c_.dim), {{&l.attn_output, x_.rows(m_, c_.dim), add}}, part);
+    products(q_.rows(m_, c_.q_dim()),
+             {{&l.attn_output,
+               x_.rows(m_, c_.dim),
+               {.beta = 1.0f, .bias = pointer(l.attn_output_bias)}}},
+             part);
     norm(x_.data(), l.ffn_norm, m_, part);
     products(normed_.rows(m_, c_.dim),
              {{&l.gate, gate_.rows(m_, c_.ffn), silu}, {&l.up, up_.rows(m_, c_.ffn)}}, part);
     for_mine(m_, part, [&](size_t r) {
-      float* gate = gate_.data() + r * c_.ffn;
-      const float* up = up_.data() + r * c_.ffn;
-      for (size_t i = 0; i < c_.ffn; ++i) gate[i] *= up[i];
+      multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn);
     });
     if (m_ > 1) team_.barrier();
     products(gate_.rows(m_, c_.ffn), {{&l.down, x_.rows(m_, c_.dim), add}}, part);
   }
 
+  static const float* pointer(const std::vector<float>& bias) {
+    return bias.empty() ? nullptr : bias.data();
+  }
+
   // normed_ = rms_norm(x), an input of products()
   void norm(const float* x, const std::vector<float>& weight, size_t rows, const Part& part) {
     for_mine(rows, part, [&](size_t r) {
-      rms_norm(x + r * c_.dim, weight, c_.rms_epsilon, normed_.data() + r * c_.dim);
+      rms_norm(x + r * c_.dim, weight.data(), c_.dim, c_.rms_epsilon, normed_.data() + r * c_.dim);
     });
     if (rows > 1) team_.barrier();
   }
@@ -238,6 +208,7 @@ class LlamaForward final : public Forward {
   // Several products of one x, which is packed once for those that can share it. A single row is
   // packed by thread 0, which also made it if it was dealt out by rows: no barrier in between.
   void products(const MatView& x, std::initializer_list<Product> list, const Part& part) {
+    lap(&Profile::rest, part);
     Worker& worker = workers_[part.index];
     size_t slots[kMostProducts] = {};
     for (size_t i = 0; i < list.size(); ++i) {
@@ -257,103 +228,123 @@ class LlamaForward final : public Forward {
       worker.keep(plan->run(packed_x_[slots[i]].span(), y, worker.product.span(), epilogue, part));
     }
     team_.barrier();
+    lap(&Profile::products, part);
   }
 
-  // RoPE for queries, in place, and keys; keys and values go to the cache.
-  void rotate_and_keep(size_t index, const Part& part) {
+  // RoPE for queries and keys, which are normalized before if the model wants that. Queries go to
+  // turned_, [kv_heads, m, group, head_size]: those that share keys and values lie together. Keys
+  // and values go to the cache.
+  void turn_and_keep(size_t index, const Part& part) {
+    const Layer& l = model_.layers[index];
+    const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
+    float* key = workers_[part.index].head.data();
     for_mine(m_, part, [&](size_t r) {
-      const float* angles = angles_.data() + r * c_.rope_dims;
       for (size_t h = 0; h < c_.heads; ++h) {
-        rotate(q_.data() + r * c_.dim + h * c_.head_size, angles, c_.rope_dims);
+        turn(q_.data() + r * c_.q_dim() + h * size, r, l.q_norm,
+             turned_.data() + ((h / group * m_ + r) * group + h % group) * size, part);
       }
       for (size_t h = 0; h < c_.kv_heads; ++h) {
-        float* key = k_.data() + r * c_.kv_dim() + h * c_.head_size;
-        const float* value = v_.data() + r * c_.kv_dim() + h * c_.head_size;
-        rotate(key, angles, c_.rope_dims);
-        std::copy_n(key, c_.head_size, keys(index, h) + (position_ + r) * c_.head_size);
-        float* column = values(index, h) + position_ + r;
-        for (size_t i = 0; i < c_.head_size; ++i) column[i * context_] = value[i];
+        const size_t at = r * c_.kv_dim() + h * size;
+        turn(k_.data() + at, r, l.k_norm, key, part);
+        cache_.set(index, h, position_ + r, key, v_.data() + at);
       }
     });
     team_.barrier();
   }
 
-  float* keys(size_t layer, size_t kv_head) const {  // [context, head_size]
-    return cache_.data() + (layer * c_.kv_heads + kv_head) * 2 * c_.head_size * context_;
-  }
-  float* values(size_t layer, size_t kv_head) const {  // [head_size, context]
-    return keys(layer, kv_head) + c_.head_size * context_;
+  // One head of row r.
+  void turn(const float* from, size_t r, const std::vector<float>& weight, float* to,
+            const Part& part) {
+    if (!weight.empty()) {
+      float* normed = workers_[part.index].head.data() + c_.head_size;
+      rms_norm(from, weight.data(), c_.head_size, c_.rms_epsilon, normed);
+      from = normed;
+    }
+    const size_t pairs = c_.rope.frequencies.size();
+    const float* angles = angles_.data() + 2 * r * pairs;
+    rotate(from, angles, angles + pairs, pairs, c_.rope.pairs, to);
+    std::copy(from + 2 * pairs, from + c_.head_size, to + 2 * pairs);
   }
 
-  // attended_ = attention of every head, dealt out to the threads by head and block of rows.
+  // q_ = attention of all heads, dealt out to the threads by head of keys and block of rows.
   void attention(size_t index, const Part& part) {
+    lap(&Profile::rest, part);
     const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
-    // In one row the queries that share keys lie side by side: one product for all of them.
-    const size_t tasks = m_ == 1 ? c_.kv_heads : (m_ + kQueryRows - 1) / kQueryRows * c_.heads;
-    for (size_t task = part.index; task < tasks; task += part.count) {
-      if (m_ == 1) {
-        const size_t at = task * group * size;
-        attend(index, task, matrix(q_.data() + at, group, size, size), position_ + 1, 0,
-               matrix(attended_.data() + at, group, size, size), workers_[part.index]);
-      } else {
-        const size_t head = task % c_.heads, row = task / c_.heads * kQueryRows;
-        const size_t rows = std::min(kQueryRows, m_ - row), at = row * c_.dim + head * size;
-        attend(index, head / group, matrix(q_.data() + at, rows, size, c_.dim), position_ + row + 1,
-               1, matrix(attended_.data() + at, rows, size, c_.dim), workers_[part.index]);
+    const size_t step = std::max<size_t>(1, kQueryRows / group);
+    Worker& worker = workers_[part.index];
+    for (size_t task = part.index; task < (m_ + step - 1) / step * c_.kv_heads;
+         task += part.count) {
+      const size_t head = task % c_.kv_heads, row = task / c_.kv_heads * step;
+      const size_t rows = std::min(step, m_ - row);
+      if (!worker.attended.reserve(rows * group * size)) {
+        worker.keep({tessera::StatusCode::out_of_memory, "attention"});
+        break;
+      }
+      const float* q = turned_.data() + (head * m_ + row) * group * size;
+      attend(index, head, tessera::rows_of(std::span(q, rows * group * size), rows * group, size),
+             row, worker);
+      for (size_t r = 0; r < rows; ++r) {
+        std::copy_n(worker.attended.data() + r * group * size, group * size,
+                    q_.data() + (row + r) * c_.q_dim() + head * group * size);
       }
     }
     team_.barrier();
+    lap(&Profile::attention, part);
   }
 
-  // y = softmax(q keys^T / sqrt(head_size)) values. Row i of q sees the first visible + i * step
-  // positions.
-  void attend(size_t index, size_t kv_head, const MatView& q, size_t visible, size_t step,
-              const MutMatView& y, Worker& worker) {
-    const size_t size = c_.head_size, positions = visible + (q.rows - 1) * step;
-    const tessera::Status no_memory{tessera::StatusCode::out_of_memory, "attention"};
-    const auto multiply = [&](const MatView& x, const MatView& w, const Product& p) {
-      const auto plan = Matmul::plan(w, tessera::DType::f32, model_.plan_options);
-      if (!plan) return worker.keep(plan.status());
-      if (!worker.packed_x.reserve(plan->packed_x_bytes(x.rows)) ||
-          !worker.product.reserve(plan->worker_bytes(x.rows))) {
-        return worker.keep(no_memory);
-      }
-      worker.keep(plan->pack(x, worker.packed_x.span()));
-      worker.keep(plan->run(worker.packed_x.span(), p.y, worker.product.span(), p.epilogue));
-    };
-    if (!worker.scores.reserve(q.rows * positions)) return worker.keep(no_memory);
-    const MutMatView scores = worker.scores.rows(q.rows, positions);
-    const float scale = 1.0f / std::sqrt(static_cast<float>(size));
-    multiply(q, matrix(keys(index, kv_head), positions, size, size),
-             {{}, scores, {.scale = scale}});
-    for (size_t i = 0; i < q.rows; ++i) {
-      softmax(worker.scores.data() + i * positions, visible + i * step, positions);
+  // worker.attended = softmax(q keys^T / sqrt(head_size)) values, for the queries of rows `row` and
+  // following: each sees the positions up to its own.
+  void attend(size_t index, size_t kv_head, const MatView& q, size_t row, Worker& worker) {
+    const size_t group = c_.heads / c_.kv_heads, visible = position_ + row + 1;
+    const size_t positions = position_ + row + q.rows / group;
+    if (!worker.scores.reserve(q.rows * positions)) {
+      return worker.keep({tessera::StatusCode::out_of_memory, "attention"});
     }
-    multiply(scores, matrix(values(index, kv_head), size, positions, context_), {{}, y});
+    const MutMatView scores = worker.scores.rows(q.rows, positions);
+    const float scale = 1.0f / std::sqrt(static_cast<float>(c_.head_size));
+    multiply_once(q, cache_.keys(index, kv_head, positions), {{}, scores}, worker);
+    for (size_t i = 0; i < q.rows; ++i) {
+      softmax(worker.scores.data() + i * positions, visible + i / group, positions, scale);
+    }
+    multiply_once(scores, cache_.values(index, kv_head, positions),
+                  {{}, worker.attended.rows(q.rows, c_.head_size)}, worker);
+  }
+
+  // A product with a W that is only now known, by one thread.
+  void multiply_once(const MatView& x, const MatView& w, const Product& p, Worker& worker) {
+    const auto plan = Matmul::plan(w, tessera::DType::f32, model_.plan_options);
+    if (!plan) return worker.keep(plan.status());
+    if (!worker.packed_x.reserve(plan->packed_x_bytes(x.rows)) ||
+        !worker.product.reserve(plan->worker_bytes(x.rows))) {
+      return worker.keep({tessera::StatusCode::out_of_memory, "attention"});
+    }
+    worker.keep(plan->pack(x, worker.packed_x.span()));
+    worker.keep(plan->run(worker.packed_x.span(), p.y, worker.product.span(), p.epilogue));
   }
 
   const Model& model_;
   const Config& c_;
   Team& team_;
-  size_t logit_rows_ = 0;                             // that there is room for
+  Clock::time_point lap_;
   size_t m_ = 0;                                      // tokens of this pass
   size_t scratch_rows_ = 0, scratch_logit_rows_ = 0;  // that scratch memory is made for
-  std::vector<double> frequencies_;                   // [rope_dims / 2]
-  Buffer<float> cache_;                               // keys and values of all layers
-  Buffer<float> x_, normed_, q_, k_, v_, attended_;   // [batch, dim or kv_dim]
-  Buffer<float> gate_, up_;                           // [batch, ffn]
-  Buffer<float> angles_;                              // [batch, rope_dims / 2] of (cos, sin)
-  Buffer<float> logits_;                              // [logit_rows, vocab]
-  Buffer<std::byte> packed_x_[kMostProducts];         // for products() that cannot share one
+  KvCache cache_;
+  Buffer<float> x_, normed_;                   // [batch, dim]
+  Buffer<float> q_, turned_;                   // [batch, q_dim]; q_ is attention's result too
+  Buffer<float> k_, v_;                        // [batch, kv_dim]
+  Buffer<float> gate_, up_;                    // [batch, ffn]
+  Buffer<float> angles_;                       // [batch, 2, pairs] of cosines and sines
+  Buffer<float> logits_;                       // [logit_rows, vocab]
+  Buffer<std::byte> packed_x_[kMostProducts];  // for products() that cannot share one
   std::vector<Worker> workers_;
 };
 
 }  // namespace
 
-Error Forward::create(const Model& model, Team& team, size_t context, size_t batch,
-                      size_t logit_rows, std::unique_ptr<Forward>& out) {
+Error Forward::create(const Model& model, Team& team, const ForwardOptions& options,
+                      std::unique_ptr<Forward>& out) {
   auto forward = std::make_unique<LlamaForward>(model, team);
-  if (Error e = forward->allocate(context, batch, logit_rows)) return e;
+  if (Error e = forward->allocate(options)) return e;
   out = std::move(forward);
   return {};
 }

@@ -13,29 +13,45 @@
 
 namespace llm {
 
+struct ForwardOptions {
+  size_t context = 0;                       // positions that there is room for
+  size_t batch = 1;                         // most tokens in one run()
+  size_t logit_rows = 1;                    // most rows of logits of one run()
+  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+};
+
+/// Where the time of all passes went, in seconds.
+struct Profile {
+  double products = 0.0, attention = 0.0, rest = 0.0;
+};
+
 class Forward {
  public:
-  /// For up to `context` positions, `batch` tokens in one run() and `logit_rows` rows of logits.
   /// `model` and `team` must outlive it.
-  static Error create(const Model& model, Team& team, size_t context, size_t batch,
-                      size_t logit_rows, std::unique_ptr<Forward>& out);
+  static Error create(const Model& model, Team& team, const ForwardOptions& options,
+                      std::unique_ptr<Forward>& out);
   virtual ~Forward() = default;
 
-  size_t context() const { return context_; }
-  size_t batch() const { return batch_; }
+  size_t context() const { return options_.context; }
+  size_t batch() const { return options_.batch; }
   /// Tokens that it has seen.
   size_t position() const { return position_; }
-  /// Forgets them.
-  void reset() { position_ = 0; }
+  /// Forgets all but the first `kept` of them.
+  void reset(size_t kept = 0) { position_ = kept < position_ ? kept : position_; }
+  const Profile& profile() const { return profile_; }
 
   /// Appends tokens, at most batch() and no more than the context holds, and computes the logits
   /// behind the last `logit_rows` of them. The bits of a result do not depend on the team.
   virtual Error run(std::span<const TokenId> tokens, size_t logit_rows) = 0;
   /// Row `row` of those logits, [vocab].
   virtual std::span<const float> logits(size_t row) const = 0;
+  /// Makes room: forgets `count` tokens behind the first `kept`, and what follows moves up.
+  virtual void shift(size_t kept, size_t count) = 0;
 
  protected:
-  size_t context_ = 0, batch_ = 0, position_ = 0;
+  ForwardOptions options_;
+  Profile profile_;
+  size_t position_ = 0;
 };
 
 }  // namespace llm

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The subcommand `generate`: goes on from a prompt, or talks.
 #include <algorithm>
-#include <cerrno>
 #include <cinttypes>
 #include <cstdio>
-#include <cstring>
 #include <random>
 #include <vector>
 
@@ -45,9 +43,15 @@ class Writer {
   TextStream out;
   Speed prompt{"prompt"}, generation{"generation"};
 
-  // Whether so many more tokens can be read.
-  bool has_room(size_t tokens) const {
-    return tokens + forward_.position() + (unread_ != kNoToken ? 1 : 0) <= forward_.context();
+  // Whether so many more tokens can be read: at the price of older ones, if that is wanted.
+  bool make_room(size_t tokens) {
+    const size_t end = forward_.position() + (unread_ != kNoToken ? 1 : 0) + tokens;
+    if (end <= forward_.context()) return true;
+    const size_t kept = loaded_.tokenizer->vocabulary().add_bos ? 1 : 0;
+    const size_t dropped = std::max((forward_.context() - kept) / 2, end - forward_.context());
+    full_ = !arguments_.context_shift || kept + dropped > forward_.position();
+    if (!full_) forward_.shift(kept, dropped);
+    return !full_;
   }
   bool full() const { return full_; }
 
@@ -79,8 +83,7 @@ class Writer {
     const auto wanted = static_cast<uint64_t>(arguments_.count);  // -1: more than there can be
     for (uint64_t i = 0; i < wanted && !interrupted(); ++i) {
       if (i > 0) {
-        full_ = forward_.position() == forward_.context();
-        if (full_) break;
+        if (!make_room(0)) break;
         if (Error e = forward_.run({&unread_, 1}, 1)) return e;
         unread_ = kNoToken;
         row_ = 0;
@@ -118,11 +121,11 @@ Error too_long(size_t tokens, size_t context) {
 
 Error continue_text(const GenerateArguments& arguments, std::vector<TokenId> prompt,
                     std::FILE* logits, Writer& writer) {
+  if (Error e = writer.read(std::move(prompt), logits)) return e;
   if (arguments.display_prompt && !arguments.ids) writer.out.buffer() += arguments.prompt;
   if (Error e = writer.out.flush()) return e;
-  if (Error e = writer.read(std::move(prompt), logits)) return e;
   if (logits != nullptr) {
-    if (Error e = flushed(logits, arguments.logits_path.c_str())) return e;
+    if (Error e = flushed(logits, arguments.logits_path)) return e;
   }
   return writer.write();
 }
@@ -136,11 +139,8 @@ Error talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatT
     if (line.empty()) continue;
     std::vector<TokenId> tokens = loaded.tokenizer->encode(
         chat.turn(arguments.system, line, first), Specials::parse, first ? Bos::usual : Bos::never);
-    if (!writer.has_room(tokens.size())) {
-      if (first) return too_long(tokens.size(), loaded.context);
-      std::fprintf(stderr, "stopped: %zu tokens more do not fit the context of %zu\n",
-                   tokens.size(), loaded.context);
-      return {};
+    if (!writer.make_room(tokens.size())) {
+      return first ? too_long(tokens.size(), loaded.context) : Error();
     }
     if (Error e = writer.read(std::move(tokens))) return e;
     if (interrupted()) return {};  // in the middle of the prompt: no answer could follow
@@ -176,8 +176,7 @@ Error generate(const GenerateArguments& given) {
   }
   OwnedFile logits;
   if (!arguments.logits_path.empty()) {
-    logits.reset(std::fopen(arguments.logits_path.c_str(), "wb"));
-    if (!logits) return error("%s: %s", arguments.logits_path.c_str(), std::strerror(errno));
+    if (Error e = create_file(arguments.logits_path, logits)) return e;
   }
   // No more room than the tokens that were asked for can fill: -1 is a large number here.
   const uint64_t room = arguments.chat ? loaded.context
@@ -186,8 +185,9 @@ Error generate(const GenerateArguments& given) {
   const size_t batch = logits ? kLogitBatch : kBatch;
   const size_t largest = arguments.chat ? batch : std::min(prompt.size(), batch);
   std::unique_ptr<Forward> forward;
-  if (Error e = Forward::create(loaded.model, *loaded.team, prompt.size() + room, largest,
-                                logits ? largest : 1, forward)) {
+  if (Error e = Forward::create(
+          loaded.model, *loaded.team,
+          {prompt.size() + room, largest, logits ? largest : 1, arguments.model.kv}, forward)) {
     return e;
   }
   arguments.sampling.seed =

@@ -41,10 +41,6 @@ const KindFacts& facts(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
 // Values and bytes of a block, for all types of ggml: `info` shows files that nothing here runs.
 using enum tessera::DType;
-struct BlockSize {
-  tessera::DType dtype;
-  uint16_t values, bytes;
-};
 constexpr BlockSize kBlockSizes[] = {
     {f32, 1, 4},       {f16, 1, 2},        {q4_0, 32, 18},   {q4_1, 32, 20},   {q5_0, 32, 22},
     {q5_1, 32, 24},    {q8_0, 32, 34},     {q8_1, 32, 36},   {q2_k, 256, 84},  {q3_k, 256, 110},
@@ -116,6 +112,13 @@ Error Cursor::failure(const std::string& what) const {
                wanted_, left());
 }
 
+const BlockSize* block_size(uint32_t type) {
+  const auto* block =
+      std::find_if(std::begin(kBlockSizes), std::end(kBlockSizes),
+                   [&](const BlockSize& b) { return static_cast<uint32_t>(b.dtype) == type; });
+  return block != std::end(kBlockSizes) ? block : nullptr;
+}
+
 const char* kind_name(Kind kind) { return facts(kind).name; }
 
 std::string Value::text() const {
@@ -153,7 +156,7 @@ std::string Tensor::shape() const {
 Error File::open(const std::string& path, File& out) {
   // O_NONBLOCK: a named pipe is refused below, not waited for.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return error("%s: %s", path.c_str(), std::strerror(errno));
+  if (fd < 0) return file_error(path);
   struct stat info = {};
   void* address = MAP_FAILED;
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
@@ -182,6 +185,7 @@ File& File::operator=(File&& other) noexcept {
   std::swap(bytes_, other.bytes_);
   std::swap(mapped_, other.mapped_);
   std::swap(version_, other.version_);
+  std::swap(alignment_, other.alignment_);
   metadata_.swap(other.metadata_);
   tensors_.swap(other.tensors_);
   key_index_.swap(other.key_index_);
@@ -275,12 +279,8 @@ Error File::parse_tensor(Cursor& cursor, const std::string& index) {
                    what.c_str(), before, t.dims[d], d);
     }
   }
-  const auto* block =
-      std::find_if(std::begin(kBlockSizes), std::end(kBlockSizes),
-                   [&](const BlockSize& b) { return static_cast<uint32_t>(b.dtype) == type_id; });
-  if (block == std::end(kBlockSizes)) {
-    return error("%s: type %" PRIu32 " is unknown", what.c_str(), type_id);
-  }
+  const BlockSize* block = block_size(type_id);
+  if (block == nullptr) return error("%s: type %" PRIu32 " is unknown", what.c_str(), type_id);
   t.dtype = block->dtype;
   if (t.dims[0] % block->values != 0) {
     return error("%s: rows of %" PRIu64 " are not a multiple of %d, the block of %s", what.c_str(),
@@ -300,23 +300,22 @@ Error File::parse_tensor(Cursor& cursor, const std::string& index) {
 
 // Turns offsets within the data section into places in the file.
 Error File::place_tensors(uint64_t header_end) {
-  uint64_t alignment = 32;
   if (const Value* value = find("general.alignment"); value != nullptr) {
     if (value->kind != Kind::u32) return wrong_kind("general.alignment", *value, "u32");
-    alignment = integer(value->kind, value->bytes);
-    if (alignment < 8 || !std::has_single_bit(alignment)) {
+    alignment_ = integer(value->kind, value->bytes);
+    if (alignment_ < 8 || !std::has_single_bit(alignment_)) {
       return error("general.alignment = %" PRIu64 " is not a power of two of at least 8",
-                   alignment);
+                   alignment_);
     }
   }
-  const uint64_t begin = (header_end + alignment - 1) / alignment * alignment;
+  const uint64_t begin = (header_end + alignment_ - 1) / alignment_ * alignment_;
   const uint64_t room = begin <= bytes_.size() ? bytes_.size() - begin : 0;
   std::vector<const Tensor*> by_place;
   for (Tensor& t : tensors_) {
     const std::string name = printable(t.name);
-    if (t.offset % alignment != 0) {
+    if (t.offset % alignment_ != 0) {
       return error("tensor %s: its offset %" PRIu64 " is not a multiple of the alignment %" PRIu64,
-                   name.c_str(), t.offset, alignment);
+                   name.c_str(), t.offset, alignment_);
     }
     if (t.offset > room || t.data.size() > room - t.offset) {
       return error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64,

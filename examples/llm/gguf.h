@@ -90,6 +90,14 @@ struct Value {
   std::string text() const;
 };
 
+/// Values and bytes of a block, which rows of a type consist of.
+struct BlockSize {
+  tessera::DType dtype;
+  uint16_t values, bytes;
+};
+/// Null if there is no type of this number.
+const BlockSize* block_size(uint32_t type);
+
 struct Tensor {
   std::string_view name;
   std::array<uint64_t, 4> dims = {1, 1, 1, 1};  // dims[0] lies dense: the length of a row
@@ -120,6 +128,7 @@ class File {
 
   size_t size() const { return bytes_.size(); }
   uint32_t version() const { return version_; }
+  uint64_t alignment() const { return alignment_; }
   const std::vector<std::pair<std::string_view, Value>>& metadata() const { return metadata_; }
   const std::vector<Tensor>& tensors() const { return tensors_; }
   const Value* find(std::string_view key) const;
@@ -176,6 +185,7 @@ class File {
   Bytes bytes_;
   bool mapped_ = false;  // bytes_ are ours to unmap
   uint32_t version_ = 0;
+  uint64_t alignment_ = 32;  // of every tensor's data
   std::vector<std::pair<std::string_view, Value>> metadata_;
   std::vector<Tensor> tensors_;
   std::unordered_map<std::string_view, size_t> key_index_, tensor_index_;

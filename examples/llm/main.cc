@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <exception>
 #include <limits>
+#include <map>
 #include <new>
 #include <string>
 #include <vector>
@@ -28,23 +29,37 @@ void on_bus_error(int) {
   ::_exit(1);
 }
 
-void add_model_options(CLI::App& command, llm::ModelArguments& m) {
-  command.add_option("-m,--model", m.path, "GGUF file")->required();
-  command.add_option("-t,--threads", m.threads, "Threads (default: the physical cores in reach)")
+void add_threads(CLI::App& command, size_t& threads) {
+  command.add_option("-t,--threads", threads, "Threads (default: the physical cores in reach)")
       ->check(CLI::Range(size_t{1}, kMostThreads));
+}
+
+// An option whose words stand for values.
+template <class T>
+void add_choice(CLI::App& command, const char* name, T& value,
+                const std::map<std::string, T>& choices, const char* help) {
+  command
+      .add_option_function<std::string>(
+          name, [&value, choices](const std::string& word) { value = choices.at(word); }, help)
+      ->check(CLI::IsMember(choices));
+}
+
+void add_model_options(CLI::App& command, llm::ModelArguments& m) {
+  using tessera::DType, llm::Packing;
+  command.add_option("-m,--model", m.path, "GGUF file")->required();
+  add_threads(command, m.threads);
   command.add_option("-c,--ctx-size", m.context,
                      "Context in tokens (default: the model's own, at most 4096)");
   command.add_option("--target", m.target, "Instruction set, see `tessera-llm targets`");
-  command
-      .add_option_function<std::string>(
-          "--accuracy", [&m](const std::string& a) { m.exact = a == "exact"; },
-          "Of products: fast (default) rounds their inputs, exact does not")
-      ->check(CLI::IsMember({"fast", "exact"}));
-  command
-      .add_option_function<std::string>(
-          "--pack", [&m](const std::string& when) { m.pack = when == "always"; },
-          "Copy the weights into panels: never (default) or always")
-      ->check(CLI::IsMember({"never", "always"}));
+  add_choice<bool>(command, "--accuracy", m.exact, {{"fast", false}, {"exact", true}},
+                   "Of products: fast (default) rounds their inputs, exact does not");
+  add_choice<Packing>(
+      command, "--pack", m.packing,
+      {{"auto", Packing::automatic}, {"never", Packing::never}, {"always", Packing::always}},
+      "Copy the weights into panels, which are faster: auto (default; if memory allows), "
+      "never (starts at once) or always");
+  add_choice<DType>(command, "--kv", m.kv, {{"f32", DType::f32}, {"f16", DType::f16}},
+                    "Keys and values are kept as f32 (default) or f16");
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
 }
 
@@ -86,6 +101,8 @@ void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
       ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
   command.add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
   command.add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
+  command.add_flag("--context-shift", g.context_shift,
+                   "Where the context is full, forget the older half of it and go on");
   command.add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
   command.add_option("--logits-out", g.logits_path,
                      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
@@ -137,6 +154,28 @@ int run(std::vector<std::string> arguments) {
   tokenize->add_flag("!--no-parse-special", t.parse_special,
                      "Names of special tokens are text like any other");
   tokenize->callback([&] { error = llm::tokenize(t); });
+
+  llm::BenchArguments b;
+  CLI::App* bench = app.add_subcommand("bench", "Measure speed, in tokens a second");
+  add_model_options(*bench, b.model);
+  bench->add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
+  bench->add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
+  bench->add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
+      ->check(CLI::PositiveNumber);
+  bench->add_option("-o,--output", b.format, "md (default), csv or json")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  bench->add_flag("-v,--verbose", b.verbose, "Say where the time goes");
+  bench->callback([&] { error = llm::bench(b); });
+
+  llm::QuantizeArguments q;
+  CLI::App* quantize = app.add_subcommand("quantize", "Copy a model with another type of tensors");
+  quantize->add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
+  quantize->add_option("out", q.out, "GGUF file to write")->required();
+  quantize->add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
+  add_threads(*quantize, q.threads);
+  quantize->callback([&] { error = llm::quantize(q); });
 
   std::string info_path;
   CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");

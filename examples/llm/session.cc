@@ -2,10 +2,8 @@
 #include "session.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <csignal>
 #include <cstdlib>
-#include <cstring>
 #include <map>
 #include <utility>
 
@@ -27,22 +25,19 @@ double rate(const Speed& s) {
   return s.seconds > 0.0 ? static_cast<double>(s.timed_tokens) / s.seconds : 0.0;
 }
 
-double mebibytes(size_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
-
 }  // namespace
 
 Error load(const ModelArguments& arguments, Loaded& out) {
   const Stopwatch watch;
   out.arguments = arguments;
-  if (const char* path = arguments.log_json.c_str(); *path != '\0') {
-    out.log.reset(std::fopen(path, "w"));
-    if (!out.log) return error("%s: %s", path, std::strerror(errno));
+  if (!arguments.log_json.empty()) {
+    if (Error e = create_file(arguments.log_json, out.log)) return e;
   }
   if (Error e = gguf::File::open(arguments.path, out.file)) return e;
   const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
   if (Error e = Tokenizer::create(out.file, out.tokenizer)) return in_file(e);
   out.team = std::make_unique<Team>(arguments.threads > 0 ? arguments.threads : usable_cores());
-  ModelOptions options{.plan = {}, .pack = arguments.pack};
+  ModelOptions options{.plan = {}, .packing = arguments.packing};
   if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
   if (arguments.exact) options.plan.accuracy = tessera::Accuracy::exact;
   const Error e =
@@ -54,15 +49,26 @@ Error load(const ModelArguments& arguments, Loaded& out) {
     std::fprintf(stderr, "note: the context of %zu is longer than the model's own of %zu\n",
                  out.context, trained);
   }
+  for (const std::string& note : out.model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   out.load_seconds = watch.seconds();
   return {};
+}
+
+Progress::~Progress() {
+  if (shown_) std::fputs("\r\033[K", stderr);  // to the beginning of the line, which is erased
+}
+
+void Progress::at(size_t done) {
+  shown_ = ::isatty(STDERR_FILENO) != 0;
+  if (shown_) std::fprintf(stderr, "\r%s: %zu of %zu", what_, done, all_);
 }
 
 Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
                  size_t& row_of_last) {
   const size_t all = tokens.size();
-  const bool progress = all > forward.batch() && ::isatty(STDERR_FILENO) != 0;
+  Progress progress("prompt tokens", all);
   while (!tokens.empty() && !interrupted()) {
+    if (all > forward.batch()) progress.at(all - tokens.size());
     const size_t count = std::min(tokens.size(), forward.batch());
     const size_t rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
     if (Error e = forward.run(tokens.first(count), rows)) return e;
@@ -71,15 +77,13 @@ Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* l
     }
     row_of_last = rows > 0 ? rows - 1 : 0;
     tokens = tokens.subspan(count);
-    if (progress) std::fprintf(stderr, "\rprompt: %zu of %zu tokens", all - tokens.size(), all);
   }
-  if (progress) std::fprintf(stderr, "\r\033[K");  // back to an empty line
   return {};
 }
 
 Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more) {
   const char* target = loaded.model.output.explain(1).target;
-  const size_t mapped = loaded.file.size(), packed = loaded.model.packed_bytes();
+  const size_t mapped = loaded.file.size(), packed = loaded.model.packed_bytes;
   nlohmann::json log = {{"model", loaded.arguments.path},
                         {"load_ms", loaded.load_seconds * 1e3},
                         {"target", target},
@@ -104,12 +108,16 @@ Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohm
   log.update(more);
   constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // what is not UTF-8
   std::fprintf(loaded.log.get(), "%s\n", log.dump(2, ' ', false, kReplace).c_str());
-  return flushed(loaded.log.get(), loaded.arguments.log_json.c_str());
+  return flushed(loaded.log.get(), loaded.arguments.log_json);
 }
 
-Error flushed(std::FILE* file, const char* name) {
-  if (std::fflush(file) == 0 && !std::ferror(file)) return {};
-  return error("%s: %s", name, std::strerror(errno));
+Error flushed(std::FILE* file, const std::string& name) {
+  return std::fflush(file) == 0 && !std::ferror(file) ? Error() : file_error(name);
+}
+
+Error create_file(const std::string& path, OwnedFile& out) {
+  out.reset(std::fopen(path.c_str(), "wb"));
+  return out != nullptr ? Error() : file_error(path);
 }
 
 Error read_text(const std::string& path, std::string& out) {
@@ -120,8 +128,7 @@ Error read_text(const std::string& path, std::string& out) {
     bytes = std::fread(piece, 1, sizeof(piece), file.get());
     out.append(piece, bytes);
   }
-  if (file != nullptr && !std::ferror(file.get())) return {};
-  return error("%s: %s", path.c_str(), std::strerror(errno));
+  return file != nullptr && !std::ferror(file.get()) ? Error() : file_error(path);
 }
 
 void catch_interrupts() {

@@ -36,6 +36,21 @@ class Stopwatch {
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
+/// A line on stderr that says how far something is, while it lasts and if stderr is a terminal.
+class Progress {
+ public:
+  Progress(const char* what, size_t all) : what_(what), all_(all) {}
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  void at(size_t done);
+
+ private:
+  const char* what_;
+  size_t all_;
+  bool shown_ = false;
+};
+
 struct CloseFile {
   void operator()(std::FILE* file) const { std::fclose(file); }
 };
@@ -52,9 +67,10 @@ struct Loaded {
   double load_seconds = 0.0;
   OwnedFile log;  // for the report as JSON, if the arguments want it
 };
+/// Loads a model and says on stderr what its user should know.
 Error load(const ModelArguments& arguments, Loaded& out);
 
-/// Runs tokens in batches, with a progress line on a terminal; stops at Ctrl-C. In the end
+/// Runs tokens in batches, with progress shown if there are several; stops at Ctrl-C. In the end
 /// `row_of_last` is where the logits behind the last token are. Those of all positions go to
 /// `logits`, unless it is null.
 Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
@@ -72,7 +88,9 @@ struct Speed {
 Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more);
 
 /// The last word on a FILE that was written: flushed, and nothing went wrong.
-Error flushed(std::FILE* file, const char* name);
+Error flushed(std::FILE* file, const std::string& name);
+/// A new file to write to.
+Error create_file(const std::string& path, OwnedFile& out);
 /// All of a file, which may be a pipe.
 Error read_text(const std::string& path, std::string& out);
 

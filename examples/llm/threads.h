@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
+#include "tessera/base/status.h"
 #include "tessera/core/partition.h"
 #include "tessera/thread_pool.h"
 
@@ -16,6 +18,27 @@ namespace llm {
 /// Physical cores that this process may use: those in its affinity mask, no more than the CPU quota
 /// of its control group pays for. At least 1.
 size_t usable_cores();
+
+/// Runs each(part), which returns a Status, for `count` parts on an executor's threads. Returns the
+/// first failure.
+template <class Each>
+tessera::Status for_parts(const tessera::Executor& executor, size_t count, const Each& each) {
+  struct Call {
+    const Each& each;
+    std::vector<tessera::Status> status;
+  } call{each, std::vector<tessera::Status>(count)};
+  executor(
+      count,
+      [](void* argument, size_t i) {
+        Call& c = *static_cast<Call*>(argument);
+        c.status[i] = c.each(tessera::Part{i, c.status.size()});
+      },
+      &call);
+  for (const tessera::Status& s : call.status) {
+    if (!s.ok()) return s;
+  }
+  return {};
+}
 
 class Team {
  public:

@@ -17,11 +17,12 @@ namespace {
 
 // A model of the repository with its tokenizer.
 struct Shipped {
-  explicit Shipped(const std::string& type, bool pack = false) {
+  explicit Shipped(const std::string& type, Packing packing = Packing::never) {
     const std::string path = std::string(TESSERA_MODELS) + "/austen-3.7M-" + type + ".gguf";
     REQUIRE(gguf::File::open(path, file).text() == "");
     REQUIRE(Tokenizer::create(file, tokenizer).text() == "");
-    REQUIRE(load_model(file, tokenizer->size(), {{}, pack}, tessera::serial(), model).text() == "");
+    REQUIRE(load_model(file, tokenizer->size(), {{}, packing}, tessera::serial(), model).text() ==
+            "");
     tokens = tokenizer->encode(
         "It is a truth universally acknowledged, that a single man in "
         "possession of a good fortune, must be in want of a wife. However "
@@ -43,7 +44,7 @@ std::vector<float> logits_of(const Shipped& shipped, size_t threads, size_t batc
   Team team(threads);
   std::unique_ptr<Forward> forward;
   const size_t size = std::min(most, shipped.tokens.size());
-  REQUIRE_FALSE(Forward::create(shipped.model, team, size, batch, batch, forward));
+  REQUIRE_FALSE(Forward::create(shipped.model, team, {size, batch, batch}, forward));
   std::vector<float> out;
   while (forward->position() < size) {
     const size_t count = std::min(batch, size - forward->position());
@@ -80,9 +81,9 @@ TEST_CASE("threads change no bit", "[forward]") {
 }
 
 TEST_CASE("batches and packing change little", "[forward]") {
-  const Shipped shipped("q8_0"), packed("q8_0", true);
-  CHECK(shipped.model.packed_bytes() == 0);
-  CHECK(packed.model.packed_bytes() > 3'900'000);
+  const Shipped shipped("q8_0"), packed("q8_0", Packing::always);
+  CHECK(shipped.model.packed_bytes == 0);
+  CHECK(packed.model.packed_bytes > 3'900'000);
   const std::vector<float> whole = logits_of(shipped, 1, shipped.tokens.size());
   // The rounding of x to 8 bits amplifies the last bit of sums: some 0.1 is as sound as 0.
   CHECK(largest_difference(logits_of(shipped, 1, 1), whole) < 0.4);
@@ -90,11 +91,28 @@ TEST_CASE("batches and packing change little", "[forward]") {
   CHECK(largest_difference(logits_of(packed, 1, 7), whole) < 0.4);
 }
 
+TEST_CASE("weights are packed as far as memory goes", "[forward]") {
+  const Shipped shipped("q8_0");
+  for (const auto packing : {Packing::automatic, Packing::always}) {
+    for (const size_t memory : {size_t{1} << 20, size_t{1} << 30}) {
+      Model model;
+      const ModelOptions options{{}, packing, memory};
+      REQUIRE(load_model(shipped.file, shipped.tokenizer->size(), options, tessera::serial(), model)
+                  .text() == "");
+      const bool packed = packing == Packing::always || memory > 4'000'000;
+      CHECK((model.packed_bytes > 0) == packed);
+      CHECK(model.layers[0].q.explain(1).packed == packed);
+      CHECK(model.notes.size() == (packed ? 0 : 1));
+    }
+  }
+  CHECK(available_memory() > 1 << 20);
+}
+
 TEST_CASE("what does not fit is refused", "[forward]") {
   const Shipped shipped("q4_0");
   Team team(1);
   std::unique_ptr<Forward> forward;
-  REQUIRE_FALSE(Forward::create(shipped.model, team, 10, 4, 1, forward));
+  REQUIRE_FALSE(Forward::create(shipped.model, team, {10, 4, 1}, forward));
   const std::span<const TokenId> tokens(shipped.tokens);
   CHECK(forward->run(tokens.first(5), 1).text() ==
         "5 tokens at position 0 do not fit a batch of 4 and a context of 10");
@@ -109,9 +127,9 @@ TEST_CASE("what does not fit is refused", "[forward]") {
   CHECK_FALSE(forward->run(tokens.first(4), 1));
 
   const Error huge =
-      Forward::create(shipped.model, team, std::numeric_limits<size_t>::max() / 4, 4, 1, forward);
+      Forward::create(shipped.model, team, {std::numeric_limits<size_t>::max() / 4, 4, 1}, forward);
   CHECK(huge.text().find("not enough memory for a context of 4611686018427387903") == 0);
-  const Error large = Forward::create(shipped.model, team, size_t{1} << 45, 4, 1, forward);
+  const Error large = Forward::create(shipped.model, team, {size_t{1} << 45, 4, 1}, forward);
   CHECK(large.text().find("not enough memory for a context of 35184372088832") == 0);
 }
 
@@ -119,7 +137,7 @@ TEST_CASE("a context that was reset gives the same again", "[forward]") {
   const Shipped shipped("q4_0");
   Team team(2);
   std::unique_ptr<Forward> forward;
-  REQUIRE_FALSE(Forward::create(shipped.model, team, 64, 64, 1, forward));
+  REQUIRE_FALSE(Forward::create(shipped.model, team, {64, 64, 1}, forward));
   const auto run = [&] {
     forward->reset();
     REQUIRE_FALSE(forward->run(std::span(shipped.tokens).first(20), 1));

@@ -240,6 +240,13 @@ TEST_CASE("values", "[gguf]") {
   CHECK(refusal(with_pair(array_of(Kind::string, 0))) == "");
 }
 
+TEST_CASE("many keys take no more time each than few", "[gguf]") {
+  Builder b = tiny_model();
+  for (uint32_t i = 0; i < 100'000; ++i) b.u32(std::string("k").append(std::to_string(i)), i);
+  CHECK(refusal(b) == "");
+  CHECK_REFUSED(b.u32("k7", 7), "the key k7 stands there twice");
+}
+
 TEST_CASE("alignment", "[gguf]") {
   for (const uint32_t a : {0u, 1u, 3u, 4u, 48u}) {
     CHECK_REFUSED(with("general.alignment", a), "general.alignment = " + std::to_string(a) +
@@ -320,17 +327,26 @@ TEST_CASE("numbers of the model", "[gguf]") {
   }
   for (const float value : {0.0f, -1.0f, std::numeric_limits<float>::infinity(),
                             std::numeric_limits<float>::quiet_NaN()}) {
-    for (const char* key : {"llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base"}) {
+    for (const char* key :
+         {"llama.attention.layer_norm_rms_epsilon", "llama.rope.freq_base",
+          "llama.rope.scaling.factor", "llama.rope.scaling.attn_factor",
+          "llama.rope.scaling.yarn_beta_fast", "llama.rope.scaling.yarn_beta_slow"}) {
       CHECK_REFUSED(with(key, Kind::f32, value), "is not a finite number above 0");
     }
   }
-  CHECK_REFUSED(with("llama.attention.key_length", 16), "= 16 is not supported, only 8 is");
+  CHECK_REFUSED(with("llama.attention.key_length", 16),
+                "attn_q.weight has the shape [32, 32], the model needs [32, 64]");
+  CHECK_REFUSED(with("llama.attention.key_length", 1 << 20),
+                "llama.attention.key_length = 1048576 is more than the largest head = 65536");
+  CHECK_REFUSED(with("llama.attention.value_length", 16), "= 16 is not supported, only 8 is");
+  CHECK_REFUSED(with("llama.rope.scaling.original_context_length", 0),
+                "llama.rope.scaling.original_context_length = 0 is not in 1 .. 4294967295");
   CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
   CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
-  CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "yarn"),
-                "llama.rope.scaling.type = \"yarn\" is not supported");
+  CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "longrope"),
+                "llama.rope.scaling.type = \"longrope\" is not supported; none, linear and yarn");
   CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
-                "general.architecture = \"gpt2\" is not supported, \"llama\" is");
+                "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3 are");
   for (const char* key :
        {"general.architecture", "llama.block_count", "llama.embedding_length",
         "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",
@@ -349,10 +365,36 @@ TEST_CASE("tensors of the model", "[gguf]") {
                 "token_embd.weight has the shape [32, 271], but tokenizer.ggml.tokens has 272");
   CHECK_REFUSED(with({kQ, {32, 32}, 26, tiny_model().tensors[4].offset}),
                 "i32 (ggml type 26)");  // known to ggml, but not multiplied here
-  for (const char* name : {"blk.0.attn_q.bias", "rope_freqs.weight"}) {
+  CHECK_REFUSED(tiny_model().f32("rope_freqs.weight", {4}),
+                "tensor rope_freqs.weight: value 0 is 0, not above 0");
+  for (const char* name : {"blk.0.ffn_gate_inp.weight", "blk.1.attn_norm.weight"}) {
     CHECK_REFUSED(tiny_model().f32(name, {32}),
                   "tensor " + std::string(name) + " belongs to a kind of model that this program");
   }
+}
+
+TEST_CASE("tensors of foreign types", "[gguf]") {
+  Builder b = tiny_model();  // all zeros; q5_0 has 22 bytes for 32 values
+  for (TensorRecord& t : b.tensors) {
+    if (t.name == kQ || t.name == "token_embd.weight") t.type = 6;
+  }
+  const std::vector<std::byte> bytes = b.build();
+  for (const Packing packing : {Packing::never, Packing::always}) {
+    File file;
+    Model model;
+    REQUIRE(File::parse(bytes, file).text() == "");
+    REQUIRE(load_model(file, 272, {{}, packing}, tessera::serial(), model).text() == "");
+    REQUIRE(model.notes.size() == 1);
+    CHECK(model.notes[0].starts_with("2 tensors of type q5_0 run as q8_0: 0.0 MiB become 0.0 MiB"));
+    CHECK(model.embedding.dtype == tessera::DType::q8_0);
+    CHECK((model.packed_bytes > 0) == (packing == Packing::always));
+  }
+  CHECK_REFUSED(with({kQ, {256, 4}, 16, tiny_model().tensors[4].offset}),
+                "tensor blk.0.attn_q.weight has the shape [256, 4]");
+  for (TensorRecord& t : b.tensors) {
+    if (t.name == kQ) t.type = 24;
+  }
+  CHECK_REFUSED(b, "i8 (ggml type 24)");
 }
 
 TEST_CASE("vocabulary", "[gguf]") {

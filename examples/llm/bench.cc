@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+// The subcommand `bench`: how fast a model reads and writes.
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "session.h"
+
+namespace llm {
+namespace {
+
+// A test and what came of it.
+struct Test {
+  size_t prompt, generation;   // tokens; one of them is 0
+  std::vector<double> speeds;  // tokens a second
+  Profile profile;             // of all repetitions
+  size_t tokens() const { return prompt + generation; }
+  std::string name() const {
+    return std::string(prompt > 0 ? "pp" : "tg").append(std::to_string(tokens()));
+  }
+  double mean() const {
+    return std::accumulate(speeds.begin(), speeds.end(), 0.0) / static_cast<double>(speeds.size());
+  }
+  double deviation() const {
+    double squares = 0.0;
+    for (const double s : speeds) squares += (s - mean()) * (s - mean());
+    return speeds.size() < 2 ? 0.0 : std::sqrt(squares / static_cast<double>(speeds.size() - 1));
+  }
+};
+
+Error run_once(Forward& forward, const Test& test, std::mt19937& random, size_t vocab) {
+  forward.reset();
+  std::vector<TokenId> tokens;
+  for (size_t done = 0; done < test.tokens(); done += tokens.size()) {
+    const size_t left = test.tokens() - done;
+    tokens.resize(test.generation > 0 ? 1 : std::min(left, forward.batch()));
+    for (TokenId& token : tokens) token = static_cast<TokenId>(random() % vocab);
+    if (Error e = forward.run(tokens, 1)) return e;
+  }
+  return {};
+}
+
+Error time_test(const BenchArguments& arguments, const Loaded& loaded, Test& test) {
+  std::unique_ptr<Forward> forward;
+  const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
+  if (Error e = Forward::create(loaded.model, *loaded.team,
+                                {test.tokens(), batch, 1, arguments.model.kv}, forward)) {
+    return e;
+  }
+  std::mt19937 random(1);
+  const size_t vocab = loaded.model.config.vocab;
+  if (Error e = run_once(*forward, test, random, vocab)) return e;
+  const Profile before = forward->profile();
+  for (size_t i = 0; i < arguments.repetitions; ++i) {
+    const Stopwatch watch;
+    if (Error e = run_once(*forward, test, random, vocab)) return e;
+    test.speeds.push_back(static_cast<double>(test.tokens()) / watch.seconds());
+  }
+  test.profile.products = forward->profile().products - before.products;
+  test.profile.attention = forward->profile().attention - before.attention;
+  test.profile.rest = forward->profile().rest - before.rest;
+  return {};
+}
+
+// Where the time went; and how fast the weights were read, if each token reads all of them.
+void explain(const Test& test, const Model& model) {
+  const Profile& p = test.profile;
+  const double percent = 100.0 / (p.products + p.attention + p.rest);
+  std::fprintf(stderr, "%s: %.1f %% in products, %.1f %% in attention, %.1f %% in the rest",
+               test.name().c_str(), p.products * percent, p.attention * percent, p.rest * percent);
+  if (test.generation > 0) {
+    std::fprintf(stderr, "; %.1f MiB of weights a token, %.2f GB/s", mebibytes(model.weight_bytes),
+                 static_cast<double>(model.weight_bytes) * test.mean() / 1e9);
+  }
+  std::fprintf(stderr, "\n");
+}
+
+// What is known of a test, under the names of llama-bench.
+nlohmann::ordered_json row_of(const BenchArguments& arguments, const Loaded& loaded,
+                              const Test& test) {
+  size_t bytes = 0;
+  uint64_t values = 0;
+  for (const gguf::Tensor& t : loaded.file.tensors()) {
+    bytes += t.data.size();
+    values += t.dims[0] * t.rows();
+  }
+  const tessera::Explanation how = loaded.model.layers[0].q.explain(1);
+  return {{"model_filename", arguments.model.path},
+          {"model_type", loaded.model.config.architecture + " " + how.w},
+          {"model_size", bytes},
+          {"model_n_params", values},
+          {"target", how.target},
+          {"packed", loaded.model.packed_bytes > 0},
+          {"n_threads", loaded.team->size()},
+          {"type_kv", tessera::dtype_name(arguments.model.kv)},
+          {"n_prompt", test.prompt},
+          {"n_gen", test.generation},
+          {"avg_ts", test.mean()},
+          {"stddev_ts", test.deviation()},
+          {"samples_ts", test.speeds}};
+}
+
+std::string text_of(const nlohmann::ordered_json& json, int indent = -1) {
+  return json.dump(indent, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+// Every cell in quotes, and quotes in it doubled.
+void print_csv(const nlohmann::ordered_json& row, bool first) {
+  std::string head, line;
+  for (const auto& [name, value] : row.items()) {
+    head.append(head.empty() ? "" : ",").append(name);
+    line += line.empty() ? "\"" : ",\"";
+    for (const char c : value.is_string() ? value.get<std::string>() : text_of(value)) {
+      line.append(c == '"' ? 2 : 1, c);
+    }
+    line += '"';
+  }
+  std::printf("%s%s%s\n", first ? head.c_str() : "", first ? "\n" : "", line.c_str());
+}
+
+void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
+  if (first) {
+    std::printf(
+        "| model                |       size |     params | backend | threads |    test |"
+        "                  t/s |\n"
+        "| -------------------- | ---------: | ---------: | ------- | ------: | ------: |"
+        " -------------------: |\n");
+  }
+  std::printf("| %-20s | %6.2f GiB | %8.2f B | tessera | %7zu | %7s | %9.2f ± %8.2f |\n",
+              row["model_type"].get<std::string>().c_str(),
+              row["model_size"].get<double>() / 1073741824.0,
+              row["model_n_params"].get<double>() / 1e9, row["n_threads"].get<size_t>(),
+              test.name().c_str(), test.mean(), test.deviation());
+}
+
+}  // namespace
+
+Error bench(const BenchArguments& arguments) {
+  Loaded loaded;
+  if (Error e = load(arguments.model, loaded)) return e;
+  std::vector<Test> tests;
+  for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
+  for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});
+  std::erase_if(tests, [](const Test& test) { return test.tokens() == 0; });
+  if (tests.empty()) return error("nothing to time: give -p or -n a number above 0");
+  nlohmann::ordered_json rows;
+  for (Test& test : tests) {
+    if (Error e = time_test(arguments, loaded, test)) return e;
+    rows.push_back(row_of(arguments, loaded, test));
+    if (arguments.format == "md") print_md(rows.back(), test, rows.size() == 1);
+    if (arguments.format == "csv") print_csv(rows.back(), rows.size() == 1);
+    if (Error e = flushed(stdout, "stdout")) return e;
+    if (arguments.verbose) explain(test, loaded.model);
+  }
+  if (arguments.format == "json") std::printf("%s\n", text_of(rows, 2).c_str());
+  if (Error e = report(loaded, {}, {{"tests", rows}})) return e;
+  return flushed(stdout, "stdout");
+}
+
+}  // namespace llm

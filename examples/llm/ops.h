@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT
+// What a layer computes beside its matrix products, a row at a time, on the best instruction set
+// that the CPU has.
+#ifndef TESSERA_EXAMPLES_LLM_OPS_H_
+#define TESSERA_EXAMPLES_LLM_OPS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tessera/base/half.h"
+
+namespace llm {
+
+/// y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x.
+void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y);
+
+/// The first `visible` scores become the softmax of `scale` (above 0) times them, the others 0.
+void softmax(float* scores, size_t visible, size_t size, float scale);
+
+/// y *= x
+void multiply(const float* x, size_t size, float* y);
+
+/// Which two values of a head turn together: neighbours, or one of each half.
+enum class RopePairs : uint8_t { neighbours, halves };
+
+/// Turns `pairs` pairs of a head by angles given as cosines and sines; y is not x.
+void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
+            float* y);
+
+void to_f16(const float* x, size_t size, tessera::f16_t* y);
+
+}  // namespace llm
+
+#endif  // TESSERA_EXAMPLES_LLM_OPS_H_

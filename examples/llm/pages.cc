@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+#include "pages.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <fstream>
+#include <limits>
+#include <string>
+
+namespace llm {
+namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
+
+}  // namespace
+
+bool Pages::reserve(size_t bytes) {
+  if (bytes > std::numeric_limits<size_t>::max() / 2) return false;
+  void* mapped = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapped == MAP_FAILED) return false;
+  mapped_ = mapped;
+  mapped_bytes_ = bytes + kHugePage;
+  const size_t past = reinterpret_cast<uintptr_t>(mapped) % kHugePage;
+  span_ = {static_cast<std::byte*>(mapped) + (past == 0 ? 0 : kHugePage - past), bytes};
+#if defined(MADV_HUGEPAGE)
+  ::madvise(span_.data(), bytes, MADV_HUGEPAGE);  // advice: a refusal is no error
+#endif
+  return true;
+}
+
+Pages::~Pages() {
+  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+}
+
+void let_go(std::span<const std::byte> bytes) {
+  const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
+  const uintptr_t first = (begin + page - 1) / page * page;
+  const uintptr_t end = (begin + bytes.size()) / page * page;
+  if (first >= end) return;
+  auto* at = const_cast<std::byte*>(bytes.data()) + (first - begin);
+  ::madvise(at, end - first, MADV_DONTNEED);
+}
+
+size_t available_memory() {
+  std::ifstream info("/proc/meminfo");
+  std::string word;
+  size_t kib = 0;
+  while (info >> word) {
+    if (word == "MemAvailable:" && info >> kib) return kib * 1024;
+  }
+  return std::numeric_limits<size_t>::max();
+}
+
+}  // namespace llm

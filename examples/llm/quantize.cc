@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: MIT
+// The subcommand `quantize`: the same model with its matrices in another type.
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <vector>
+
+#include "commands.h"
+#include "gguf.h"
+#include "tessera/tessera.h"
+#include "threads.h"
+
+namespace llm {
+namespace {
+
+using gguf::Kind;
+using tessera::DType;
+
+// The types, and how general.file_type names a file of them.
+constexpr struct {
+  DType type;
+  uint32_t file_type;
+} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::q4_0, 2},
+              {DType::q4_1, 3}, {DType::q8_0, 7}, {DType::bf16, 32}};
+
+constexpr const char* kFileType = "general.file_type";
+
+// A file under a temporary name, which takes its own when it is complete, or is removed.
+class NewFile {
+ public:
+  explicit NewFile(const std::string& name)
+      : name_(name), temporary_(name + "." + std::to_string(::getpid()) + ".tmp") {}
+  ~NewFile() {
+    if (file_ == nullptr) return;
+    std::fclose(file_);
+    std::remove(temporary_.c_str());
+  }
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  Error open() {
+    file_ = std::fopen(temporary_.c_str(), "wbx");
+    return file_ != nullptr ? Error() : file_error(name_);
+  }
+  // After a failure it does nothing more; keep() reports it.
+  void write(const void* bytes, size_t count) {
+    if (reason_ == 0 && std::fwrite(bytes, 1, count, file_) != count) reason_ = errno;
+    written_ += count;
+  }
+  template <class T>
+  void put(T value) {
+    write(&value, sizeof(value));
+  }
+  void text(std::string_view text) {
+    put(uint64_t{text.size()});
+    write(text.data(), text.size());
+  }
+  void pad(size_t alignment) {
+    while (written_ % alignment != 0) put('\0');
+  }
+  bool failed() const { return reason_ != 0; }
+  Error keep() {
+    errno = reason_;
+    if (failed() || std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0 ||
+        std::rename(temporary_.c_str(), name_.c_str()) != 0) {
+      return file_error(name_);
+    }
+    std::fclose(file_);
+    file_ = nullptr;
+    return {};
+  }
+
+ private:
+  std::string name_, temporary_;
+  std::FILE* file_ = nullptr;
+  size_t written_ = 0;
+  int reason_ = 0;
+};
+
+DType new_type(const gguf::Tensor& t, DType wanted) {
+  if (t.n_dims < 2) return DType::f32;
+  return tessera::row_bytes(wanted, t.dims[0]) ? wanted : DType::f16;
+}
+
+size_t row_bytes(const gguf::Tensor& t, DType type) {
+  return *tessera::row_bytes(type, t.dims[0]);  // new_type() chose one that fits
+}
+
+// Header and tensor records, with every pair as it was but the type of the file.
+void write_head(const gguf::File& in, DType wanted, uint32_t file_type, NewFile& out) {
+  const uint64_t alignment = in.alignment();
+  const bool known = in.find(kFileType) != nullptr;
+  out.write("GGUF", 4);
+  out.put(uint32_t{3});
+  out.put(uint64_t{in.tensors().size()});
+  out.put(uint64_t{in.metadata().size() + (known ? 0 : 1)});
+  const auto put_file_type = [&] {
+    out.text(kFileType);
+    out.put(static_cast<uint32_t>(Kind::u32));
+    out.put(file_type);
+  };
+  for (const auto& [key, value] : in.metadata()) {
+    if (key == kFileType) {
+      put_file_type();
+      continue;
+    }
+    out.text(key);
+    out.put(static_cast<uint32_t>(value.kind));
+    if (value.kind == Kind::array) {
+      out.put(static_cast<uint32_t>(value.element));
+      out.put(value.count);
+    }
+    out.write(value.bytes.data(), value.bytes.size());
+  }
+  if (!known) put_file_type();
+  uint64_t offset = 0;
+  for (const gguf::Tensor& t : in.tensors()) {
+    const DType type = new_type(t, wanted);
+    out.text(t.name);
+    out.put(static_cast<uint32_t>(t.n_dims));
+    out.write(t.dims.data(), t.n_dims * sizeof(t.dims[0]));
+    out.put(static_cast<uint32_t>(type));
+    out.put(offset);
+    offset += (t.rows() * row_bytes(t, type) + alignment - 1) / alignment * alignment;
+  }
+  out.pad(alignment);
+}
+
+// Converts and writes some rows at a time.
+Error write_tensor(const gguf::Tensor& t, DType type, size_t alignment, tessera::ThreadPool& pool,
+                   NewFile& out) {
+  constexpr size_t kPieceBytes = size_t{4} << 20;
+  const size_t cols = t.dims[0], rows = t.rows();
+  const size_t from_bytes = row_bytes(t, t.dtype), to_bytes = row_bytes(t, type);
+  const size_t piece_rows = std::clamp<size_t>(kPieceBytes / to_bytes, 1, rows);
+  std::vector<std::byte> converted(piece_rows * to_bytes);
+  for (size_t row = 0; row < rows && !out.failed(); row += piece_rows) {
+    const size_t count = std::min(piece_rows, rows - row);
+    const tessera::MatView from{t.data.data() + row * from_bytes, count, cols, from_bytes, t.dtype};
+    const tessera::MutMatView to{converted.data(), count, cols, to_bytes, type};
+    const tessera::Status status =
+        for_parts(pool.executor(), 4 * pool.threads(),
+                  [&](tessera::Part part) { return tessera::quantize(from, to, part); });
+    if (!status.ok()) return error_of(status, "tensor " + printable(t.name));
+    out.write(converted.data(), count * to_bytes);
+  }
+  out.pad(alignment);
+  return {};
+}
+
+// What may be written again without losing more than the type loses.
+Error check_tensors(const gguf::File& in) {
+  for (const gguf::Tensor& t : in.tensors()) {
+    if (t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16) continue;
+    return error("tensor %s is %s: only files of f32, f16 and bf16 are quantized",
+                 printable(t.name).c_str(), tessera::dtype_name(t.dtype));
+  }
+  return in.tensors().empty() ? error("the file has no tensors") : Error();
+}
+
+}  // namespace
+
+Error quantize(const QuantizeArguments& arguments) {
+  const auto* wanted = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) {
+    return arguments.type == tessera::dtype_name(t.type);
+  });
+  if (wanted == std::end(kTypes)) {
+    return error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",
+                 printable(arguments.type).c_str());
+  }
+  gguf::File in;
+  if (Error e = gguf::File::open(arguments.in, in)) return e;
+  if (Error e = check_tensors(in)) return Error(arguments.in + ": " + e.text());
+  NewFile out(arguments.out);
+  if (Error e = out.open()) return e;
+  write_head(in, wanted->type, wanted->file_type, out);
+  tessera::ThreadPool pool(arguments.threads > 0 ? arguments.threads : usable_cores());
+  size_t before = 0, after = 0;
+  for (const gguf::Tensor& t : in.tensors()) {
+    const DType type = new_type(t, wanted->type);
+    if (Error e = write_tensor(t, type, in.alignment(), pool, out)) return e;
+    std::fprintf(stderr, "%-32s %-16s %-4s -> %s\n", printable(t.name).c_str(), t.shape().c_str(),
+                 tessera::dtype_name(t.dtype), tessera::dtype_name(type));
+    before += t.data.size();
+    after += t.rows() * row_bytes(t, type);
+  }
+  if (Error e = out.keep()) return e;
+  std::fprintf(stderr, "%s: %zu bytes of tensors, %zu before\n", arguments.out.c_str(), after,
+               before);
+  return {};
+}
+
+}  // namespace llm

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT
+// Every architecture against the obvious program: small random models, in double, one position at a
+// time, nothing kept but keys and values.
+#include <catch2/catch_test_macros.hpp>
+#include <cmath>
+#include <functional>
+#include <map>
+#include <numbers>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "forward.h"
+#include "gguf_builder.h"
+
+namespace llm::test {
+namespace {
+
+using Vector = std::vector<double>;
+
+constexpr size_t kVocab = 24, kDim = 32, kLayers = 2, kHeads = 4, kKvHeads = 2, kFfn = 48;
+constexpr double kEpsilon = 1e-5;
+
+// What a model of the test has of what not all have.
+struct Kind {
+  std::string name;
+  size_t head_size = 8;
+  bool halves = false, biases = false, head_norms = false, own_output = false;
+  size_t rope_dims = 0;  // 0: all
+  std::function<void(Builder&)> keys = [](Builder&) {};
+  std::function<double(size_t)> stretch = [](size_t) { return 1.0; };  // of a pair's frequency
+  double magnitude = 1.0;
+};
+
+struct Random {
+  std::mt19937 engine{7};
+  float value() { return std::uniform_real_distribution<float>(-0.5f, 0.5f)(engine); }
+};
+
+// A file of a kind, and its tensors by name.
+struct TestModel {
+  explicit TestModel(const Kind& kind) {
+    const std::string p = kind.name.substr(0, kind.name.find(' ')) + ".";
+    Builder b;
+    b.string("general.architecture", p.substr(0, p.size() - 1)).u32(p + "block_count", kLayers);
+    b.u32(p + "embedding_length", kDim).u32(p + "feed_forward_length", kFfn);
+    b.u32(p + "context_length", 64).u32(p + "attention.head_count", kHeads);
+    b.u32(p + "attention.head_count_kv", kKvHeads);
+    b.number(p + "attention.layer_norm_rms_epsilon", gguf::Kind::f32, 1e-5f);
+    if (kind.head_size * kHeads != kDim) {
+      b.u32(p + "attention.key_length", static_cast<uint32_t>(kind.head_size));
+      b.u32(p + "attention.value_length", static_cast<uint32_t>(kind.head_size));
+    }
+    if (kind.rope_dims > 0) {
+      b.u32(p + "rope.dimension_count", static_cast<uint32_t>(kind.rope_dims));
+    }
+    const size_t q = kHeads * kind.head_size, kv = kKvHeads * kind.head_size;
+    b.f32("token_embd.weight", {kDim, kVocab}).f32("output_norm.weight", {kDim});
+    if (kind.own_output) b.f32("output.weight", {kDim, kVocab});
+    for (size_t i = 0; i < kLayers; ++i) {
+      const auto add = [&](const char* part, const std::vector<uint64_t>& dims) {
+        b.f32("blk." + std::to_string(i) + "." + part, dims);
+      };
+      add("attn_norm.weight", {kDim}), add("ffn_norm.weight", {kDim});
+      add("attn_q.weight", {kDim, q}), add("attn_k.weight", {kDim, kv});
+      add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
+      add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
+      add("ffn_down.weight", {kFfn, kDim});
+      if (kind.biases) add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
+      if (kind.head_norms) {
+        add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
+      }
+    }
+    kind.keys(b);
+    bytes = b.build();
+    const size_t data = bytes.size() - b.data_bytes;
+    Random random;
+    for (const TensorRecord& t : b.tensors) {
+      size_t count = 1;
+      for (const uint64_t d : t.dims) count *= d;
+      Vector& values = tensors[t.name];
+      for (size_t i = 0; i < count; ++i) {
+        float value = random.value();
+        if (t.name.find("norm") != t.name.npos) value += 1.0f;
+        if (t.name == "rope_freqs.weight") value = static_cast<float>(i + 1);
+        std::memcpy(bytes.data() + data + t.offset + i * sizeof(float), &value, sizeof(value));
+        values.push_back(static_cast<double>(value));
+      }
+    }
+    REQUIRE(gguf::File::parse(bytes, file).text() == "");
+    const ModelOptions options{.plan = {.accuracy = tessera::Accuracy::exact}};
+    REQUIRE(load_model(file, kVocab, options, tessera::serial(), model).text() == "");
+  }
+  std::vector<std::byte> bytes;
+  std::map<std::string, Vector> tensors;
+  gguf::File file;
+  Model model;
+};
+
+// The obvious program.
+class Reference {
+ public:
+  Reference(const Kind& kind, const std::map<std::string, Vector>& tensors)
+      : kind_(kind), tensors_(tensors), keys_(kLayers), values_(kLayers) {}
+
+  // The logits behind one more token.
+  Vector next(size_t token) {
+    const Vector& table = tensors_.at("token_embd.weight");
+    Vector x(table.begin() + static_cast<ptrdiff_t>(token * kDim),
+             table.begin() + static_cast<ptrdiff_t>((token + 1) * kDim));
+    for (size_t i = 0; i < kLayers; ++i) {
+      const std::string p = "blk." + std::to_string(i) + ".";
+      const Vector h = norm(x, p + "attn_norm.weight");
+      Vector q = product(p + "attn_q", h), k = product(p + "attn_k", h);
+      turn(q, p + "attn_q_norm.weight");
+      turn(k, p + "attn_k_norm.weight");
+      keys_[i].push_back(k);
+      values_[i].push_back(product(p + "attn_v", h));
+      add(x, product(p + "attn_output", attend(i, q)));
+      const Vector g = norm(x, p + "ffn_norm.weight");
+      Vector gate = product(p + "ffn_gate", g), up = product(p + "ffn_up", g);
+      for (size_t j = 0; j < kFfn; ++j) gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
+      add(x, product(p + "ffn_down", gate));
+    }
+    ++position_;
+    const bool own = tensors_.contains("output.weight");
+    return product(own ? "output" : "token_embd", norm(x, "output_norm.weight"));
+  }
+
+ private:
+  static void add(Vector& x, const Vector& y) {
+    for (size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  }
+  Vector norm(const Vector& x, const std::string& name) const {
+    double squares = 0.0;
+    for (const double v : x) squares += v * v;
+    Vector y = x;
+    for (size_t i = 0; i < x.size(); ++i) {
+      y[i] *= tensors_.at(name)[i] / std::sqrt(squares / static_cast<double>(x.size()) + kEpsilon);
+    }
+    return y;
+  }
+  Vector product(const std::string& name, const Vector& x) const {
+    const Vector& w = tensors_.at(name + ".weight");
+    Vector y(w.size() / x.size());
+    if (tensors_.contains(name + ".bias")) y = tensors_.at(name + ".bias");
+    for (size_t n = 0; n < y.size(); ++n) {
+      for (size_t k = 0; k < x.size(); ++k) y[n] += w[n * x.size() + k] * x[k];
+    }
+    return y;
+  }
+  // Every head: its norm, if there is one, then RoPE.
+  void turn(Vector& all, const std::string& norm_name) const {
+    const size_t size = kind_.head_size, dims = kind_.rope_dims > 0 ? kind_.rope_dims : size;
+    for (size_t h = 0; h < all.size() / size; ++h) {
+      Vector head(all.begin() + static_cast<ptrdiff_t>(h * size),
+                  all.begin() + static_cast<ptrdiff_t>((h + 1) * size));
+      if (tensors_.contains(norm_name)) head = norm(head, norm_name);
+      Vector turned = head;
+      for (size_t i = 0; i < dims / 2; ++i) {
+        const double angle =
+            static_cast<double>(position_) * kind_.stretch(i) *
+            std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
+        const size_t a = kind_.halves ? i : 2 * i, b = kind_.halves ? i + dims / 2 : 2 * i + 1;
+        turned[a] = (head[a] * std::cos(angle) - head[b] * std::sin(angle)) * kind_.magnitude;
+        turned[b] = (head[a] * std::sin(angle) + head[b] * std::cos(angle)) * kind_.magnitude;
+      }
+      std::copy(turned.begin(), turned.end(), all.begin() + static_cast<ptrdiff_t>(h * size));
+    }
+  }
+  Vector attend(size_t layer, const Vector& q) const {
+    const size_t size = kind_.head_size;
+    Vector y(q.size());
+    for (size_t h = 0; h < kHeads; ++h) {
+      const size_t kv = h / (kHeads / kKvHeads) * size;
+      Vector weights;
+      double sum = 0.0;
+      for (const Vector& key : keys_[layer]) {
+        double score = 0.0;
+        for (size_t i = 0; i < size; ++i) score += q[h * size + i] * key[kv + i];
+        weights.push_back(std::exp(score / std::sqrt(static_cast<double>(size))));
+        sum += weights.back();
+      }
+      for (size_t p = 0; p < weights.size(); ++p) {
+        for (size_t i = 0; i < size; ++i) {
+          y[h * size + i] += weights[p] / sum * values_[layer][p][kv + i];
+        }
+      }
+    }
+    return y;
+  }
+
+  const Kind& kind_;
+  const std::map<std::string, Vector>& tensors_;
+  std::vector<std::vector<Vector>> keys_, values_;  // [layer][position]
+  size_t position_ = 0;
+};
+
+// Long-context scaling with a factor of 4 of a model trained on 2048 positions, by YaRN's paper.
+double yarn_stretch(size_t i) {
+  constexpr double kPairs = 4.0, kFactor = 4.0;
+  const auto pair = [](double turns) {
+    return kPairs * std::log(2048.0 / (turns * 2.0 * std::numbers::pi)) / std::log(10000.0);
+  };
+  const double low = std::max(0.0, std::floor(pair(32.0))), high = std::ceil(pair(1.0));
+  const double ramp = std::min(1.0, std::max(0.0, (static_cast<double>(i) - low) / (high - low)));
+  return (1.0 - ramp) + ramp / kFactor;
+}
+
+std::vector<Kind> kinds() {
+  const auto scaling = [](const char* type) {
+    return [type](Builder& b) {
+      b.string("llama.rope.scaling.type", type);
+      b.number("llama.rope.scaling.factor", gguf::Kind::f32, 4.0f);
+      b.u32("llama.rope.scaling.original_context_length", 2048);
+    };
+  };
+  const auto quarter = [](size_t) { return 0.25; };
+  return {
+      {.name = "llama"},
+      {.name = "llama with an output", .own_output = true, .rope_dims = 4},
+      {.name = "llama with large heads", .head_size = 72},
+      {.name = "llama linear", .keys = scaling("linear"), .stretch = quarter},
+      {.name = "llama yarn",
+       .keys = scaling("yarn"),
+       .stretch = yarn_stretch,
+       .magnitude = 1.0 + 0.1 * std::log(4.0)},
+      {.name = "llama of 3.1",
+       .keys = [](Builder& b) { b.f32("rope_freqs.weight", {4}); },
+       .stretch = [](size_t i) { return 1.0 / static_cast<double>(i + 1); }},
+      {.name = "qwen2", .halves = true, .biases = true},
+      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true}};
+}
+
+// The largest difference of any logit behind any of 30 tokens, run in batches.
+double worst_logit(const Kind& kind, const TestModel& test, size_t batch, tessera::DType kv) {
+  Team team(2);
+  std::unique_ptr<Forward> forward;
+  REQUIRE_FALSE(Forward::create(test.model, team, {30, batch, batch, kv}, forward));
+  Reference reference(kind, test.tensors);
+  double worst = 0.0;
+  for (size_t done = 0; done < 30; done += batch) {
+    std::vector<TokenId> tokens;
+    for (size_t i = done; i < done + batch; ++i) tokens.push_back(static_cast<TokenId>(i * 7 % 24));
+    REQUIRE_FALSE(forward->run(tokens, batch));
+    for (size_t row = 0; row < batch; ++row) {
+      const Vector wanted = reference.next(static_cast<size_t>(tokens[row]));
+      for (size_t i = 0; i < kVocab; ++i) {
+        const double difference = static_cast<double>(forward->logits(row)[i]) - wanted[i];
+        if (!(std::fabs(difference) <= worst)) worst = std::fabs(difference);  // NaN too
+      }
+    }
+  }
+  return worst;
+}
+
+TEST_CASE("architectures give what the obvious program gives", "[architecture]") {
+  for (const Kind& kind : kinds()) {
+    const TestModel test(kind);
+    for (const size_t batch : {1, 5, 30}) {
+      INFO(kind.name << ", batches of " << batch);
+      CHECK(worst_logit(kind, test, batch, tessera::DType::f32) < 2e-4);
+      const double halves = worst_logit(kind, test, batch, tessera::DType::f16);
+      CHECK(halves < 2e-1);
+      CHECK(halves > 1e-6);  // they are halves indeed
+    }
+  }
+}
+
+TEST_CASE("a shifted context is that of the tokens that are left", "[architecture]") {
+  // In one layer, keys and values depend on a token and its position alone.
+  for (const Kind& kind : {kinds().front(), kinds().back()}) {
+    TestModel test(kind);
+    test.model.layers.resize(1);
+    test.model.config.layers = 1;
+    Team team(1);
+    for (const auto kv : {tessera::DType::f32, tessera::DType::f16}) {
+      std::unique_ptr<Forward> shifted, fresh;
+      REQUIRE_FALSE(Forward::create(test.model, team, {12, 12, 1, kv}, shifted));
+      REQUIRE_FALSE(Forward::create(test.model, team, {12, 12, 1, kv}, fresh));
+      const std::vector<TokenId> tokens = {1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22};
+      REQUIRE_FALSE(shifted->run(tokens, 1));
+      shifted->shift(1, 5);
+      CHECK(shifted->position() == 7);
+      const std::vector<TokenId> left = {1, 2, 6, 10, 14, 18, 22}, more = {3};
+      REQUIRE_FALSE(fresh->run(left, 1));
+      REQUIRE_FALSE(shifted->run(more, 1));
+      REQUIRE_FALSE(fresh->run(more, 1));
+      for (size_t i = 0; i < kVocab; ++i) {
+        CHECK(std::fabs(shifted->logits(0)[i] - fresh->logits(0)[i]) <
+              (kv == tessera::DType::f32 ? 2e-5f : 2e-2f));
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace llm::test
