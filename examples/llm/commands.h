@@ -19,7 +19,7 @@ struct ModelArguments {
   std::string target;  // empty: the best one
   size_t threads = 0;  // 0: the cores that may be used
   size_t context = 0;  // positions; 0: the model's own, at most 4096
-  bool exact = false;  // do not round the inputs of products
+  tessera::Accuracy accuracy = tessera::Accuracy::fast;
   Packing packing = Packing::automatic;
   tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
   std::string log_json;                     // file for the closing report; empty: none

@@ -45,14 +45,16 @@ void add_choice(CLI::App& command, const char* name, T& value,
 }
 
 void add_model_options(CLI::App& command, llm::ModelArguments& m) {
-  using tessera::DType, llm::Packing;
+  using tessera::Accuracy, tessera::DType, llm::Packing;
   command.add_option("-m,--model", m.path, "GGUF file")->required();
   add_threads(command, m.threads);
   command.add_option("-c,--ctx-size", m.context,
                      "Context in tokens (default: the model's own, at most 4096)");
   command.add_option("--target", m.target, "Instruction set, see `tessera-llm targets`");
-  add_choice<bool>(command, "--accuracy", m.exact, {{"fast", false}, {"exact", true}},
-                   "Of products: fast (default) rounds their inputs, exact does not");
+  add_choice<Accuracy>(
+      command, "--accuracy", m.accuracy,
+      {{"fast", Accuracy::fast}, {"exact", Accuracy::exact}, {"coarse", Accuracy::coarse}},
+      "Of products: fast (default) rounds their inputs, exact does not, coarse rounds more");
   add_choice<Packing>(
       command, "--pack", m.packing,
       {{"auto", Packing::automatic}, {"never", Packing::never}, {"always", Packing::always}},

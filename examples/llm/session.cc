@@ -37,9 +37,8 @@ Error load(const ModelArguments& arguments, Loaded& out) {
   const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
   if (Error e = Tokenizer::create(out.file, out.tokenizer)) return in_file(e);
   out.team = std::make_unique<Team>(arguments.threads > 0 ? arguments.threads : usable_cores());
-  ModelOptions options{.plan = {}, .packing = arguments.packing};
+  ModelOptions options{.plan = {.accuracy = arguments.accuracy}, .packing = arguments.packing};
   if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
-  if (arguments.exact) options.plan.accuracy = tessera::Accuracy::exact;
   const Error e =
       load_model(out.file, out.tokenizer->size(), options, out.team->executor(), out.model);
   if (e) return in_file(e);
