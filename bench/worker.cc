@@ -89,7 +89,7 @@ std::string explained(const F& f) {
 }
 
 // Ceilings are the best of passes as short as these, so that what keeps others busy on this machine
-// for a moment is in neither. The clock is asked 64 times at most: it must not count.
+// for a moment is in neither. The clock is asked less than 128 times: it must not count.
 Times time_calls(size_t calls, const std::function<void()>& call) {
   using Clock = std::chrono::steady_clock;
   const auto between = [](Clock::time_point from, Clock::time_point to) {
