@@ -67,6 +67,29 @@ TESSERA_FORMAT_TEST(explanation, "explain says what a plan does", "[explain]") {
   });
 }
 
+TESSERA_FORMAT_TEST(borrowing_shown, "explain says when x is read where it lies", "[explain]") {
+  Rng rng = suite_rng();
+  const size_t m = 100;
+  for (const size_t k : {320, 1024}) {  // more than 6 rows at 4 KiB evict each other
+    const Matrix w = random_weights(w_dtype, 40, k, rng);
+    for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
+      for (const bool borrow : {false, true}) {
+        setup.borrow_x = borrow;
+        const Product p(w, 40, setup);
+        REQUIRE(p.error().empty());
+        const Explanation e = p.plan().explain(m);
+        const bool spread = k == 320 || e.mr <= 6;
+        const bool expected = borrow && spread && e.mr > 1 && std::string(e.x) == "f32";
+        INFO(e.text().c_str());
+        CHECK(e.borrows_x == expected);
+        const bool said =
+            std::string(e.text().c_str()).find("x f32 (in place)") != std::string::npos;
+        CHECK(said == expected);
+      }
+    });
+  }
+}
+
 TESSERA_FORMAT_TEST(blocking_shown, "explain shows the blocking asked for", "[explain]") {
   Rng rng = suite_rng();
   const size_t k = 320;

@@ -130,6 +130,34 @@ TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits
   });
 }
 
+// Strides between rows of x: none, words, half words (which are not borrowed), and 4 KiB (neither).
+TESSERA_FORMAT_TEST(borrowed_x, "x read where it lies gives the same bits", "[bits]") {
+  Rng rng = suite_rng();
+  for (const size_t k : {depth_of(w_dtype), size_t{352}}) {
+    const Matrix w = random_weights(w_dtype, 150, k, rng);
+    for (const DType x_dtype : {DType::f32, DType::bf16}) {
+      const Matrix x = random_x(x_dtype, 40, k, rng);
+      for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
+        setup.x = x_dtype;
+        for (const size_t padding : {size_t{0}, size_t{12}, size_t{2}, 4096 - x.row_bytes}) {
+          Layout layout;
+          layout.x_padding = padding;
+          layout.place.at_end = true;
+          setup.borrow_x = false;
+          const Product copied(w, 2 * tile.nr + 7, setup, layout);
+          setup.borrow_x = true;
+          const Product borrowed(w, 2 * tile.nr + 7, setup, layout);
+          for (const size_t m : {size_t{1}, 2 * tile.mr + 3, size_t{40}}) {
+            const Output want = copied.run(x, m), got = borrowed.run(x, m, {}, {3, 3});
+            check_no_error(borrowed, m, got);
+            check_same_bits(borrowed, m, got, want.y, "x read where it lies");
+          }
+        }
+      });
+    }
+  }
+}
+
 TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") {
   Rng rng = suite_rng();
   const size_t k = depth_of(w_dtype);

@@ -19,7 +19,9 @@ void take(const tessera::Status& status) {
 
 class Tessera : public Backend {
  public:
-  explicit Tessera(const tessera::PlanOptions& options) : options_(options) {}
+  explicit Tessera(const tessera::PlanOptions& options) : options_(options) {
+    options_.borrow_x = true;  // the problem's x stays, as an engine's activations do
+  }
 
   void open(const Problem& p) override {
     p_ = &p;

@@ -28,6 +28,7 @@
 
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
+#include "tessera/impl/explain.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/one_call.h"
 #include "tessera/impl/packed_weights.h"

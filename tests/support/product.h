@@ -27,6 +27,7 @@ struct Setup {
   bool packed = false;
   const char* target = nullptr;
   Blocking blocking = {};
+  bool borrow_x = false;
 };
 
 /// Where its memory lies: the place of W, x and y at any offset, bytes between their rows, and the
@@ -140,17 +141,18 @@ class GuardedY {
   MutMatView view_;
 };
 
-/// x packed by a plan, read-only.
+/// x packed by a plan, read-only. What it was packed from cannot be read any more, unless borrowed.
 class PackedInput {
  public:
   PackedInput(const Matmul& plan, const Matrix& x, size_t m, const Layout& layout, size_t parts,
-              std::string& error)
-      : buffer_(plan.packed_x_bytes(m), layout.scratch()) {
-    const GuardedRows rows(x, m, layout.x_padding, layout.place);
+              std::string& error, bool borrow_x = false)
+      : buffer_(plan.packed_x_bytes(m), layout.scratch()),
+        rows_(x, m, layout.x_padding, layout.place) {
     for (size_t i = 0; i < parts; ++i) {
-      const Status s = plan.pack(rows.view(), buffer_.bytes(), {i, parts});
+      const Status s = plan.pack(rows_.view(), buffer_.bytes(), {i, parts});
       if (!s.ok()) error = std::string("pack: ") + s.message().c_str();
     }
+    if (!borrow_x) rows_.make_unreadable();
     if (!buffer_.slack_untouched()) error = "pack wrote outside packed_x";
     buffer_.make_read_only();
   }
@@ -158,6 +160,7 @@ class PackedInput {
 
  private:
   GuardedBuffer buffer_;
+  GuardedRows rows_;
 };
 
 /// The first n rows of W in guarded memory, planned and, if asked for, packed; then W itself is
@@ -167,8 +170,8 @@ class Product {
   Product(const Matrix& w, size_t n, const Setup& setup, const Layout& layout = {},
           size_t pack_parts = 1)
       : setup_(setup), layout_(layout), w_(w, n, layout.w_padding, layout.place) {
-    const Result<Matmul> plan =
-        Matmul::plan(w_.view(), setup.x, {setup.accuracy, setup.target, setup.blocking});
+    const Result<Matmul> plan = Matmul::plan(
+        w_.view(), setup.x, {setup.accuracy, setup.target, setup.blocking, setup.borrow_x});
     if (!plan.ok()) {
       error_ = std::string("plan: ") + plan.status().message().c_str();
       return;
@@ -188,7 +191,7 @@ class Product {
     Output out;
     out.error = error_;
     if (!error_.empty()) return out;
-    const PackedInput packed_x(plan_, x, m, layout_, work.pack_parts, out.error);
+    const PackedInput packed_x(plan_, x, m, layout_, work.pack_parts, out.error, setup_.borrow_x);
     if (out.error.empty()) out = run_packed(packed_x.bytes(), m, epilogue, work, old_y);
     return out;
   }

@@ -60,6 +60,7 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
   Result<Matmul> plan = Matmul::plan(w, DType::f32);
   if (!plan.ok()) return plan.status();
   if (w_k_major) MatmulAccess::set_w_k_major(*plan, bv.row_stride);
+  MatmulAccess::set_borrow_x(*plan);
   if (Status s = MatmulAccess::check_rows(*plan, m); !s.ok()) return s;
   const MutMatView y{c, m, n, cv.row_stride, DType::f32};
   return v0_1::detail::run_once(*plan, y, av, a_turned && k != 0, epilogue, executor);

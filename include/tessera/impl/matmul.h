@@ -20,7 +20,10 @@ struct MatmulAccess {
   static void set_w_k_major(Matmul& plan, size_t stride) noexcept {
     plan.w_k_major_ = true;
     plan.w_stride_ = stride;
+    plan.matvec_m_ = 0;
   }
+
+  static void set_borrow_x(Matmul& plan) noexcept { plan.borrow_x_ = true; }
 
   static bool empty(const Matmul& p) noexcept { return p.entry_ == nullptr; }
 
@@ -29,28 +32,28 @@ struct MatmulAccess {
                          "the plan is empty: it was not made by Matmul::plan");
   }
 
-  // Rows of x up to which weights in place are read by matvec. What a micro-kernel of it costs
-  // beside the products is the more the smaller k is; what packing costs, the smaller m is.
-  static size_t matvec_m(const Matmul& p) noexcept {
-    if (p.packed_ || p.w_k_major_) return 0;
-    const size_t depth = p.entry_->matvec_depth;
-    return std::max(p.entry_->matvec_m, depth == 0 ? 0 : p.k_ / depth);
+  static size_t steps(size_t size, size_t step) noexcept {
+    return size / step + (size % step != 0 ? 1 : 0);
   }
 
-  static size_t units(const Matmul& p) noexcept {
-    const size_t values = p.entry_->shape.unit_values;
-    return p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
+  // What follows from the kernel and W's shape.
+  static void derive(Matmul& p) noexcept {
+    const KernelEntry& e = *p.entry_;
+    p.units_ = steps(p.k_, e.shape.unit_values);
+    p.panels_ = steps(p.n_, e.shape.nr);
+    // What a micro-kernel of matvec costs beside the products is the more the smaller k is; what
+    // packing costs, the smaller m is.
+    p.matvec_m_ = std::max(e.matvec_m, e.matvec_depth == 0 ? 0 : p.k_ / e.matvec_depth);
+    const auto row_bytes = [&](size_t values) {  // of rows padded to whole `values`
+      return steps(p.k_, values) * (values / e.shape.unit_values * e.shape.x_unit_bytes);
+    };
+    p.x_panel_bytes_ = row_bytes(e.packed_row_values);
+    p.x_alone_bytes_ = e.matvec_m == 0 ? 0 : row_alone_stride(row_bytes(e.matvec_row_values));
   }
 
   // Height limit of panels of x: matvec reads rows in order, panels of one.
   static size_t mr(const Matmul& p, size_t m) noexcept {
-    return m <= matvec_m(p) ? 1 : p.entry_->shape.mr;
-  }
-
-  // Panels of a block of nc rows of W.
-  static size_t nc_panels(const Matmul& p, size_t nc) noexcept {
-    const size_t nr = p.entry_->shape.nr, all = p.n_ / nr + (p.n_ % nr != 0 ? 1 : 0);
-    return std::max<size_t>(std::min({nc / nr, all, kMaxNcPanels}), 1);
+    return m <= p.matvec_m_ ? 1 : p.entry_->shape.mr;
   }
 
   // As asked for, else chosen; no larger than the shape.
@@ -58,20 +61,56 @@ struct MatmulAccess {
     const Blocking own =
         choose_blocking(p.entry_->shape, m, p.k_, detail::cache_sizes(), p.packed_);
     const Blocking& asked = p.blocking_;
+    const size_t nr = p.entry_->shape.nr, nc = asked.nc != 0 ? asked.nc : own.nc;
+    const size_t panels = std::min({nc / nr, p.panels_, kMaxNcPanels});
     return {asked.mc != 0 ? std::min(asked.mc, std::max<size_t>(m, 1)) : own.mc,
-            asked.kc_units != 0 ? std::min(asked.kc_units, std::max<size_t>(units(p), 1))
+            asked.kc_units != 0 ? std::min(asked.kc_units, std::max<size_t>(p.units_, 1))
                                 : own.kc_units,
-            nc_panels(p, asked.nc != 0 ? asked.nc : own.nc) * p.entry_->shape.nr};
+            std::max<size_t>(panels, 1) * nr};
   }
 
   // Bytes of one packed row of x, of m.
   static size_t packed_row_bytes(const Matmul& p, size_t m) noexcept {
+    return m <= p.matvec_m_ ? p.x_alone_bytes_ : p.x_panel_bytes_;
+  }
+  static size_t packed_x_bytes(const Matmul& p, size_t m) noexcept {
+    return (p.borrow_x_ ? kBorrowedXBytes : 0) + m * packed_row_bytes(p, m);
+  }
+
+  static size_t worker_bytes(const Matmul& p, size_t m, const Blocking& b) noexcept {
+    if (m <= p.matvec_m_) return 0;
     const KernelEntry& e = *p.entry_;
-    const bool alone = m <= matvec_m(p);
-    const size_t values = alone ? e.matvec_row_values : e.packed_row_values;
-    const size_t padded = p.k_ / values + (p.k_ % values != 0 ? 1 : 0);
-    const size_t bytes = padded * (values / e.shape.unit_values * e.shape.x_unit_bytes);
-    return alone ? row_alone_stride(bytes) : bytes;
+    size_t bytes = 0;
+    const size_t panels = b.nc / e.shape.nr;
+    if (e.widens || !p.packed_) bytes += panels * b.kc_units * e.shape.w_unit_bytes;
+    if (e.widens && !p.packed_) bytes += b.kc_units * e.panel_unit_bytes;
+    // Partial sums of the panels that mc rows touch, or of one tile if k is done in one pass.
+    const bool one_pass = b.kc_units >= p.units_;
+    const size_t rows = one_pass ? e.shape.mr : panels * (std::min(b.mc, m) + 2 * e.shape.mr);
+    return bytes + rows * e.shape.nr * sizeof(float);
+  }
+
+  // Of m rows without gaps, for explain().
+  static MatView dense_x(const Matmul& p, size_t m) noexcept {
+    const size_t bytes = p.x_dtype_ == DType::f32 ? 4 : 2;
+    return {nullptr, m, p.k_, p.k_ * bytes, p.x_dtype_};
+  }
+
+  // Whether tiles may read x where it lies: in whole units and words, and at a stride at which the
+  // lines that a panel's rows are read from spread over the sets of an L1 cache. Of its 64 sets of
+  // 8 ways, 12 rows that lie 2 KiB apart take 6 ways of 2, which is well: Zen 4, f32, 512^3 packed,
+  // x copied and in place 107.5 and 111.1 GFLOP/s.
+  static bool borrows(const Matmul& p, const MatView& x, bool k_major) noexcept {
+    const KernelEntry& e = *p.entry_;
+    if (!p.borrow_x_ || k_major || x.dtype != e.x_same || x.rows <= p.matvec_m_) return false;
+    const bool words = (reinterpret_cast<uintptr_t>(x.data) | x.row_stride) % sizeof(float) == 0;
+    if (!words || p.k_ % e.shape.unit_values != 0) return false;
+    constexpr size_t kSets = 64, kMost = 6;
+    uint8_t lines[kSets] = {};
+    for (size_t row = 0; row < e.shape.mr; ++row) {
+      if (++lines[row * x.row_stride / 64 % kSets] > kMost) return false;
+    }
+    return true;
   }
 
   static Status check_rows(const Matmul& p, size_t m) noexcept {
@@ -119,23 +158,33 @@ struct MatmulAccess {
   }
 
   static Status check_run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
-                          std::span<std::byte> worker) noexcept {
-    if (empty(p)) return no_plan();
+                          std::span<std::byte> worker, const Blocking& b) noexcept {
     if (Status s = check_y(p, y); !s.ok()) return s;
-    if (Status s = check_buffer(packed_x, p.packed_x_bytes(y.rows), "packed_x"); !s.ok()) return s;
-    return check_buffer(worker, p.worker_bytes(y.rows), "worker");
+    if (Status s = check_buffer(packed_x, packed_x_bytes(p, y.rows), "packed_x"); !s.ok()) return s;
+    return check_buffer(worker, worker_bytes(p, y.rows, b), "worker");
   }
 
   // x[m, k], or stored as [k, m] for blas::gemm, where the view is the stored matrix.
   static void pack(const Matmul& p, const MatView& x, bool k_major, std::span<std::byte> packed_x,
                    const Part& part) noexcept {
     const size_t m = k_major ? x.cols : x.rows;
+    std::byte* to = packed_x.data();
+    if (p.borrow_x_) {
+      const bool in_place = borrows(p, x, k_major);
+      if (part.index == 0) {
+        BorrowedX borrowed;
+        if (in_place) borrowed = {static_cast<const std::byte*>(x.data), x.row_stride};
+        std::memcpy(to, &borrowed, sizeof(borrowed));
+      }
+      if (in_place) return;
+      to += kBorrowedXBytes;
+    }
     const size_t limit = mr(p, m);
     const Panels panels(m, limit);
     if (m == 0) return;
     const Range mine = split(panels.count, 1, part.index, part.count);
     if (mine.begin == mine.end) return;
-    const auto pack_x = m <= matvec_m(p) ? p.entry_->pack_x_rows : p.entry_->pack_x;
+    const auto pack_x = m <= p.matvec_m_ ? p.entry_->pack_x_rows : p.entry_->pack_x;
     pack_x({static_cast<const std::byte*>(x.data),
             x.row_stride,
             x.dtype,
@@ -144,12 +193,12 @@ struct MatmulAccess {
             p.k_,
             limit,
             {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
-            packed_x.data()});
+            to});
   }
 
   static void run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
-                  std::span<std::byte> worker, const Epilogue& epilogue,
-                  const Rect& rect) noexcept {
+                  std::span<std::byte> worker, const Epilogue& epilogue, const Rect& rect,
+                  const Blocking& blocking) noexcept {
     if (rect.empty()) return;
     RunArgs a;
     a.w = p.w_;
@@ -161,14 +210,21 @@ struct MatmulAccess {
     a.k = p.k_;
     a.mr = mr(p, y.rows);
     a.packed_x = packed_x.data();
+    if (p.borrow_x_) {
+      BorrowedX borrowed;
+      std::memcpy(&borrowed, a.packed_x, sizeof(borrowed));
+      a.packed_x += kBorrowedXBytes;
+      a.x_rows = borrowed.rows;
+      a.x_stride = borrowed.row_stride;
+    }
     a.y = static_cast<std::byte*>(y.data);
     a.y_stride = y.row_stride;
     a.y_dtype = y.dtype;
     a.epilogue = epilogue;
     a.rect = rect;
-    a.blocking = blocking(p, y.rows);
+    a.blocking = blocking;
     a.worker = worker.data();
-    if (y.rows <= matvec_m(p)) {
+    if (y.rows <= p.matvec_m_) {
       p.entry_->matvec(a);
     } else {
       p.entry_->matmul(a);
@@ -177,6 +233,7 @@ struct MatmulAccess {
 
   // This part's rectangle of y: columns in whole panels of W, rows in whole panels of x.
   static Rect rect(const Matmul& p, size_t m, const Part& part) noexcept {
+    if (part.count == 1) return {0, m, 0, p.n_};
     const Panels panels(m, mr(p, m));
     Rect r = partition(panels.count, p.n_, 1, p.entry_->shape.nr, part);
     if (m == 0 || r.empty()) return {};
@@ -203,9 +260,11 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
   p.k_ = w.cols;
   p.x_dtype_ = x_dtype;
   p.blocking_ = options.blocking;
+  p.borrow_x_ = options.borrow_x;
+  MatmulAccess::derive(p);
   // So that packed_w_bytes() cannot overflow.
   const size_t rows = p.n_ / p.entry_->shape.nr * p.entry_->shape.nr + p.entry_->shape.nr;
-  const size_t row = MatmulAccess::units(p) * p.entry_->panel_unit_bytes / p.entry_->shape.nr;
+  const size_t row = p.units_ * p.entry_->panel_unit_bytes / p.entry_->shape.nr;
   if (row != 0 && rows > MatmulAccess::kMaxBytes / row) {
     return detail::error(StatusCode::size_overflow, "packed w", rows, row);
   }
@@ -214,8 +273,7 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
 
 TESSERA_IMPL size_t Matmul::packed_w_bytes() const noexcept {
   if (MatmulAccess::empty(*this)) return 0;
-  const size_t nr = entry_->shape.nr;
-  return (n_ / nr + (n_ % nr != 0 ? 1 : 0)) * MatmulAccess::units(*this) * entry_->panel_unit_bytes;
+  return panels_ * units_ * entry_->panel_unit_bytes;
 }
 
 TESSERA_IMPL Status Matmul::pack_weights(std::span<std::byte> panels, Part part) const noexcept {
@@ -241,26 +299,18 @@ TESSERA_IMPL Result<Matmul> Matmul::with_packed(std::span<const std::byte> panel
   p.w_stride_ = 0;
   p.packed_ = true;
   p.w_k_major_ = false;
+  p.matvec_m_ = 0;
   return p;
 }
 
 TESSERA_IMPL size_t Matmul::packed_x_bytes(size_t m) const noexcept {
   if (MatmulAccess::empty(*this) || !MatmulAccess::check_rows(*this, m).ok()) return 0;
-  return m * MatmulAccess::packed_row_bytes(*this, m);
+  return MatmulAccess::packed_x_bytes(*this, m);
 }
 
 TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {
-  if (MatmulAccess::empty(*this) || m <= MatmulAccess::matvec_m(*this)) return 0;
-  const KernelEntry& e = *entry_;
-  const Blocking b = MatmulAccess::blocking(*this, m);
-  size_t bytes = 0;
-  const size_t panels = b.nc / e.shape.nr;
-  if (e.widens || !packed_) bytes += panels * b.kc_units * e.shape.w_unit_bytes;
-  if (e.widens && !packed_) bytes += b.kc_units * e.panel_unit_bytes;
-  // Partial sums of the panels that mc rows touch, or of one tile if k is done in one pass.
-  const bool one_pass = b.kc_units >= MatmulAccess::units(*this);
-  const size_t rows = one_pass ? e.shape.mr : panels * (std::min(b.mc, m) + 2 * e.shape.mr);
-  return bytes + rows * e.shape.nr * sizeof(float);
+  if (MatmulAccess::empty(*this) || m <= matvec_m_) return 0;
+  return MatmulAccess::worker_bytes(*this, m, MatmulAccess::blocking(*this, m));
 }
 
 TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
@@ -268,7 +318,7 @@ TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
   const KernelEntry &a = *entry_, &b = *other.entry_;
   return table_ == other.table_ && k_ == other.k_ && a.x == b.x && a.x_variant == b.x_variant &&
          a.shape.mr == b.shape.mr && a.packed_row_values == b.packed_row_values &&
-         MatmulAccess::matvec_m(*this) == MatmulAccess::matvec_m(other);
+         matvec_m_ == other.matvec_m_ && borrow_x_ == other.borrow_x_;
 }
 
 TESSERA_IMPL PartCounts Matmul::parts(size_t m, size_t workers) const noexcept {
@@ -295,10 +345,8 @@ TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x
   }
   if (Status s = MatmulAccess::check_x(*this, x); !s.ok()) return s;
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
-  if (Status s = MatmulAccess::check_buffer(packed_x, packed_x_bytes(x.rows), "packed_x");
-      !s.ok()) {
-    return s;
-  }
+  const size_t bytes = MatmulAccess::packed_x_bytes(*this, x.rows);
+  if (Status s = MatmulAccess::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
   MatmulAccess::pack(*this, x, false, packed_x, part);
   return {};
 }
@@ -306,23 +354,28 @@ TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x
 TESSERA_IMPL Status Matmul::run(std::span<const std::byte> packed_x, const MutMatView& y,
                                 std::span<std::byte> worker, const Epilogue& epilogue,
                                 Part part) const noexcept {
-  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker); !s.ok()) return s;
+  if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
+  const Blocking b = MatmulAccess::blocking(*this, y.rows);
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, b); !s.ok()) return s;
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
-  MatmulAccess::run(*this, packed_x, y, worker, epilogue, MatmulAccess::rect(*this, y.rows, part));
+  const Rect rect = MatmulAccess::rect(*this, y.rows, part);
+  MatmulAccess::run(*this, packed_x, y, worker, epilogue, rect, b);
   return {};
 }
 
 TESSERA_IMPL Status Matmul::run_rect(std::span<const std::byte> packed_x, const MutMatView& y,
                                      std::span<std::byte> worker, const Epilogue& epilogue,
                                      const Rect& rect) const noexcept {
-  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker); !s.ok()) return s;
+  if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
+  const Blocking b = MatmulAccess::blocking(*this, y.rows);
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, b); !s.ok()) return s;
   if (rect.row_end > y.rows) {
     return detail::error(StatusCode::rect_out_of_range, "rect.row_end", rect.row_end, y.rows);
   }
   if (rect.col_end > y.cols) {
     return detail::error(StatusCode::rect_out_of_range, "rect.col_end", rect.col_end, y.cols);
   }
-  MatmulAccess::run(*this, packed_x, y, worker, epilogue, rect);
+  MatmulAccess::run(*this, packed_x, y, worker, epilogue, rect, b);
   return {};
 }
 
@@ -334,35 +387,6 @@ TESSERA_IMPL size_t Matmul::tile_rows(size_t m) const noexcept {
 
 TESSERA_IMPL size_t Matmul::tile_cols() const noexcept {
   return MatmulAccess::empty(*this) ? 1 : entry_->shape.nr;
-}
-
-TESSERA_IMPL Explanation Matmul::explain(size_t m) const noexcept {
-  Explanation e;
-  if (MatmulAccess::empty(*this)) return e;
-  const bool matvec = m <= MatmulAccess::matvec_m(*this);
-  const Blocking b = MatmulAccess::blocking(*this, m);
-  e.target = table_->target;
-  e.kernel = entry_->name;
-  e.w = dtype_name(entry_->w);
-  e.x = to_string(entry_->x);
-  e.path = matvec ? "matvec" : packed_ ? "matmul" : "matmul, W packed per call";
-  e.note = entry_->note;
-  e.mr = MatmulAccess::mr(*this, m);
-  e.nr = matvec ? 1 : entry_->shape.nr;
-  e.mc = matvec ? std::min(m, kMatvecMc) : b.mc;
-  e.nc = matvec ? 1 : b.nc;
-  e.kc = matvec ? k_ : std::min(k_, b.kc_units * entry_->shape.unit_values);
-  e.packed = packed_;
-  return e;
-}
-
-TESSERA_IMPL StatusText Explanation::text() const noexcept {
-  StatusText out;
-  std::snprintf(out.text, sizeof(out.text),
-                "%s: %s, W %s (%s), x %s; %s, tile %zu x %zu, mc %zu, nc %zu, kc %zu%s%s", target,
-                kernel, w, packed ? "packed" : "in place", x, path, mr, nr, mc, nc, kc,
-                note[0] != '\0' ? "; " : "", note);
-  return out;
 }
 
 }  // namespace tessera::inline v0_1

@@ -54,7 +54,8 @@ inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x
       [](void* argument, size_t i) {
         const Work& w = *static_cast<const Work*>(argument);
         MatmulAccess::run(w.plan, w.packed_x, w.y, {w.workers + i * w.worker_bytes, w.worker_bytes},
-                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.count.run}));
+                          w.epilogue, MatmulAccess::rect(w.plan, w.y.rows, {i, w.count.run}),
+                          MatmulAccess::blocking(w.plan, w.y.rows));
       },
       &work);
   return {};
@@ -65,8 +66,9 @@ inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x
 TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView& w,
                            const Epilogue& epilogue, Executor executor,
                            const PlanOptions& options) noexcept {
-  const Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
+  Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
   if (!plan.ok()) return plan.status();
+  MatmulAccess::set_borrow_x(*plan);
   if (Status s = MatmulAccess::check_x(*plan, x); !s.ok()) return s;
   if (x.rows != y.rows) {
     return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");

@@ -77,6 +77,14 @@ constexpr size_t row_alone_stride(size_t bytes) noexcept {
   return bytes < 4096 ? bytes : bytes + (4096 + 512 - bytes % 4096) % 4096;
 }
 
+/// What pack() leaves in front of a packed x that may be borrowed: where x lies, if tiles are to
+/// read it there; else null, and the panels follow.
+struct BorrowedX {
+  const std::byte* rows = nullptr;
+  size_t row_stride = 0;
+};
+inline constexpr size_t kBorrowedXBytes = 64;  // so that panels stay aligned
+
 struct RunArgs {
   const std::byte* w = nullptr;  // rows in place, or panels if packed_w
   size_t w_stride = 0;
@@ -85,6 +93,8 @@ struct RunArgs {
   size_t m = 0, n = 0, k = 0;
   size_t mr = 1;  // height limit that x was packed with
   const std::byte* packed_x = nullptr;
+  const std::byte* x_rows = nullptr;  // x as it lies, instead of packed_x
+  size_t x_stride = 0;
   std::byte* y = nullptr;
   size_t y_stride = 0;
   DType y_dtype = DType::f32;  // f32 or bf16
@@ -99,6 +109,7 @@ struct KernelEntry {
   DType w;
   Accuracy accuracy;
   PackedX x;
+  DType x_same;        // tiles read rows of this format as they are; f16: of none
   uint16_t x_variant;  // entries whose packed x is the same bytes share (x, x_variant)
   const char* name;    // "int8 dot"
   const char* note;    // why nothing faster was taken; empty if nothing is
@@ -126,13 +137,18 @@ struct KernelTable {
 
 /// Panels of x: m rows in as few panels of at most mr rows as possible, as even as can be.
 struct Panels {
-  size_t m, count;
-  constexpr Panels(size_t rows, size_t mr) noexcept
-      : m(rows), count(rows / mr + (rows % mr != 0 ? 1 : 0)) {}
-  constexpr Range rows(size_t panel) const noexcept { return split(m, 1, panel, count); }
+  size_t count;
+  size_t share, extra;  // rows of each; the first `extra` panels hold one more
+  constexpr Panels(size_t m, size_t mr) noexcept
+      : count(m / mr + (m % mr != 0 ? 1 : 0)),
+        share(count == 0 ? 0 : m / count),
+        extra(count == 0 ? 0 : m % count) {}
+  constexpr Range rows(size_t panel) const noexcept {
+    const size_t begin = share * panel + detail::min(panel, extra);
+    return {begin, begin + share + (panel < extra ? 1 : 0)};
+  }
   /// The panel that row i lies in.
   constexpr size_t panel_of(size_t row) const noexcept {
-    const size_t share = m / count, extra = m % count;  // the first `extra` panels hold one more
     const size_t tall = extra * (share + 1);
     return row < tall ? row / (share + 1) : extra + (row - tall) / share;
   }

@@ -30,6 +30,11 @@ struct PlanOptions {
   Accuracy accuracy = Accuracy::fast;
   const char* target = nullptr;  // a name from targets(); null: default_target()
   Blocking blocking = {};        // zeros: from the cache sizes. For tests and tuning
+  /// x stays as it is from pack() to the last run(), so that pack() need not copy it: rows in the
+  /// format that tiles multiply (f32, or bf16 for the bf16 dot) are then read where they lie,
+  /// unless their stride would have them evict each other from L1. Never changes a bit of the
+  /// result.
+  bool borrow_x = false;
 };
 
 /// What a plan does for a given m, for people and logs.
@@ -43,6 +48,7 @@ struct Explanation {
   size_t mr = 0, nr = 0;          // tile
   size_t mc = 0, nc = 0, kc = 0;  // blocking, in rows of x, rows of W and values
   bool packed = false;            // weights are panels (else read where they lie)
+  bool borrows_x = false;         // x without gaps between rows is read where it lies
   /// One line of text with all of it.
   StatusText text() const noexcept;
 };
@@ -123,7 +129,12 @@ class Matmul {
   DType x_dtype_ = DType::f32;
   bool packed_ = false;
   bool w_k_major_ = false;  // W stored as [k, n], BLAS's untransposed B
-  Blocking blocking_;       // as asked for; zeros mean automatic
+  bool borrow_x_ = false;
+  Blocking blocking_;  // as asked for; zeros mean automatic
+  // What follows from these, so that a small product need not divide.
+  size_t units_ = 0, panels_ = 0;                 // of depth, and of W's rows
+  size_t matvec_m_ = 0;                           // rows of x up to which W in place is not packed
+  size_t x_panel_bytes_ = 0, x_alone_bytes_ = 0;  // of a packed row of x, in a panel and alone
 };
 
 /// y = epilogue(x W^T) in one call: plans, allocates scratch (the only place the library does, with

@@ -110,6 +110,9 @@ struct LoopKernel {
   bool widens;
 };
 
+// Of packed x: an f32, or a pair of bf16.
+inline constexpr size_t kWordBytes = 4;
+
 // A block of W over units [units.begin, units.end), and the panels [panels.begin, panels.end) of x
 // that it multiplies.
 struct Block {
@@ -149,7 +152,16 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
           last && plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
       float* sums = partial_sums;
       if (!first || !last) sums += i * kNr * block_rows + (tall.begin - first_row) * width;
-      tile.x = a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
+      if (a.x_rows != nullptr) {
+        tile.x = a.x_rows + tall.begin * a.x_stride + b.units.begin * kernel.x_unit_bytes;
+        tile.x_row = a.x_stride;
+        tile.x_step = kWordBytes;
+      } else {
+        tile.x =
+            a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
+        tile.x_row = kWordBytes;
+        tile.x_step = height * kWordBytes;
+      }
       tile.in = first ? nullptr : sums;
       tile.out = sums;
       tile.out_stride = width;

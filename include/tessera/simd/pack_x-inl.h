@@ -169,6 +169,7 @@ struct XAsQ8 {
   static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
   static constexpr bool kIsCoarse = kCoarse;
   static constexpr uint16_t kVariant = (kHasMin ? 1000 : kOffset) + (Dots::kSteps == 2 ? 2000 : 0);
+  static constexpr DType kSame = DType::f16;  // none
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
   static constexpr size_t kCodeWords = 8 * Dots::kSteps;

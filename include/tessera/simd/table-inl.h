@@ -57,6 +57,7 @@ constexpr KernelEntry make_entry() {
   e.w = F::kDType;
   e.accuracy = kAccuracy;
   e.x = K::X::kKind;
+  e.x_same = K::X::kSame;
   e.x_variant = K::X::kVariant;
   e.name = K::kName;
   e.note = note<F, kAccuracy>();

@@ -21,11 +21,13 @@
 HWY_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::HWY_NAMESPACE {
 
-// What a tile works on. x points at the tile's panel, w at its unit; sums are rows of `out`.
+// What a tile works on. x points at its rows and w at its panel, at their first unit; sums are rows
+// of `out`.
 struct TileArgs {
   const std::byte* w;
   size_t w_panel;  // bytes from there to the second panel of a pair
   const std::byte* x;
+  size_t x_row, x_step;  // float tiles: bytes between rows, between words of depth
   size_t units;
   const float* in;  // sums to start from, dense rows; null for zero
   float* out;
@@ -33,6 +35,29 @@ struct TileArgs {
   // What a later tile reads from memory, and how many bytes of it to ask for with each unit.
   const std::byte* ahead = nullptr;
   size_t ahead_bytes = 0;
+};
+
+// A 32-bit word of each of C rows of x, in a panel or in rows as they lie. Three rows share one
+// address register: none, one and two row strides fit x86's addressing.
+template <size_t C>
+struct XWords {
+  const std::byte* group[(C + 2) / 3];
+  size_t row;
+
+  HWY_INLINE explicit XWords(const TileArgs& a) : row(a.x_row) {
+    TESSERA_UNROLL
+    for (size_t g = 0; g < (C + 2) / 3; ++g) group[g] = a.x + 3 * g * row;
+  }
+  template <class T>
+  HWY_INLINE T word(size_t c) const {
+    T value;
+    std::memcpy(&value, group[c / 3] + c % 3 * row, sizeof(T));
+    return value;
+  }
+  HWY_INLINE void advance(size_t step) {
+    TESSERA_UNROLL
+    for (size_t g = 0; g < (C + 2) / 3; ++g) group[g] += step;
+  }
 };
 
 template <size_t C, size_t R>
@@ -49,12 +74,12 @@ struct Sums {
     }
   }
   HWY_INLINE void store(const TileArgs& a) const {
+    float* row = a.out;
+    const size_t stride = a.out_stride;  // as `a` would be read again behind each store
     TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) {
+    for (size_t c = 0; c < C; ++c, row += stride) {
       TESSERA_UNROLL
-      for (size_t r = 0; r < R; ++r) {
-        hn::StoreU(v[c][r], DF(), a.out + c * a.out_stride + r * kLanes);
-      }
+      for (size_t r = 0; r < R; ++r) hn::StoreU(v[c][r], DF(), row + r * kLanes);
     }
   }
 };
@@ -86,16 +111,19 @@ struct FmaTile {
     Sums<C, P * kR> sums;
     sums.load(a);
     const std::byte* HWY_RESTRICT w = a.w;
-    const float* HWY_RESTRICT x = reinterpret_cast<const float*>(a.x);
+    XWords<C> x(a);
     const std::byte* ahead = a.ahead;
     for (size_t unit = 0; unit < a.units; ++unit) {
       for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
         prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
       }
       step<C, P, 0>(df, w, a.w_panel, x, sums);
-      if constexpr (kUnitValues == 2) step<C, P, 1>(df, w, a.w_panel, x + C, sums);
+      x.advance(a.x_step);
+      if constexpr (kUnitValues == 2) {
+        step<C, P, 1>(df, w, a.w_panel, x, sums);
+        x.advance(a.x_step);
+      }
       w += kWUnitBytes;
-      x += C * kUnitValues;
     }
     sums.store(a);
   }
@@ -103,7 +131,7 @@ struct FmaTile {
  private:
   template <size_t C, size_t P, size_t kValue>
   static HWY_INLINE void step(DF df, const std::byte* HWY_RESTRICT w, size_t w_panel,
-                              const float* HWY_RESTRICT x, Sums<C, P * kR>& sums) {
+                              const XWords<C>& x, Sums<C, P * kR>& sums) {
     VF row[P * kR];
     TESSERA_UNROLL
     for (size_t r = 0; r < P * kR; ++r) {
@@ -112,7 +140,7 @@ struct FmaTile {
     }
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const VF column = hn::Set(df, x[c]);
+      const VF column = hn::Set(df, x.template word<float>(c));
       TESSERA_UNROLL
       for (size_t r = 0; r < P * kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
     }
@@ -138,9 +166,9 @@ struct Bf16Tile {
     sums.load(a);
     VF unused = hn::Zero(df);  // second result of the dot where it takes two instructions
     const uint32_t* HWY_RESTRICT w = reinterpret_cast<const uint32_t*>(a.w);
-    const uint32_t* HWY_RESTRICT x = reinterpret_cast<const uint32_t*>(a.x);
+    XWords<C> x(a);
     const std::byte* ahead = a.ahead;
-    for (size_t unit = 0; unit < a.units; ++unit, w += kNr, x += C) {
+    for (size_t unit = 0; unit < a.units; ++unit, w += kNr, x.advance(a.x_step)) {
       for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
         prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
       }
@@ -152,7 +180,7 @@ struct Bf16Tile {
       }
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
-        const auto column = hn::BitCast(db, hn::Set(du, x[c]));
+        const auto column = hn::BitCast(db, hn::Set(du, x.template word<uint32_t>(c)));
         TESSERA_UNROLL
         for (size_t r = 0; r < P * kR; ++r) {
           sums.v[c][r] = hn::ReorderWidenMulAccumulate(df, row[r], column, sums.v[c][r], unused);
