@@ -182,7 +182,7 @@ struct XAsQ8 {
     const std::byte *scale[kMostRows], *aux[kMostRows], *codes[kMostRows];
     alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostRows][Q8Blocks::kMax][kCodeWords];
     for (size_t i = 0; i < height; ++i) {
-      make_aux(rows[i], count);
+      make_aux(rows[i]);
       scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
       aux[i] = reinterpret_cast<const std::byte*>(rows[i].sum);
       codes[i] = reinterpret_cast<const std::byte*>(rows[i].codes);
@@ -204,7 +204,7 @@ struct XAsQ8 {
   static void pack_lanes(const float* values, size_t count, std::byte* to) {
     Q8Blocks blocks;
     quantize_blocks<kCoarse>(values, count / 32, blocks);
-    make_aux(blocks, count / 32);
+    make_aux(blocks);
     for (size_t b = 0; b < count / 32; to += kLanes * kBlockBytes) {
       const size_t end = std::min(b + kLanes, count / 32), zeros = b + kLanes - end;
       if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
@@ -216,17 +216,22 @@ struct XAsQ8 {
 
  private:
   // In place: sums to aux, scales to what is packed.
-  static void make_aux(Q8Blocks& blocks, size_t count) {
-    for (size_t b = 0; b < count; ++b) {
-      float& scale = blocks.scale[b];
-      int32_t& sum = blocks.sum[b];
+  static void make_aux(Q8Blocks& blocks) {
+    const DF df;
+    const DI di;
+    for (size_t b = 0; b < Q8Blocks::kMax; b += kLanes) {
+      const VF scale = hn::Load(df, blocks.scale + b);
+      const VF packed = hn::Mul(scale, hn::Set(df, kScaleFactor<kCoarse>));
+      const VI sum = hn::Load(di, blocks.sum + b);
+      VI aux;
       if constexpr (kHasMin) {
-        sum = std::bit_cast<int32_t>(scale * static_cast<float>(sum));
-        scale *= kScaleFactor<kCoarse>;
+        aux = hn::BitCast(di, hn::Mul(scale, hn::ConvertTo(df, sum)));
       } else {
-        scale *= kScaleFactor<kCoarse>;
-        sum = -kOffset * sum + (kCoarse ? std::bit_cast<int32_t>(scale) : 0);
+        aux = hn::Mul(sum, hn::Set(di, -kOffset));
+        if constexpr (kCoarse) aux = hn::Add(aux, hn::BitCast(di, packed));
       }
+      hn::Store(aux, di, blocks.sum + b);
+      hn::Store(packed, df, blocks.scale + b);
     }
   }
   static void put_block(const Q8Blocks& blocks, size_t b, size_t step, std::byte* to) {
