@@ -8,6 +8,7 @@
 #define TESSERA_SIMD_OPS_INL_H_
 #endif
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -242,8 +243,16 @@ HWY_INLINE void store_reduced(D d, const hn::VFromD<D> (&v)[kCount], const Op& o
 // to[i] = the sum of the lanes of v[i].
 template <class D, size_t kCount>
 HWY_INLINE void store_sums(D d, const hn::VFromD<D> (&v)[kCount], hn::TFromD<D>* to) {
-  store_reduced(
-      d, v, [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); }, to);
+  constexpr size_t kFour = std::min<size_t>(kCount, 4);
+  static_assert(kCount % kFour == 0);
+  TESSERA_UNROLL
+  for (size_t first = 0; first < kCount; first += kFour) {
+    hn::VFromD<D> four[kFour];
+    TESSERA_UNROLL
+    for (size_t i = 0; i < kFour; ++i) four[i] = v[first + i];
+    store_reduced(
+        d, four, [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); }, to + first);
+  }
 }
 
 #if HWY_TARGET != HWY_SCALAR
