@@ -103,6 +103,13 @@ Group::Group(const Data& data, bool packed, size_t threads,
   }
 }
 
+Times Group::time(size_t worker, size_t calls, std::string* error) {
+  const Answer a = workers_[worker]->time(calls, copy_);
+  copy_ += calls;
+  *error = a.text;
+  return a.times;
+}
+
 // Each backend that has no error takes `samples` turns.
 void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, size_t samples) {
   for (Samples& s : all) {
@@ -113,10 +120,9 @@ void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, size
     for (size_t i = 0; i < all.size(); ++i) {
       const size_t at = round % 2 == 0 ? i : all.size() - 1 - i;
       if (!all[at].error.empty()) continue;
-      const Answer a = workers_[at]->time(calls[at]);
-      all[at].error = a.text;
-      all[at].seconds.push_back(a.times.mean);
-      all[at].best.push_back(a.times.best);
+      const Times times = time(at, calls[at], &all[at].error);
+      all[at].seconds.push_back(times.mean);
+      all[at].best.push_back(times.best);
     }
   }
 }
@@ -126,11 +132,11 @@ std::vector<Samples> Group::measure(size_t m, const Effort& effort) {
   std::vector<size_t> calls(workers_.size(), 1);
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].error = workers_[i]->text();
-    if (all[i].error.empty()) all[i].error = workers_[i]->check(m).text;
+    if (all[i].error.empty()) all[i].error = workers_[i]->check(m, copy_++).text;
     if (!all[i].error.empty()) continue;
-    double seconds = workers_[i]->time(1).times.mean;
-    if (seconds < 1e-3)
-      seconds = workers_[i]->time(static_cast<size_t>(1e-3 / seconds) + 1).times.mean;
+    double seconds = time(i, 1, &all[i].error).mean;
+    if (all[i].error.empty() && seconds < 1e-3)
+      seconds = time(i, static_cast<size_t>(1e-3 / seconds) + 1, &all[i].error).mean;
     calls[i] = std::max(size_t{1},
                         static_cast<size_t>(effort.seconds / static_cast<double>(effort.samples) /
                                             std::max(seconds, 1e-7)));

@@ -49,10 +49,14 @@ class Group {
 
  private:
   void go(std::vector<Samples>&, const std::vector<size_t>& calls, size_t samples);
+  Times time(size_t worker, size_t calls, std::string* error);
 
   Problem problem_;
   Oracle oracle_;
   std::vector<std::unique_ptr<Worker>> workers_;
+  // The copy of the weights that the next turn begins with, whoever takes it: the one that was not
+  // read for longest. One that another turn has just read would be in a cache still.
+  size_t copy_ = 0;
 };
 
 }  // namespace bench
