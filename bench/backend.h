@@ -38,6 +38,8 @@ struct BackendInfo {
   std::function<std::unique_ptr<Backend>()> make;
   /// The Highway target whose peak counts, if not the best; for Tessera's own targets.
   std::string target = {};
+  /// Computes in f32 whatever the format: that peak counts.
+  bool in_f32 = false;
   /// Runs only where a case or --backends names it.
   bool on_request = false;
   /// Another version of a library that is measured anyway: only on the shapes of the short run.

@@ -48,8 +48,8 @@ struct GroupPlan {
 /// Opens groups as their benchmarks come up, one at a time, and keeps the last data.
 class Conductor {
  public:
-  Conductor(const Options& options, const Ceilings& ceilings)
-      : effort_(options.effort()), ceilings_(ceilings) {}
+  explicit Conductor(const Options& options)
+      : effort_(options.effort()), ceilings_(!options.no_ceilings) {}
 
   void add(const GroupPlan& plan) {
     plans_.push_back(std::make_unique<GroupPlan>(plan));
@@ -118,18 +118,18 @@ class Conductor {
     state.counters["best_us"] = 1e6 * best;
     state.counters["noise"] = 100 * s.noise();
     state.counters["answer"] = s.noise() <= kMaxNoise ? 1 : 0;
-    const std::string threads = "/threads:" + std::to_string(p.threads);
-    const std::string target = c.backends[i].target.empty() ? "" : "/" + c.backends[i].target;
-    double peak = ceilings_.get("peak/" + Ceilings::instruction(p.format) + target + threads);
-    if (peak == 0) peak = ceilings_.get("peak/f32" + target + threads);
-    if (peak > 0) state.counters["pct_peak"] = 100 * gflops / peak * seconds / best;
+    if (s.peak > 0) {
+      state.counters["peak_GFLOPS"] = s.peak;
+      state.counters["pct_peak"] = 100 * gflops / s.peak * seconds / best;
+    }
     if (!p.series->memory) return;
     const double gbps =
         1e-9 * static_cast<double>(data_->problem(p.packed, p.threads).w_bytes) / seconds;
-    const double bandwidth = ceilings_.get(std::string("read/memory/pages:") +
-                                           (p.pages == Pages::huge ? "2m" : "4k") + threads);
     state.counters["GBps"] = gbps;
-    if (bandwidth > 0) state.counters["pct_bandwidth"] = 100 * gbps / bandwidth * seconds / best;
+    if (s.bandwidth > 0) {
+      state.counters["bandwidth_GBps"] = s.bandwidth;
+      state.counters["pct_bandwidth"] = 100 * gbps / s.bandwidth * seconds / best;
+    }
   }
 
   void open(const Case& c) {
@@ -145,12 +145,12 @@ class Conductor {
                                      p.pages);
       data_key_ = key;
     }
-    group_ = std::make_unique<Group>(*data_, p.packed, p.threads, c.backends);
+    group_ = std::make_unique<Group>(*data_, p.packed, p.threads, c.backends, ceilings_);
     opened_ = c.plan;
   }
 
   Effort effort_;
-  const Ceilings& ceilings_;
+  bool ceilings_;
   std::vector<std::unique_ptr<GroupPlan>> plans_;
   std::set<std::string> names_;
   size_t total_ = 0;
@@ -352,7 +352,7 @@ int run(int argc, char** argv) {
   std::fflush(stdout);
 
   const std::vector<Series> series = all_series();
-  Conductor conductor(o, ceilings);
+  Conductor conductor(o);
   for (const GroupPlan& g : plan_groups(o, series, found)) conductor.add(g);
   Lines lines(conductor.total());
   Json json;

@@ -172,12 +172,28 @@ double best_rate(size_t threads, double seconds, const std::function<double(size
   return best;
 }
 
-// Passes of about two milliseconds.
-double peak(size_t threads, double seconds, double (*step)(size_t, double*)) {
+constexpr size_t kRunBytes = 512;  // of 8 of the longest vectors, for read_bytes()
+
+using Step = double (*)(size_t rounds, double* sink);
+
+// How many rounds take about two milliseconds; 0 if the target has no such instruction.
+size_t rounds_of_a_pass(Step step) {
   double sink = 0;
-  if (step(1, &sink) == 0.0) return 0.0;
-  size_t rounds = 1000;
-  for (double start = now(); step(rounds, &sink), now() - start < 0.002; start = now()) rounds *= 2;
+  if (step(1, &sink) == 0.0) return 0;
+  for (size_t rounds = 1000;; rounds *= 2) {
+    double quickest = 1;
+    for (int i = 0; i < 2; ++i) {  // an interruption must not make passes that are too short
+      const double start = now();
+      step(rounds, &sink);
+      quickest = std::min(quickest, now() - start);
+    }
+    if (quickest >= 0.002) {
+      return static_cast<size_t>(static_cast<double>(rounds) * 0.002 / quickest) + 1;
+    }
+  }
+}
+
+double peak(size_t threads, double seconds, Step step, size_t rounds) {
   std::vector<double> sinks(threads * 16);
   return best_rate(
              threads, seconds,
@@ -185,28 +201,51 @@ double peak(size_t threads, double seconds, double (*step)(size_t, double*)) {
          1e-9;
 }
 
-// Reads `bytes` per thread and pass, of a buffer of its own of `size` bytes, portion after portion.
-double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
-  std::vector<Arena> buffers;
-  for (size_t t = 0; t < threads; ++t) {
-    buffers.emplace_back(size, pages);
-    std::memset(buffers.back().data(), 1, size);
-  }
-  std::vector<size_t> at(threads * 16);
-  std::vector<double> sinks(threads * 16);
+// What one thread reads: `count` pieces of memory one after the other, then the first again.
+struct alignas(128) Stream {
+  const std::byte* first;
+  size_t bytes, stride, count;  // bytes: a multiple of kRunBytes
+  size_t piece = 0, at = 0;
+  double sink = 0;
+};
+
+// Each thread reads pass_bytes of its stream in a pass.
+double bandwidth(std::vector<Stream>& streams, double seconds, size_t pass_bytes) {
   const auto read = HWY_DYNAMIC_POINTER(read_bytes);
-  return best_rate(threads, seconds,
+  return best_rate(streams.size(), seconds,
                    [&](size_t t) {
+                     Stream& s = streams[t];
                      for (size_t left = pass_bytes; left > 0;) {
-                       const size_t n = std::min(left, size - at[t * 16]);
-                       sinks[t * 16] += read(
-                           reinterpret_cast<const uint8_t*>(buffers[t].data()) + at[t * 16], n);
-                       at[t * 16] = (at[t * 16] + n) % size;
+                       const size_t n = std::min(left, s.bytes - s.at);
+                       const std::byte* from = s.first + s.piece % s.count * s.stride + s.at;
+                       s.sink += read(reinterpret_cast<const uint8_t*>(from), n);
+                       s.at += n;
                        left -= n;
+                       if (s.at < s.bytes) continue;
+                       s.at = 0;
+                       ++s.piece;
                      }
                      return static_cast<double>(pass_bytes);
                    }) *
          1e-9;
+}
+
+// Of buffers of their own, of `size` bytes.
+double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
+  std::vector<Arena> buffers;
+  std::vector<Stream> streams;
+  for (size_t t = 0; t < threads; ++t) {
+    buffers.emplace_back(size, pages);
+    std::memset(buffers.back().data(), 1, size);
+    streams.push_back({buffers.back().data(), size, 0, 1});
+  }
+  return bandwidth(streams, seconds, pass_bytes);
+}
+
+// HWY_DYNAMIC_POINTER gives the code of this target from now on; 0: of the best.
+void choose_target(int64_t target) {
+  hwy::SetSupportedTargetsForTest(target);
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
 }
 
 }  // namespace
@@ -231,11 +270,11 @@ Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
   for (const size_t t : threads) {
     const std::string suffix = "/threads:" + std::to_string(t);
     for (int64_t left = usable; left != 0; left &= left - 1) {
-      hwy::SetSupportedTargetsForTest(left & -left);
-      hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-      const auto add = [&](const char* what, double (*step)(size_t, double*)) {
-        const double rate = peak(t, seconds, step);
-        if (rate == 0.0) return;
+      choose_target(left & -left);
+      const auto add = [&](const char* what, Step step) {
+        const size_t rounds = rounds_of_a_pass(step);
+        if (rounds == 0) return;
+        const double rate = peak(t, seconds, step, rounds);
         c.values_[std::string("peak/") + what + "/" + hwy::TargetName(left & -left) + suffix] =
             rate;
         double& top = c.values_[std::string("peak/") + what + suffix];
@@ -246,8 +285,7 @@ Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
       add("int8", HWY_DYNAMIC_POINTER(peak_int8));
       add("int16", HWY_DYNAMIC_POINTER(peak_int16));
     }
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+    choose_target(0);
 
     const auto level = [&](int l, size_t otherwise) {
       const size_t bytes = cache_bytes(l);
@@ -257,7 +295,8 @@ Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
                  l3 = level(3, size_t{8} << 20);
     c.values_["read/L1" + suffix] = bandwidth(t, seconds, l1 / 2, l1 * 64, Pages::huge);
     c.values_["read/L2" + suffix] = bandwidth(t, seconds, l2 / 2, l2 * 8, Pages::huge);
-    c.values_["read/L3" + suffix] = bandwidth(t, seconds, l3 / 4 / t, l3, Pages::huge);
+    c.values_["read/L3" + suffix] =
+        bandwidth(t, seconds, l3 / 4 / t / kRunBytes * kRunBytes, l3, Pages::huge);
     const size_t memory = std::max(size_t{512} << 20, 4 * l3), pass = size_t{64} << 20;
     c.values_["read/memory/pages:2m" + suffix] =
         bandwidth(t, 4 * seconds, memory, pass, Pages::huge);
@@ -265,6 +304,37 @@ Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
         bandwidth(t, 4 * seconds, memory, pass, Pages::small);
   }
   return c;
+}
+
+PeakTurns::PeakTurns(const std::string& instruction, const std::string& target, size_t threads)
+    : threads_(threads) {
+  for (int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1) {
+    if (target == hwy::TargetName(left & -left)) choose_target(left & -left);
+  }
+  const Step f32 = HWY_DYNAMIC_POINTER(peak_f32);
+  step_ = f32;
+  if (instruction == "bf16") step_ = HWY_DYNAMIC_POINTER(peak_bf16);
+  if (instruction == "int8") step_ = HWY_DYNAMIC_POINTER(peak_int8);
+  choose_target(0);
+  rounds_ = rounds_of_a_pass(step_);
+  if (rounds_ != 0) return;
+  step_ = f32;
+  rounds_ = rounds_of_a_pass(step_);
+}
+
+double PeakTurns::turn(double seconds) const { return peak(threads_, seconds, step_, rounds_); }
+
+double ReadTurns::turn(double seconds, size_t* copy) const {
+  const Problem& p = problem_;
+  const size_t share = p.w_bytes / p.threads / kRunBytes * kRunBytes;
+  std::vector<Stream> streams;
+  for (size_t t = 0; t < p.threads; ++t) {
+    streams.push_back({p.w + t * share, share, p.copy_stride, p.copies, *copy});
+  }
+  // 2 ms at 25 GB/s: longer passes than the backends' would be interrupted more often than those.
+  const double rate = bandwidth(streams, seconds, size_t{48} << 20);
+  *copy = streams[0].piece + 1;
+  return rate;
 }
 
 }  // namespace bench

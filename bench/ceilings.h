@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What this CPU can do at most, measured here and now: instruction peaks per target and the
-// bandwidth of reading each level of memory.
+// bandwidth of reading each level of memory. All of them once at the start, for the report; and
+// those that bound a case in turns with its backends, since virtual machines drift.
 #ifndef TESSERA_BENCH_CEILINGS_H_
 #define TESSERA_BENCH_CEILINGS_H_
 
@@ -20,20 +21,41 @@ class Ceilings {
   static Ceilings measure(const std::vector<size_t>& threads, double seconds_each);
 
   const std::map<std::string, double>& all() const { return values_; }
-  /// 0 if it was not measured.
-  double get(const std::string& name) const {
-    const auto it = values_.find(name);
-    return it == values_.end() ? 0.0 : it->second;
-  }
-
-  /// The instruction class whose peak bounds a format: f16 is widened to f32.
-  static std::string instruction(DType format) {
-    if (format == DType::bf16) return "bf16";
-    return is_blocks(format) || format == DType::i8 ? "int8" : "f32";
-  }
 
  private:
   std::map<std::string, double> values_;
+};
+
+/// The instruction class whose peak bounds a format: f16 is widened to f32.
+inline std::string instruction_of(DType format) {
+  if (format == DType::bf16) return "bf16";
+  return is_blocks(format) || format == DType::i8 ? "int8" : "f32";
+}
+
+/// The peak of an instruction class on a target, for turns: passes of some 2 ms, on pinned threads.
+class PeakTurns {
+ public:
+  /// Target "": the best that this CPU has. f32 stands in for a class that the target lacks.
+  PeakTurns(const std::string& instruction, const std::string& target, size_t threads);
+  /// The best pass of a turn, in GFLOP/s.
+  double turn(double seconds) const;
+
+ private:
+  double (*step_)(size_t rounds, double* sink) = nullptr;
+  size_t rounds_ = 0, threads_;
+};
+
+/// The bandwidth of reading the weights of a problem, copy after copy, for turns: passes of some 2
+/// ms, in which each pinned thread reads its share of the rows.
+class ReadTurns {
+ public:
+  explicit ReadTurns(const Problem& p) : problem_(p) {}
+  /// The best pass of a turn, in GB/s. It begins with this copy, and sets it to the one after its
+  /// last.
+  double turn(double seconds, size_t* copy) const;
+
+ private:
+  Problem problem_;
 };
 
 /// Data caches of CPU 0, in bytes; 0 if unknown.

@@ -6,8 +6,6 @@
 #include <cstring>
 #include <random>
 
-#include "ceilings.h"
-
 namespace bench {
 namespace {
 
@@ -96,27 +94,58 @@ Problem Data::problem(bool packed, size_t threads) const {
 }
 
 Group::Group(const Data& data, bool packed, size_t threads,
-             const std::vector<BackendInfo>& backends)
+             const std::vector<BackendInfo>& backends, bool ceilings)
     : problem_(data.problem(packed, threads)), oracle_(problem_) {
   for (const BackendInfo& b : backends) {
     workers_.push_back(std::make_unique<Worker>(b, problem_, oracle_));
   }
+  if (!ceilings) return;
+  for (const BackendInfo& b : backends) {
+    const std::string what = b.in_f32 ? "f32" : instruction_of(problem_.format);
+    const auto at = peaks_.try_emplace(what + "/" + b.target, what, b.target, threads).first;
+    peak_of_.push_back(&at->second);
+  }
+  if (problem_.copies > 1) reading_ = std::make_unique<ReadTurns>(problem_);
+}
+
+Times Group::time(size_t worker, size_t calls, std::string* error) {
+  const Answer a = workers_[worker]->time(calls, copy_);
+  copy_ += calls;
+  *error = a.text;
+  return a.times;
+}
+
+// A turn of each ceiling that bounds a backend without an error. This process reads the memory that
+// it shares with the workers. Peaks hardly depend on what others do but for the moments in which
+// they have the CPU, so a quarter of the time is enough to hit a free one; most cases have but one
+// backend, and would take twice as long.
+void Group::ceilings(std::vector<Samples>& all, double seconds) {
+  std::map<const PeakTurns*, double> peaks;
+  double bandwidth = 0;
+  for (size_t i = 0; i < peak_of_.size(); ++i) {
+    if (!all[i].error.empty()) continue;
+    const auto [peak, is_new] = peaks.try_emplace(peak_of_[i]);
+    if (is_new) peak->second = peak->first->turn(seconds / 4);
+    if (reading_ && bandwidth == 0) bandwidth = reading_->turn(seconds, &copy_);
+    all[i].peak = std::max(all[i].peak, peak->second);
+    all[i].bandwidth = std::max(all[i].bandwidth, bandwidth);
+  }
 }
 
 // Each backend that has no error takes `samples` turns.
-void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, size_t samples) {
-  for (Samples& s : all) {
-    s.seconds.clear();
-    s.best.clear();
-  }
-  for (size_t round = 0; round < samples; ++round) {
-    for (size_t i = 0; i < all.size(); ++i) {
-      const size_t at = round % 2 == 0 ? i : all.size() - 1 - i;
+void Group::go(std::vector<Samples>& all, const std::vector<size_t>& calls, const Effort& effort) {
+  for (Samples& s : all) s = {{}, {}, s.error, 0, 0};
+  for (size_t round = 0; round < effort.samples; ++round) {
+    for (size_t i = 0; i <= all.size(); ++i) {
+      const size_t at = round % 2 == 0 ? i : all.size() - i;
+      if (at == all.size()) {
+        ceilings(all, effort.seconds / static_cast<double>(effort.samples));
+        continue;
+      }
       if (!all[at].error.empty()) continue;
-      const Answer a = workers_[at]->time(calls[at]);
-      all[at].error = a.text;
-      all[at].seconds.push_back(a.times.mean);
-      all[at].best.push_back(a.times.best);
+      const Times times = time(at, calls[at], &all[at].error);
+      all[at].seconds.push_back(times.mean);
+      all[at].best.push_back(times.best);
     }
   }
 }
@@ -126,16 +155,16 @@ std::vector<Samples> Group::measure(size_t m, const Effort& effort) {
   std::vector<size_t> calls(workers_.size(), 1);
   for (size_t i = 0; i < all.size(); ++i) {
     all[i].error = workers_[i]->text();
-    if (all[i].error.empty()) all[i].error = workers_[i]->check(m).text;
+    if (all[i].error.empty()) all[i].error = workers_[i]->check(m, copy_++).text;
     if (!all[i].error.empty()) continue;
-    double seconds = workers_[i]->time(1).times.mean;
-    if (seconds < 1e-3)
-      seconds = workers_[i]->time(static_cast<size_t>(1e-3 / seconds) + 1).times.mean;
+    double seconds = time(i, 1, &all[i].error).mean;
+    if (all[i].error.empty() && seconds < 1e-3)
+      seconds = time(i, static_cast<size_t>(1e-3 / seconds) + 1, &all[i].error).mean;
     calls[i] = std::max(size_t{1},
                         static_cast<size_t>(effort.seconds / static_cast<double>(effort.samples) /
                                             std::max(seconds, 1e-7)));
   }
-  go(all, calls, effort.samples);
+  go(all, calls, effort);
   const auto worst = [](const std::vector<Samples>& set) {
     double noise = 0;
     for (const Samples& s : set) {
@@ -145,7 +174,7 @@ std::vector<Samples> Group::measure(size_t m, const Effort& effort) {
   };
   for (size_t retry = 0; retry < effort.retries && worst(all) > kMaxNoise; ++retry) {
     std::vector<Samples> again = all;
-    go(again, calls, effort.samples);
+    go(again, calls, effort);
     if (worst(again) < worst(all)) all = std::move(again);
   }
   return all;

@@ -40,7 +40,7 @@ def fill(row):
 
 def share(row):
     """percent of the peak of the format's instruction class, for `exact` too, so that bars can be compared"""
-    return 100 * row.best_gflops / row.result.peak(PEAK_OF.get(row.case.format, "int8"), row.case.threads)
+    return 100 * row.best_gflops / row.format_peak
 
 
 def chosen(cases, most=SERIES):

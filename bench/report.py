@@ -166,7 +166,7 @@ def run_section(run, published, folder, suffix):
                 named_table(["machine and build", ""], [item for item in context.items() if item[1] not in ("", [])]),
                 named_table(["measured", "version, code path, flags"], result.named("backend").items()),
                 named_table(["not measured", "what was looked for, how to get it"], result.named("missing").items()),
-                "<details><summary>ceilings, measured in the same process</summary>", ceilings_table(result),
+                "<details><summary>ceilings, measured when the process began</summary>", ceilings_table(result),
                 "</details>\n"]
     if extra:
         names = dict.fromkeys(row.backend for row in extra)
@@ -180,7 +180,7 @@ def run_section(run, published, folder, suffix):
             out.append(picture(name + suffix, figure, folder))
             plots.plt.close(figure)
     out += ["<h3>All results</h3><p>GFLOP/s = 2 m n k / time. Percentages are of the best pass and of the ceiling "
-            "measured in the same process; GB/s counts the bytes of the weights. Noise is half the distance between "
+            "that took turns with it (in files of old: the one above); GB/s counts the bytes of the weights. Noise is half the distance between "
             "the quartiles, in percent of the median; over 5 % there is no answer.</p>", full_table(run, extra)]
     return "".join(out)
 

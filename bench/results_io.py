@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Reads what tessera-bench writes, for the scripts of this folder.
 
-A row is one backend on one case (format, mode, shape, m, pages, threads). It knows the ceilings of
-its own file, so that every percentage is of what was measured in the same process. A percentage of
-a ceiling is that of the best pass; what compares libraries is the median.
+A row is one backend on one case (format, mode, shape, m, pages, threads). It has the ceilings that took
+turns with it, so that every percentage is of what the machine could do just then; in files of old those
+of the file, measured when the process began. A percentage of a ceiling is that of the best pass; what
+compares libraries is the median.
 """
 import dataclasses
 import gzip
@@ -74,6 +75,8 @@ class Row:
     answer: bool = True
     error: str = ""
     published: bool = False
+    own_peak: float | None = None  # measured in turns with it; GFLOP/s, GB/s
+    own_bandwidth: float | None = None
 
     @property
     def name(self):
@@ -120,12 +123,24 @@ class Row:
     @property
     def peak(self):
         """GFLOP/s of the row's instruction class, None if it was not measured"""
+        if self.own_peak:
+            return self.own_peak
         target = self.backend.partition("-")[2] if is_ours(self.backend) else ""
         return self.result.peak(self.instruction_class, self.case.threads, target)
 
     @property
+    def format_peak(self):
+        """the same for the class of the format, which is another one for `exact`"""
+        own, usual = (self.result.peak(what, self.case.threads)
+                      for what in (self.instruction_class, PEAK_OF.get(self.case.format, "int8")))
+        # The peak just then, times what the one instruction has over the other at the beginning.
+        return self.peak * usual / own if own and usual else self.peak
+
+    @property
     def bandwidth(self):
-        return self.result.bandwidth(self.case.pages, self.case.threads) if self.case.pages else None
+        if not self.case.pages:
+            return None
+        return self.own_bandwidth or self.result.bandwidth(self.case.pages, self.case.threads)
 
     @property
     def roofline(self):
@@ -227,6 +242,7 @@ def _row(result, match, entries):
                        and "best_us" in entry] or samples or times("aggregate", "min"))
     row.noise = float(entries[0].get("noise", 0))
     row.answer = entries[0].get("answer", 1) != 0
+    row.own_peak, row.own_bandwidth = (entries[0].get(key) for key in ("peak_GFLOPS", "bandwidth_GBps"))
     return row
 
 

@@ -63,11 +63,6 @@ bool read_all(int fd, void* data, size_t bytes) {
   return true;
 }
 
-struct Question {
-  char what;
-  size_t number;
-};
-
 void answer(int fd, const Times& times, const std::string& text) {
   const size_t size = text.size();
   std::string bytes(sizeof(times) + sizeof(size), '\0');
@@ -139,18 +134,17 @@ void set_environment(size_t threads) {
   answer(out, {}, opened);
   const Arena memory(problem.max_m() * problem.n * sizeof(float), Pages::huge);
   auto* y = reinterpret_cast<float*>(memory.data());
-  size_t copy = 0;
   Question q;
   while (read_all(in, &q, sizeof(q))) {
     Times times;
     const std::string text = explained([&]() -> std::string {
       if (q.what == 't') {
-        times = time_calls(q.number, [&] { backend->run(copy++, y); });
+        times = time_calls(q.number, [&] { backend->run(q.copy++, y); });
         return "";
       }
       std::memset(y, 0xff, q.number * problem.n * sizeof(float));  // NaN
       backend->prepare(q.number);
-      backend->run(copy++, y);
+      backend->run(q.copy, y);
       pin_all_threads(problem.threads);
       const std::string error = oracle.compare(y, q.number);
       return error.empty() ? "" : "wrong: " + error;
@@ -209,10 +203,7 @@ Worker::~Worker() {
   waitpid(pid_, nullptr, 0);
 }
 
-Answer Worker::ask(char what, size_t number) {
-  Question q{};
-  q.what = what;
-  q.number = number;
+Answer Worker::ask(const Question& q) {
   if (write(to_, &q, sizeof(q)) != sizeof(q)) return {{}, "failed: the process has ended"};
   return receive();
 }

@@ -26,6 +26,12 @@ struct Answer {
   std::string text;
 };
 
+struct Question {
+  char what;      // 'c': check, 't': time
+  size_t number;  // rows or calls
+  size_t copy;    // of the weights, to begin with
+};
+
 class Worker {
  public:
   /// Forks. The child opens the backend on the problem; text() says how that went.
@@ -38,13 +44,13 @@ class Worker {
 
   /// The first answer: empty, a complaint, or the description.
   const std::string& text() const { return text_; }
-  /// Prepares for m rows, runs once and compares with the oracle.
-  Answer check(size_t m) { return ask('c', m); }
-  /// Runs so many calls.
-  Answer time(size_t calls) { return ask('t', calls); }
+  /// Prepares for m rows, runs once on this copy of the weights and compares with the oracle.
+  Answer check(size_t m, size_t copy) { return ask({'c', m, copy}); }
+  /// Runs so many calls, each on the next copy from this one on.
+  Answer time(size_t calls, size_t copy) { return ask({'t', calls, copy}); }
 
  private:
-  Answer ask(char what, size_t number);
+  Answer ask(const Question&);
   Answer receive();
 
   pid_t pid_ = -1;

@@ -105,6 +105,7 @@ void add(std::vector<BackendInfo>& list, const std::string& name,
   BackendInfo info{name, ours, [options] { return describe(options); },
                    [options] { return std::make_unique<Tessera>(options); }};
   if (options.target != nullptr) info.target = options.target;
+  info.in_f32 = options.accuracy == tessera::Accuracy::exact;
   info.on_request = on_request;
   list.push_back(info);
 }

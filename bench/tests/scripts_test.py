@@ -85,6 +85,34 @@ class Reading(WithFolder):
         self.assertAlmostEqual(row.percent_of_bandwidth, 100 * row.gbps / 33.2)
         self.assertAlmostEqual(row.roofline, min(470, 33.2 * 8 * 32 / 18))
 
+    def test_a_row_has_the_ceilings_that_took_turns_with_it(self):
+        data = set_times(only(), FROM_MEMORY + "tessera", 400.0, peak_GFLOPS=400.0, bandwidth_GBps=25.0)
+        set_times(data, FROM_MEMORY + "tessera-exact", 400.0, peak_GFLOPS=100.0, bandwidth_GBps=25.0)
+        (rows,) = self.run_of(data).cases.values()
+        row, exact = rows["tessera"], rows["tessera-exact"]
+        self.assertEqual((row.peak, row.bandwidth), (400, 25))
+        self.assertAlmostEqual(row.percent_of_bandwidth, 100 * row.gbps / 25)
+        self.assertAlmostEqual(row.percent_of_peak, 100 * row.gflops / 400)
+        self.assertAlmostEqual(row.roofline, min(400, 25 * 8 * 32 / 18))
+        self.assertEqual((exact.peak, row.format_peak), (100, 400))
+        self.assertAlmostEqual(exact.format_peak, 100 * 470 / 117)
+        data["context"] = {key: value for key, value in data["context"].items() if not key.startswith("ceiling")}
+        (rows,) = self.run_of(data).cases.values()
+        self.assertTrue(rows["tessera"].usable)
+
+    def test_files_of_old_have_the_ceilings_of_the_file_alone(self):
+        old = synthetic.result(quick=True, samples=4, own_ceilings=False)
+        self.assertNotIn("peak_GFLOPS", old["benchmarks"][0])
+        new = self.run_of(DATA).cases
+        for case, rows in self.run_of(old).cases.items():
+            for backend, row in rows.items():
+                now = new[case][backend]
+                self.assertEqual(row.usable, now.usable)
+                if row.usable:
+                    self.assertIsNone(row.own_peak)
+                    self.assertAlmostEqual(row.roofline, now.roofline, delta=0.01 * now.roofline)
+                    self.assertAlmostEqual(row.format_peak, now.format_peak, delta=0.01 * now.format_peak)
+
     def test_best_pass(self):
         data = set_times(only(), F32 + "tessera", 170e3, 160e3)
         for entry, best in zip(data["benchmarks"], (150e3, 155e3)):

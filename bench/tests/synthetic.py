@@ -32,6 +32,10 @@ BACKENDS = {
 }
 
 
+def memory(pages, threads):
+    return MEMORY[pages] * threads * (.92 if threads > 1 else 1)
+
+
 def context(threads, compiler, mode):
     out = {"date": "2026-01-02T03:04:05+00:00", "host_name": "bench", "num_cpus": 2, "mhz_per_cpu": 3670,
            "caches": [], "cpu": "AMD EPYC 9R14", "kernel": "6.1.0", "governor": "unknown", "compiler": compiler,
@@ -48,8 +52,8 @@ def context(threads, compiler, mode):
             out[f"ceiling/peak/f32/{target}/threads:{t}"] = f"{PEAKS['f32'] * t * share:.1f}"
         for level, value in (("L1", 215), ("L2", 118), ("L3", 82)):
             out[f"ceiling/read/{level}/threads:{t}"] = f"{value * t:.1f}"
-        for pages, value in MEMORY.items():
-            out[f"ceiling/read/memory/pages:{pages}/threads:{t}"] = f"{value * t * (.92 if t > 1 else 1):.1f}"
+        for pages in MEMORY:
+            out[f"ceiling/read/memory/pages:{pages}/threads:{t}"] = f"{memory(pages, t):.1f}"
     return out
 
 
@@ -76,7 +80,7 @@ def seconds(share, form, shape, m, pages, threads, exact, mode):
     return time
 
 
-def entries(name, m, n, k, samples, peak, gbps, bandwidth):
+def entries(name, m, n, k, samples, peak, gbps, bandwidth, own_ceilings):
     """the iterations of one row and their aggregates, as Google Benchmark writes them"""
     median = statistics.median(samples)
     quarters = statistics.quantiles(samples, n=4)
@@ -89,6 +93,8 @@ def entries(name, m, n, k, samples, peak, gbps, bandwidth):
                     "answer": float(noise <= 5)}
         if bandwidth:
             counters.update(GBps=gbps / value, pct_bandwidth=100 * gbps / value / bandwidth)
+        if own_ceilings:
+            counters.update(peak_GFLOPS=peak, **({"bandwidth_GBps": bandwidth} if bandwidth else {}))
         return {"name": name, **common, **more, "iterations": 1, "real_time": value, "cpu_time": value, **counters}
     for index, sample in enumerate(samples):
         yield entry(sample, run_type="iteration", repetition_index=index)
@@ -96,8 +102,10 @@ def entries(name, m, n, k, samples, peak, gbps, bandwidth):
         yield {**entry(value, run_type="aggregate", aggregate_name=what), "name": f"{name}_{what}"}
 
 
-def result(quick=False, threads=(1, 2), compiler="gcc 12.2.0", seed=1, noise=.01, samples=7, slow=None, backends=None):
-    """slow: {name of a row: factor on its times}; backends: only those of them"""
+def result(quick=False, threads=(1, 2), compiler="gcc 12.2.0", seed=1, noise=.01, samples=7, slow=None, backends=None,
+           own_ceilings=True):
+    """slow: {name of a row: factor on its times}; backends: only those of them; own_ceilings: rows have theirs,
+    which files of old do not"""
     rng = random.Random(seed)
     rows = []
     for backend, formats in BACKENDS.items():
@@ -110,9 +118,9 @@ def result(quick=False, threads=(1, 2), compiler="gcc 12.2.0", seed=1, noise=.01
                     time = 1e6 * seconds(share, form, shape, m, pages, t, "exact" in backend, mode)
                     time *= (slow or {}).get(name, 1)
                     times = [time * (1 + abs(rng.gauss(0, noise))) for _ in range(samples)]
-                    peak = PEAKS[PEAK_OF.get(form, "int8")] * t
+                    peak = PEAKS["f32" if "exact" in backend else PEAK_OF.get(form, "int8")] * t
                     rows += entries(name, m, n, k, times, peak, n * k * BYTES_PER_WEIGHT[form] * 1e-3,
-                                    MEMORY[pages] * t if pages else None)
+                                    memory(pages, t) if pages else None, own_ceilings)
     if not backends or "blis" in backends:
         name = "matmul/f32/in_place/odd.37x1000x992/m:37/threads:1/blis-broken"
         rows.append({"name": name, "run_name": name, "run_type": "iteration", "repetitions": 0, "time_unit": "us",
