@@ -323,7 +323,7 @@ void matvec_block(const RunArgs& a, Range rows, Range cols) {
 
 template <class K>
 void matvec_rect(const RunArgs& a) {
-  constexpr size_t kStep = K::Dot::kManyRows;
+  constexpr size_t kStep = std::max(K::Dot::kManyRows, K::Dot::few_rows(1));
   const size_t fit = kMatvecBlockBytes / std::max<size_t>(1, a.w_stride) / kStep * kStep;
   const size_t width = std::clamp(fit, kStep, kMatvecCols);
   const Panels blocks(a.rect.row_end - a.rect.row_begin, kMatvecMc);
