@@ -80,8 +80,9 @@ TESSERA_FORMAT_TEST(nothing_allocated, "plan and pack and run allocate nothing",
         REQUIRE(sized.ok());
         std::vector<std::byte> panels(sized->packed_w_bytes());
         for (const bool packed : {false, true}) {
-          std::vector<std::byte> packed_x(2 * sized->packed_x_bytes(rows) + 4096);
-          std::vector<std::byte> worker(2 * sized->worker_bytes(rows) + 65536);
+          const Matmul like = packed ? sized->with_packed(panels).value() : *sized;
+          std::vector<std::byte> packed_x(like.packed_x_bytes(rows));
+          std::vector<std::byte> worker(like.worker_bytes(rows));
           const size_t before = allocations.count;
           Result<Matmul> plan = Matmul::plan(w.view(), DType::f32, {accuracy, target, {}});
           bool ok = plan.ok();

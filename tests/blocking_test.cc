@@ -10,7 +10,8 @@ namespace {
 
 constexpr KernelShape kFloat = {12, 32, 1, 128, 4};   // f32 tiles of AVX-512
 constexpr KernelShape kInt8 = {6, 32, 32, 1088, 40};  // q8_0
-constexpr KernelShape kOldFloat = {6, 8, 2, 32, 8};   // f16 on SSE
+constexpr KernelShape kOldFloat = {6, 8, 2, 32, 8};   // f16 without AVX, x once
+constexpr KernelShape kCopies = {6, 8, 1, 32, 8, 2};  // f32 on SSE4
 
 size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
@@ -26,12 +27,15 @@ TEST_CASE("blocking: a table", "[blocking]") {
            {kFloat, 1, 64, true, 1, 64, 64},  // all of k at once, never more rows than there are
            {kFloat, 128, 4096, true, 128, 1376,
             32},  // few: 256 K / 176 = 1489 -> three shares; 95 rows fit
-           {kFloat, 512, 4096, true, 180, 688, 64},   // many: 128 K / 176 = 744 -> six shares
-           {kFloat, 512, 4096, false, 72, 1376, 32},  // 1 M of L3 for rows of 16 K
+           {kFloat, 512, 4096, true, 180, 688, 64},    // many: 128 K / 176 = 744 -> six shares
+           {kFloat, 512, 4096, false, 132, 1376, 32},  // 2 M of L3 for rows of 16 K
            {kInt8, 512, 4096, true, 174, 64, 64},
-           {kInt8, 100000, 4096, false, 210, 128, 32},
+           {kInt8, 100000, 4096, false, 414, 128, 32},
            {kInt8, 7, 1 << 20, true, 7, 197, 32},  // 197 panels fit
            {kOldFloat, 9, 3, true, 9, 2, 8},       // 3 values are 2 units
+           {kCopies, 512, 4096, true, 48, 1376, 16},
+           {kCopies, 512, 4096, false, 90, 384, 64},  // 32 K / 80 = 409; 85 rows in 256 K
+           {kCopies, 60, 4096, true, 36, 2048, 8},
            {kFloat, 0, 0, true, 1, 1, 64}}) {
     const Blocking b = choose_blocking(r.shape, r.m, r.k, caches, r.ready);
     INFO("m " << r.m << " k " << r.k);
@@ -42,7 +46,7 @@ TEST_CASE("blocking: a table", "[blocking]") {
 }
 
 TEST_CASE("blocking: what it promises", "[blocking]") {
-  for (const KernelShape& s : {kFloat, kInt8, kOldFloat}) {
+  for (const KernelShape& s : {kFloat, kInt8, kOldFloat, kCopies}) {
     for (const size_t l2 : {size_t{0}, size_t{256} << 10, size_t{2} << 20}) {
       for (const size_t m : {1, 5, 100, 5000}) {
         for (const size_t k : {1, 64, 1000, 4096, 100000}) {

@@ -71,6 +71,7 @@ TESSERA_FORMAT_TEST(borrowing_shown, "explain says when x is read where it lies"
   Rng rng = suite_rng();
   const size_t m = 100;
   for (const size_t k : {320, 1024}) {  // more than 6 rows at 4 KiB evict each other
+    // (and without AVX, x is packed for its copies)
     const Matrix w = random_weights(w_dtype, 40, k, rng);
     for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
       for (const bool borrow : {false, true}) {
@@ -79,7 +80,8 @@ TESSERA_FORMAT_TEST(borrowing_shown, "explain says when x is read where it lies"
         REQUIRE(p.error().empty());
         const Explanation e = p.plan().explain(m);
         const bool spread = k == 320 || e.mr <= 6;
-        const bool expected = borrow && spread && e.mr > 1 && std::string(e.x) == "f32";
+        const bool copies = std::string(e.target).find("SSE") != std::string::npos;
+        const bool expected = borrow && spread && !copies && e.mr > 1 && std::string(e.x) == "f32";
         INFO(e.text().c_str());
         CHECK(e.borrows_x == expected);
         const bool said =

@@ -4,7 +4,11 @@
 #define TESSERA_IMPL_CACHE_SIZES_H_
 
 #if defined(__linux__)
+#include <fcntl.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
 #endif
@@ -13,20 +17,41 @@
 
 namespace tessera::inline v0_1::detail {
 
-#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-inline void ask_cache_size(int name, size_t& size) noexcept {
-  const long bytes = sysconf(name);
-  if (bytes > 0) size = static_cast<size_t>(bytes);
-}
+#if defined(__linux__)
+// What the kernel says of a cache of CPU 0, a word; empty if nothing. Without stdio, which
+// allocates.
+struct CacheFact {
+  char text[32] = {};
+
+  CacheFact(int index, const char* name) noexcept {
+    char path[80];
+    std::snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, name);
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return;
+    if (read(file, text, sizeof(text) - 1) <= 0) text[0] = '\0';
+    close(file);
+  }
+  size_t number() const noexcept {
+    char* unit = nullptr;
+    const size_t value = std::strtoul(text, &unit, 10);
+    return value << (*unit == 'K' ? 10 : *unit == 'M' ? 20 : 0);
+  }
+};
 #endif
 
 inline const CacheSizes& cache_sizes() noexcept {
   static const CacheSizes sizes = [] {
     CacheSizes s;
-#if defined(__linux__) && defined(_SC_LEVEL1_DCACHE_SIZE)
-    ask_cache_size(_SC_LEVEL1_DCACHE_SIZE, s.l1);
-    ask_cache_size(_SC_LEVEL2_CACHE_SIZE, s.l2);
-    ask_cache_size(_SC_LEVEL3_CACHE_SIZE, s.l3);
+#if defined(__linux__)
+    // Not sysconf(): of an AMD CPU it tells the L3 of all cores that the CPU has, used or not.
+    size_t* const of_level[] = {&s.l1, &s.l2, &s.l3};
+    for (int index = 0;; ++index) {
+      const size_t level = CacheFact(index, "level").number();
+      if (level == 0) break;
+      const size_t bytes = CacheFact(index, "size").number();
+      const bool data = CacheFact(index, "type").text[0] != 'I';  // nstruction
+      if (level <= 3 && data && bytes != 0) *of_level[level - 1] = bytes;
+    }
 #elif defined(__APPLE__)
     const auto ask = [](const char* name, size_t& size) {
       uint64_t bytes = 0;

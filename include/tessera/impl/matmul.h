@@ -48,7 +48,8 @@ struct MatmulAccess {
       return steps(p.k_, values) * (values / e.shape.unit_values * e.shape.x_unit_bytes);
     };
     p.x_panel_bytes_ = row_bytes(e.packed_row_values);
-    p.x_alone_bytes_ = e.matvec_m == 0 ? 0 : row_alone_stride(row_bytes(e.matvec_row_values));
+    p.x_alone_bytes_ =
+        e.matvec_m == 0 ? 0 : row_alone_stride(row_bytes(e.matvec_row_values) / e.shape.x_copies);
   }
 
   // Height limit of panels of x: matvec reads rows in order, panels of one.
@@ -96,15 +97,15 @@ struct MatmulAccess {
     return {nullptr, m, p.k_, p.k_ * bytes, p.x_dtype_};
   }
 
-  // Whether tiles may read x where it lies: in whole units and words, and at a stride at which the
-  // lines that a panel's rows are read from spread over the sets of an L1 cache. Of its 64 sets of
-  // 8 ways, 12 rows that lie 2 KiB apart take 6 ways of 2, which is well: Zen 4, f32, 512^3 packed,
-  // x copied and in place 107.5 and 111.1 GFLOP/s.
+  // Whether tiles may read x where it lies: in whole units and words, once, and at a stride at
+  // which the lines that a panel's rows are read from spread over the sets of an L1 cache. Of its
+  // 64 sets of 8 ways, 12 rows that lie 2 KiB apart take 6 ways of 2, which is well: Zen 4, f32,
+  // 512^3 packed, x copied and in place 107.5 and 111.1 GFLOP/s.
   static bool borrows(const Matmul& p, const MatView& x, bool k_major) noexcept {
     const KernelEntry& e = *p.entry_;
     if (!p.borrow_x_ || k_major || x.dtype != e.x_same || x.rows <= p.matvec_m_) return false;
     const bool words = (reinterpret_cast<uintptr_t>(x.data) | x.row_stride) % sizeof(float) == 0;
-    if (!words || p.k_ % e.shape.unit_values != 0) return false;
+    if (!words || e.shape.x_copies != 1 || p.k_ % e.shape.unit_values != 0) return false;
     constexpr size_t kSets = 64, kMost = 6;
     uint8_t lines[kSets] = {};
     for (size_t row = 0; row < e.shape.mr; ++row) {

@@ -104,14 +104,12 @@ struct LoopKernel {
   size_t tile_units;  // of the tile, in a unit of the loops
   size_t unit_values;
   size_t x_unit_bytes;
+  size_t x_word_bytes;  // float tiles: an f32 with its copies, or a pair of bf16
   size_t panel_unit_bytes;
   size_t ahead_unit_bytes;  // the same for a unit of the tile: W that is asked for early
   size_t ahead_c;           // where there is one panel of x, its least height for that
   bool widens;
 };
-
-// Of packed x: an f32, or a pair of bf16.
-inline constexpr size_t kWordBytes = 4;
 
 // A block of W over units [units.begin, units.end), and the panels [panels.begin, panels.end) of x
 // that it multiplies.
@@ -155,12 +153,12 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
       if (a.x_rows != nullptr) {
         tile.x = a.x_rows + tall.begin * a.x_stride + b.units.begin * kernel.x_unit_bytes;
         tile.x_row = a.x_stride;
-        tile.x_step = kWordBytes;
+        tile.x_step = kernel.x_word_bytes;
       } else {
         tile.x =
             a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
-        tile.x_row = kWordBytes;
-        tile.x_step = height * kWordBytes;
+        tile.x_row = kernel.x_word_bytes;
+        tile.x_step = height * kernel.x_word_bytes;
       }
       tile.in = first ? nullptr : sums;
       tile.out = sums;
@@ -235,11 +233,13 @@ void matmul_rect(const RunArgs& a) {
                                          K::kTileUnits,
                                          K::kTileUnits * Tile::kUnitValues,
                                          K::kTileUnits * Tile::kXUnitBytes,
+                                         4 * K::X::kCopies,
                                          K::kPanelUnitBytes,
                                          K::kAheadUnitBytes,
                                          K::kAheadC,
                                          K::kWidens};
-  run_loops(a, kKernel, K::X::bytes(padded_values<typename K::X>(a.k)), worker_memory<K>(a));
+  using X = typename K::X;
+  run_loops(a, kKernel, panel_row_bytes<X>(padded_values<X>(a.k)), worker_memory<K>(a));
 }
 
 // ---------------------------------------------------------------- matvec

@@ -46,8 +46,8 @@ struct FmaStep {
   static constexpr size_t kXBytes = 4;
 
   // Few rows of x on Zen 4. f32 with one: a row of W and one of x fill L1, so x is better read for
-  // several rows (1, 2, 4, 8, 16: 0.92, 0.87, 1, 1.03 and 0.92 of the speed of four). Narrow values:
-  // widening wants many rows of x.
+  // several rows (1, 2, 4, 8, 16: 0.92, 0.87, 1, 1.03 and 0.92 of the speed of four). Narrow
+  // values: widening wants many rows of x.
   static constexpr bool kNarrow = kBytes < kLanes * 4;
   static constexpr size_t kFewC = kNarrow ? 6 : 8;
   static constexpr size_t rows(size_t c) {

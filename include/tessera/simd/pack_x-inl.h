@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Packing x: rows -> panels of at most mr rows, in the order in which the micro-kernels read.
 //
-//   x, f32             [k][rows] floats
+//   x, f32             [k][rows][kXCopies] floats, the copies equal
 //   x, bf16            [k / 2][rows] pairs
 //   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }, or
 //                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h)
@@ -83,21 +83,33 @@ HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t first, const Where& wh
     store_blocks(hn::UpperHalf(dh, v), dh, first + hn::MaxLanes(dh) / 4, where);
   }
 }
+
+// The same with each word kCopies times, so that a block becomes kCopies blocks.
+template <size_t kCopies, class D, class Where>
+HWY_INLINE void store_copies(hn::VFromD<D> v, D d, const Where& where) {
+  if constexpr (kCopies == 1) {
+    store_blocks(v, d, 0, where);
+  } else {
+    const auto upper = [&where](size_t b) HWY_ATTR { return where(b) + 2 * kCopies; };
+    store_copies<kCopies / 2>(hn::InterleaveLower(d, v, v), d, where);
+    store_copies<kCopies / 2>(hn::InterleaveUpper(d, v, v), d, upper);
+  }
+}
 #endif
 
-// The first `count` words of each of `height` rows, `height` at a time: those at i of all rows are
-// group place(i) of `to`. Four rows at a time are transposed, the last four again where height is
-// not a multiple of four.
-template <class Place>
+// The first `count` words of each of `height` rows, `height` at a time: those at i of all rows,
+// each kCopies times, are group place(i) of `to`. Four rows at a time are transposed, the last four
+// again where height is not a multiple of four.
+template <size_t kCopies = 1, class Place>
 void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to,
                 const Place& place) {
   size_t done = 0;
 #if HWY_TARGET != HWY_SCALAR
   const DU du;
   size_t offset[kLanes];  // from a vector's first word, the same for each
-  for (size_t i = 0; i < kLanes; ++i) offset[i] = (place(i) - place(0)) * height;
+  for (size_t i = 0; i < kLanes; ++i) offset[i] = (place(i) - place(0)) * height * kCopies;
   for (; height >= 4 && done + kLanes <= count; done += kLanes) {
-    uint32_t* group = to + place(done) * height;
+    uint32_t* group = to + place(done) * height * kCopies;
     for (size_t first = 0; first < height; first += 4) {
       const size_t at = std::min(first, height - 4);
       VU quarter[4], words[4];
@@ -106,26 +118,29 @@ void interleave(const std::byte* const* rows, size_t height, size_t count, uint3
       transpose_quarters(quarter, words);  // block b of words[j]: word 4 b + j of the four rows
       TESSERA_UNROLL
       for (size_t j = 0; j < 4; ++j) {
-        store_blocks(words[j], du, 0,
-                     [&](size_t b) HWY_ATTR { return group + offset[4 * b + j] + at; });
+        store_copies<kCopies>(words[j], du, [&](size_t b) HWY_ATTR {
+          return group + offset[4 * b + j] + at * kCopies;
+        });
       }
     }
   }
 #endif
   for (; done < count; ++done) {
     for (size_t i = 0; i < height; ++i) {
-      std::memcpy(to + place(done) * height + i, rows[i] + done * 4, 4);
+      uint32_t* word = to + (place(done) * height + i) * kCopies;
+      for (size_t copy = 0; copy < kCopies; ++copy) std::memcpy(word + copy, rows[i] + done * 4, 4);
     }
   }
 }
 
-// How a row of x is packed: values to words, which a panel interleaves. kSame is the format whose
-// rows are those words already.
+// How a row of x is packed: values to words, bytes() of them, which a panel interleaves and holds
+// kCopies times; a row alone has them once. kSame is the format whose rows are those words already.
 struct XAsF32 {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 32;  // rows are padded to whole vectors and units
   static constexpr size_t kAloneValues = kRowValues;
+  static constexpr size_t kCopies = kXCopies;
 
   static constexpr DType kSame = DType::f32;
 
@@ -144,6 +159,7 @@ struct XAsBf16 {
   static constexpr uint16_t kVariant = 0;
   static constexpr size_t kRowValues = 64;
   static constexpr size_t kAloneValues = kRowValues;
+  static constexpr size_t kCopies = 1;
 
   static constexpr DType kSame = DType::bf16;
 
@@ -172,6 +188,7 @@ struct XAsQ8 {
   static constexpr DType kSame = DType::f16;  // none
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
+  static constexpr size_t kCopies = 1;
   static constexpr size_t kCodeWords = 8 * Dots::kSteps;
   static constexpr size_t kBlockBytes = 4 * (2 + kCodeWords);
 
@@ -249,6 +266,12 @@ constexpr size_t padded_values(size_t k) {
   return (k + X::kRowValues - 1) / X::kRowValues * X::kRowValues;
 }
 
+// Bytes of so many values of one row in a panel.
+template <class X>
+constexpr size_t panel_row_bytes(size_t values) {
+  return X::bytes(values) * X::kCopies;
+}
+
 template <class X>
 void pack_x(const PackXArgs& a) {
   const Panels panels(a.m, a.mr);
@@ -256,10 +279,10 @@ void pack_x(const PackXArgs& a) {
   alignas(64) float values[kPiece];
   for (size_t first = a.rows.begin; first < a.rows.end;) {
     const size_t height = panels.rows(panels.panel_of(first)).end - first;
-    std::byte* to = a.packed + first * X::bytes(k_padded);
+    std::byte* to = a.packed + first * panel_row_bytes<X>(k_padded);
     for (size_t k = 0; k < k_padded; k += kPiece) {
       const size_t count = std::min(kPiece, k_padded - k);
-      std::byte* panel = to + height * X::bytes(k);
+      std::byte* panel = to + height * panel_row_bytes<X>(k);
       if constexpr (requires { X::kIsCoarse; }) {
         Q8Blocks blocks[kMostRows];
         for (size_t i = 0; i < height; ++i) {
@@ -277,8 +300,8 @@ void pack_x(const PackXArgs& a) {
             rows[i] = words[i];
           }
         }
-        interleave(rows, height, X::bytes(count) / 4, reinterpret_cast<uint32_t*>(panel),
-                   [](size_t i) { return i; });
+        interleave<X::kCopies>(rows, height, X::bytes(count) / 4,
+                               reinterpret_cast<uint32_t*>(panel), [](size_t i) { return i; });
       }
     }
     first += height;

@@ -61,8 +61,12 @@ constexpr KernelEntry make_entry() {
   e.x_variant = K::X::kVariant;
   e.name = K::kName;
   e.note = note<F, kAccuracy>();
-  e.shape = {Tile::kMr, kNr, K::kTileUnits * Tile::kUnitValues, K::kTileUnits * Tile::kWUnitBytes,
-             K::kTileUnits * Tile::kXUnitBytes};
+  e.shape = {Tile::kMr,
+             kNr,
+             K::kTileUnits * Tile::kUnitValues,
+             K::kTileUnits * Tile::kWUnitBytes,
+             K::kTileUnits * Tile::kXUnitBytes,
+             K::X::kCopies};
   e.panel_unit_bytes = K::kPanelUnitBytes;
   e.widens = K::kWidens;
   e.packed_row_values = K::X::kRowValues;

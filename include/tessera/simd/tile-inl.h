@@ -37,7 +37,7 @@ struct TileArgs {
   size_t ahead_bytes = 0;
 };
 
-// A 32-bit word of each of C rows of x, in a panel or in rows as they lie. Three rows share one
+// Where a word of each of C rows of x is, in a panel or in rows as they lie. Three rows share one
 // address register: none, one and two row strides fit x86's addressing.
 template <size_t C>
 struct XWords {
@@ -48,12 +48,7 @@ struct XWords {
     TESSERA_UNROLL
     for (size_t g = 0; g < (C + 2) / 3; ++g) group[g] = a.x + 3 * g * row;
   }
-  template <class T>
-  HWY_INLINE T word(size_t c) const {
-    T value;
-    std::memcpy(&value, group[c / 3] + c % 3 * row, sizeof(T));
-    return value;
-  }
+  HWY_INLINE const std::byte* at(size_t c) const { return group[c / 3] + c % 3 * row; }
   HWY_INLINE void advance(size_t step) {
     TESSERA_UNROLL
     for (size_t g = 0; g < (C + 2) / 3; ++g) group[g] += step;
@@ -96,7 +91,7 @@ struct FmaTile {
   static constexpr size_t kMr = kRegisters == 32 ? 12 : 6;
   static constexpr size_t kUnitValues = SimdOf<F>::kWordValues;
   static constexpr size_t kWUnitBytes = kNr * 4;
-  static constexpr size_t kXUnitBytes = kUnitValues * 4;
+  static constexpr size_t kXUnitBytes = kUnitValues * 4 * kXCopies;
   // With one panel of x: from so many rows on, asking ahead beats the CPU's own prefetching. Zen 4,
   // 4096 x 4096 from memory, without and with, median GFLOP/s: f32 m = 6 57 and 55, m = 8 67 and
   // 89, m = 12 85 and 104; bf16 130 and 133, 146 and 199, 182 and 215; f16 m = 3 48 and 64, m = 8
@@ -140,7 +135,7 @@ struct FmaTile {
     }
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const VF column = hn::Set(df, x.template word<float>(c));
+      const VF column = load_copies(df, x.at(c));
       TESSERA_UNROLL
       for (size_t r = 0; r < P * kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
     }
@@ -180,7 +175,9 @@ struct Bf16Tile {
       }
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
-        const auto column = hn::BitCast(db, hn::Set(du, x.template word<uint32_t>(c)));
+        uint32_t pair;
+        std::memcpy(&pair, x.at(c), sizeof(pair));
+        const auto column = hn::BitCast(db, hn::Set(du, pair));
         TESSERA_UNROLL
         for (size_t r = 0; r < P * kR; ++r) {
           sums.v[c][r] = hn::ReorderWidenMulAccumulate(df, row[r], column, sums.v[c][r], unused);
