@@ -40,8 +40,8 @@ class Oracle {
     for (const Check& c : checks_) {
       if (c.row >= m) continue;
       const size_t at = c.row * n_ + c.col;
-      const double got =
-          format_ == DType::i8 ? reinterpret_cast<const int32_t*>(y)[at] : double{y[at]};
+      const double got = format_ == DType::i8 ? reinterpret_cast<const int32_t*>(y)[at]
+                                              : static_cast<double>(y[at]);
       if (!(std::abs(got - c.value) <= c.bound)) {
         char text[160];
         std::snprintf(text, sizeof(text), "y[%zu, %zu] = %g, not %g within %g", c.row, c.col, got,
@@ -88,12 +88,13 @@ class Oracle {
     const float* x = p.x + i * p.k;
     double value = 0, magnitude = 0, quantized = 0;
     for (size_t l = 0; l < p.k; ++l) {
-      const double xl =
-          p.format == DType::bf16 ? double{tessera::to_float(p.x_bf16[i * p.k + l])} : double{x[l]};
-      const double wl = w[l];
+      const double xl = p.format == DType::bf16
+                            ? static_cast<double>(tessera::to_float(p.x_bf16[i * p.k + l]))
+                            : static_cast<double>(x[l]);
+      const double wl = static_cast<double>(w[l]);
       value += xl * wl;
       magnitude += std::abs(xl * wl);
-      if (!quant.empty()) quantized += double{quant[i * p.k + l]} * std::abs(wl);
+      if (!quant.empty()) quantized += static_cast<double>(quant[i * p.k + l]) * std::abs(wl);
     }
     double x_rounding = 0;
     if (p.format == DType::f16) x_rounding = 0x1p-11;
