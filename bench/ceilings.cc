@@ -86,19 +86,15 @@ double peak_int8(size_t rounds, double* sink) {
 #endif
 }
 
-// Reads `bytes` bytes as eight streams side by side, in runs of 4 vectors; where the runs do not
-// come out even, a few are left out. In 4 KiB pages, at whose ends the CPU's prefetching stops,
-// eight streams are faster than one: Zen 4, best and median GB/s of 1, 2, 4,
-// 8: 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; in 2 MiB
-// pages 32.3 28.4, 31.9 29.2, 32.3 29.6, 34.5 29.1.
-double read_bytes(const uint8_t* p, size_t bytes) {
-  constexpr size_t kStreams = 8;
+// Reads `bytes` bytes in so many streams side by side, in runs of 4 vectors; where the runs do not
+// come out even, a few are left out.
+double read_bytes(const uint8_t* p, size_t bytes, size_t streams) {
   const hn::ScalableTag<uint64_t> d;
   const size_t lanes = hn::Lanes(d), run_bytes = 32 * lanes;
   auto a = hn::Zero(d), b = a, c = a, e = a;
-  const size_t share = bytes / kStreams / run_bytes * run_bytes;
+  const size_t share = bytes / streams / run_bytes * run_bytes;
   for (size_t at = 0; at < share; at += run_bytes) {
-    for (size_t s = 0; s < kStreams; ++s) {
+    for (size_t s = 0; s < streams; ++s) {
       // In ascending order: in any other, prefetching is a third slower on Zen 4.
       const auto* from = reinterpret_cast<const uint64_t*>(p + s * share + at);
       a = hn::Xor(a, hn::Load(d, from));
@@ -214,20 +210,24 @@ double peak(size_t threads, double seconds, Step step, size_t rounds) {
 struct alignas(128) Stream {
   const std::byte* first;
   size_t bytes, stride, count;  // bytes: a multiple of kRunBytes
-  size_t piece = 0, at = 0;
+  size_t piece = 0, at = 0, passes = 0;
   double sink = 0;
 };
 
-// Each thread reads pass_bytes of its stream in a pass.
+// Each thread reads pass_bytes of its stream in a pass, as 1, 2, 4 and 8 smaller ones by turns: the
+// best way counts. Zen 4, best and median GB/s of each: 4 KiB pages, at whose ends the CPU's
+// prefetching stops, 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; 2 MiB pages 32.3 28.4, 31.9 29.2,
+// 32.3 29.6, 34.5 29.1.
 double bandwidth(std::vector<Stream>& streams, double seconds, size_t pass_bytes) {
   const auto read = HWY_DYNAMIC_POINTER(read_bytes);
   return best_rate(streams.size(), seconds,
                    [&](size_t t) {
                      Stream& s = streams[t];
+                     const size_t ways = size_t{1} << s.passes++ % 4;
                      for (size_t left = pass_bytes; left > 0;) {
                        const size_t n = std::min(left, s.bytes - s.at);
                        const std::byte* from = s.first + s.piece % s.count * s.stride + s.at;
-                       s.sink += read(reinterpret_cast<const uint8_t*>(from), n);
+                       s.sink += read(reinterpret_cast<const uint8_t*>(from), n, ways);
                        s.at += n;
                        left -= n;
                        if (s.at < s.bytes) continue;
