@@ -66,10 +66,11 @@ void explain(const Test& test, const Model& model) {
   const double percent = 100.0 / (p.products + p.attention + p.rest);
   std::fprintf(
       stderr,
-      "%s: %.1f %% in products, %.1f %% in attention (%.1f %% in its products), %.1f %% in "
-      "the rest",
-      test.name().c_str(), p.products * percent, p.attention * percent,
-      p.attention_products * percent, p.rest * percent);
+      "%s: %.1f %% in products (%.1f %% with weights, %.1f %% in attention), %.1f %% in the "
+      "rest of attention, %.1f %% in the rest",
+      test.name().c_str(), (p.products + p.attention_products) * percent, p.products * percent,
+      p.attention_products * percent, (p.attention - p.attention_products) * percent,
+      p.rest * percent);
   if (test.generation > 0) {
     std::fprintf(stderr, "; %.1f MiB of weights a token, %.2f GB/s", mebibytes(model.weight_bytes),
                  static_cast<double>(model.weight_bytes) * test.mean() / 1e9);
