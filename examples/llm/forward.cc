@@ -33,7 +33,8 @@ constexpr size_t kQueryRows = 128;
 constexpr size_t kLeastShared = 128 << 10;
 
 // Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
-// layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway.
+// layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
+// weights in place would be packed for each, so there it takes all rows at once.
 constexpr size_t kFfnRows = 128;
 
 // Seconds since the last call for the same clock.
@@ -69,7 +70,8 @@ class LlamaForward final : public Forward {
     for (auto* b : {&x_, &normed_}) b->reserve(batch * c_.dim);
     for (auto* b : {&q_, &turned_}) b->reserve(batch * c_.q_dim());
     for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
-    for (auto* b : {&gate_, &up_}) b->reserve(std::min(batch, kFfnRows) * c_.ffn);
+    ffn_rows_ = model.packed_bytes > 0 ? std::min(batch, kFfnRows) : batch;
+    for (auto* b : {&gate_, &up_}) b->reserve(ffn_rows_ * c_.ffn);
   }
 
   void run(std::span<const TokenId> tokens, size_t logit_rows) override {
@@ -157,8 +159,8 @@ class LlamaForward final : public Forward {
     products(
         q_.rows(m_, c_.q_dim()),
         {{&l.attn_output, x_.rows(m_, c_.dim), {.beta = 1.0f, .bias = bias(l.attn_output_bias)}}});
-    for (size_t row = 0; row < m_; row += kFfnRows) {
-      feed_forward(l, x_.data() + row * c_.dim, std::min(kFfnRows, m_ - row));
+    for (size_t row = 0; row < m_; row += ffn_rows_) {
+      feed_forward(l, x_.data() + row * c_.dim, std::min(ffn_rows_, m_ - row));
     }
   }
 
@@ -312,7 +314,8 @@ class LlamaForward final : public Forward {
   const Config& c_;
   tessera::ThreadPool& pool_;
   Lap lap_;
-  size_t m_ = 0;  // tokens of this pass
+  size_t m_ = 0;         // tokens of this pass
+  size_t ffn_rows_ = 0;  // that the feed-forward part takes at a time
   KvCache cache_;
   Buffer<float> x_, normed_;                   // [batch, dim]
   Buffer<float> q_, turned_;                   // [batch, q_dim]; q_ is attention's result too
