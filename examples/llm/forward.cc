@@ -302,7 +302,9 @@ class LlamaForward final : public Forward {
 
   // A product with a W that is only now known, by one thread.
   Status multiply_once(const MatView& x, const MatView& w, const MutMatView& y, Worker& worker) {
-    const auto plan = Matmul::plan(w, tessera::DType::f32, model_.plan_options);
+    tessera::PlanOptions options = model_.plan_options;
+    options.borrow_x = true;
+    const auto plan = Matmul::plan(w, tessera::DType::f32, options);
     if (!plan) return plan.status();
     worker.packed_x.reserve(plan->packed_x_bytes(x.rows));
     worker.product.reserve(plan->worker_bytes(x.rows));
