@@ -33,46 +33,44 @@ struct Test {
   }
 };
 
-Error run_once(Forward& forward, const Test& test, std::mt19937& random, size_t vocab) {
+void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t vocab) {
   forward.reset();
   std::vector<TokenId> tokens;
   for (size_t done = 0; done < test.tokens(); done += tokens.size()) {
     const size_t left = test.tokens() - done;
     tokens.resize(test.generation > 0 ? 1 : std::min(left, forward.batch()));
     for (TokenId& token : tokens) token = static_cast<TokenId>(random() % vocab);
-    if (Error e = forward.run(tokens, 1)) return e;
+    forward.run(tokens, 1);
   }
-  return {};
 }
 
-Error time_test(const BenchArguments& arguments, const Loaded& loaded, Test& test) {
-  std::unique_ptr<Forward> forward;
+void time_test(const BenchArguments& arguments, const Loaded& loaded, Test& test) {
   const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
-  if (Error e = Forward::create(loaded.model, *loaded.team,
-                                {test.tokens(), batch, 1, arguments.model.kv}, forward)) {
-    return e;
-  }
+  const auto forward =
+      Forward::create(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
   std::mt19937 random(1);
   const size_t vocab = loaded.model.config.vocab;
-  if (Error e = run_once(*forward, test, random, vocab)) return e;
-  const Profile before = forward->profile();
+  run_once(*forward, test, random, vocab);
+  forward->reset_profile();
   for (size_t i = 0; i < arguments.repetitions; ++i) {
     const Stopwatch watch;
-    if (Error e = run_once(*forward, test, random, vocab)) return e;
+    run_once(*forward, test, random, vocab);
     test.speeds.push_back(static_cast<double>(test.tokens()) / watch.seconds());
   }
-  test.profile.products = forward->profile().products - before.products;
-  test.profile.attention = forward->profile().attention - before.attention;
-  test.profile.rest = forward->profile().rest - before.rest;
-  return {};
+  test.profile = forward->profile();
 }
 
 // Where the time went; and how fast the weights were read, if each token reads all of them.
 void explain(const Test& test, const Model& model) {
   const Profile& p = test.profile;
   const double percent = 100.0 / (p.products + p.attention + p.rest);
-  std::fprintf(stderr, "%s: %.1f %% in products, %.1f %% in attention, %.1f %% in the rest",
-               test.name().c_str(), p.products * percent, p.attention * percent, p.rest * percent);
+  std::fprintf(
+      stderr,
+      "%s: %.1f %% in products (%.1f %% with weights, %.1f %% in attention), %.1f %% in the "
+      "rest of attention, %.1f %% in the rest",
+      test.name().c_str(), (p.products + p.attention_products) * percent, p.products * percent,
+      p.attention_products * percent, (p.attention - p.attention_products) * percent,
+      p.rest * percent);
   if (test.generation > 0) {
     std::fprintf(stderr, "; %.1f MiB of weights a token, %.2f GB/s", mebibytes(model.weight_bytes),
                  static_cast<double>(model.weight_bytes) * test.mean() / 1e9);
@@ -96,7 +94,7 @@ nlohmann::ordered_json row_of(const BenchArguments& arguments, const Loaded& loa
           {"model_n_params", values},
           {"target", how.target},
           {"packed", loaded.model.packed_bytes > 0},
-          {"n_threads", loaded.team->size()},
+          {"n_threads", loaded.pool->threads()},
           {"type_kv", tessera::dtype_name(arguments.model.kv)},
           {"n_prompt", test.prompt},
           {"n_gen", test.generation},
@@ -140,26 +138,24 @@ void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
 
 }  // namespace
 
-Error bench(const BenchArguments& arguments) {
-  Loaded loaded;
-  if (Error e = load(arguments.model, loaded)) return e;
+void bench(const BenchArguments& arguments) {
+  const Loaded loaded = load(arguments.model);
   std::vector<Test> tests;
   for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
   for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});
   std::erase_if(tests, [](const Test& test) { return test.tokens() == 0; });
-  if (tests.empty()) return error("nothing to time: give -p or -n a number above 0");
+  if (tests.empty()) throw error("nothing to time: give -p or -n a number above 0");
   nlohmann::ordered_json rows;
   for (Test& test : tests) {
-    if (Error e = time_test(arguments, loaded, test)) return e;
+    time_test(arguments, loaded, test);
     rows.push_back(row_of(arguments, loaded, test));
     if (arguments.format == "md") print_md(rows.back(), test, rows.size() == 1);
     if (arguments.format == "csv") print_csv(rows.back(), rows.size() == 1);
-    if (Error e = flushed(stdout, "stdout")) return e;
+    flush(stdout, "stdout");
     if (arguments.verbose) explain(test, loaded.model);
   }
   if (arguments.format == "json") std::printf("%s\n", text_of(rows, 2).c_str());
-  if (Error e = report(loaded, {}, {{"tests", rows}})) return e;
-  return flushed(stdout, "stdout");
+  report(loaded, {}, {{"tests", rows}});
 }
 
 }  // namespace llm

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "chat.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace llm {
 namespace {
 
@@ -43,19 +46,25 @@ std::string_view ChatTemplate::recognize(std::string_view jinja) {
   return has(" [INST]") || has("[INST] ") ? "mistral-v3" : "mistral-v3-tekken";
 }
 
-Error ChatTemplate::find(const gguf::File& file, const Tokenizer& tokenizer, std::string_view name,
-                         ChatTemplate& out) {
+ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
+                           std::string_view name) {
   constexpr const char* kKey = "tokenizer.chat_template";
-  std::string names;
-  for (const Form& form : kForms) names.append(names.empty() ? "" : ", ").append(form.name);
+  const std::string names = names_of(kForms);
   const bool by_name = !name.empty();
   if (!by_name) {
-    std::string_view jinja;
-    if (Error e = file.read(kKey, gguf::Need::optional, jinja)) return e;
+    const auto jinja = file.get(kKey, std::string_view());
     if (jinja.empty()) {
-      return error("the file has no %s; --chat-template names one of: %s", kKey, names.c_str());
+      throw error("the file has no %s; --chat-template names one of: %s", kKey, names.c_str());
     }
     name = recognize(jinja);
+  }
+  const auto* form = std::find_if(std::begin(kForms), std::end(kForms),
+                                  [&](const Form& f) { return name == f.name; });
+  if (form == std::end(kForms) && by_name) {
+    throw error("--chat-template \"%s\" is not one of: %s", printable(name).c_str(), names.c_str());
+  }
+  if (form == std::end(kForms)) {
+    throw error("%s is of no known form; --chat-template names one of: %s", kKey, names.c_str());
   }
   const Vocabulary& v = tokenizer.vocabulary();
   const auto filled = [&](std::string_view text) {
@@ -67,21 +76,12 @@ Error ChatTemplate::find(const gguf::File& file, const Tokenizer& tokenizer, std
     }
     return result;
   };
-  for (const Form& form : kForms) {
-    if (name != form.name) continue;
-    out.system_begin_ = filled(form.system_begin);
-    out.system_end_ = filled(form.system_end);
-    out.user_begin_ = filled(form.user_begin);
-    out.user_end_ = filled(form.user_end);
-    out.answer_end_ = filled(form.answer_end);
-    out.system_in_turn_ = form.system_in_turn;
-    return {};
-  }
-  if (by_name) {
-    return error("--chat-template \"%s\" is not one of: %s", printable(name).c_str(),
-                 names.c_str());
-  }
-  return error("%s is of no known form; --chat-template names one of: %s", kKey, names.c_str());
+  system_begin_ = filled(form->system_begin);
+  system_end_ = filled(form->system_end);
+  user_begin_ = filled(form->user_begin);
+  user_end_ = filled(form->user_end);
+  answer_end_ = filled(form->answer_end);
+  system_in_turn_ = form->system_in_turn;
 }
 
 std::string ChatTemplate::turn(std::string_view system, std::string_view user, bool first) const {

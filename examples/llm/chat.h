@@ -19,8 +19,7 @@ class ChatTemplate {
   /// The name of the form that a Jinja template makes, empty if it is none of ours.
   static std::string_view recognize(std::string_view jinja);
   /// The form by its name or, if that is empty, the one that the file's template makes.
-  static Error find(const gguf::File& file, const Tokenizer& tokenizer, std::string_view name,
-                    ChatTemplate& out);
+  ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer, std::string_view name);
 
   /// What the model has to read before it answers the user: the first turn with the system's text,
   /// any other one with what ends the answer before it.

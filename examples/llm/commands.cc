@@ -24,11 +24,11 @@ double surprise(std::span<const float> logits, TokenId token) {
 }
 
 // Over the second halves of all chunks as long as the context.
-Error sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<TokenId> tokens,
-                   double& total) {
+double sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<TokenId> tokens) {
   const size_t context = forward.context();
   const size_t first = context / 2;  // predictions from positions first .. context - 2 count
   Progress progress("tokens", tokens.size());
+  double total = 0.0;
   for (size_t chunk = 0; chunk < tokens.size(); chunk += context) {
     const std::span<TokenId> ids = tokens.subspan(chunk, context);
     if (vocabulary.add_bos) ids[0] = vocabulary.bos;
@@ -37,51 +37,40 @@ Error sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<Tok
       const size_t begin = forward.position(), end = std::min(context, begin + forward.batch());
       const size_t scored = std::clamp(first, begin, end);
       progress.at(chunk + begin);
-      if (Error e = forward.run(ids.subspan(begin, end - begin), end - scored)) return e;
+      forward.run(ids.subspan(begin, end - begin), end - scored);
       for (size_t p = scored; p < end && p + 1 < context; ++p) {
         total += surprise(forward.logits(p - scored), ids[p + 1]);
       }
     }
   }
-  return {};
+  return total;
 }
 
 }  // namespace
 
-Error perplexity(const PerplexityArguments& arguments) {
-  std::string text;
-  if (Error e = read_text(arguments.text_path, text)) return e;
-  Loaded loaded;
-  if (Error e = load(arguments.model, loaded)) return e;
+void perplexity(const PerplexityArguments& arguments) {
+  const std::string text = read_text(arguments.text_path);
+  const Loaded loaded = load(arguments.model);
   std::vector<TokenId> tokens = loaded.tokenizer->encode(text, Specials::as_text);
   const size_t context = loaded.context, chunks = tokens.size() / context;
   if (chunks == 0 || context < 3) {
-    return error("%s has %zu tokens: not one chunk of %zu", arguments.text_path.c_str(),
-                 tokens.size(), context);
+    throw error("%s has %zu tokens: not one chunk of %zu", arguments.text_path.c_str(),
+                tokens.size(), context);
   }
-  std::unique_ptr<Forward> forward;
-  if (Error e = Forward::create(loaded.model, *loaded.team,
-                                {context, kLogitBatch, kLogitBatch, arguments.model.kv}, forward)) {
-    return e;
-  }
-
+  const auto forward = Forward::create(loaded.model, *loaded.pool,
+                                       {context, kLogitBatch, kLogitBatch, arguments.model.kv});
   const Stopwatch watch;
-  double total = 0.0;
-  const std::span<TokenId> whole_chunks = std::span(tokens).first(chunks * context);
-  if (Error e = sum_surprise(*forward, loaded.tokenizer->vocabulary(), whole_chunks, total)) {
-    return e;
-  }
+  tokens.resize(chunks * context);
+  const double total = sum_surprise(*forward, loaded.tokenizer->vocabulary(), tokens);
   const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - context / 2)));
-  if (!std::isfinite(value)) return error("the perplexity is %g: the weights make no sense", value);
-  const Speed speed{"perplexity", chunks * context, chunks * context, watch.seconds()};
-  if (Error e = report(loaded, {speed}, {{"value", value}})) return e;
+  if (!std::isfinite(value)) throw error("the perplexity is %g: the weights make no sense", value);
+  const Speed speed{"perplexity", tokens.size(), tokens.size(), watch.seconds()};
+  report(loaded, {speed}, {{"value", value}});
   std::printf("%.4f\n", value);
-  return flushed(stdout, "stdout");
 }
 
-Error info(const std::string& path) {
-  gguf::File file;
-  if (Error e = gguf::File::open(path, file)) return e;
+void info(const std::string& path) {
+  const gguf::File file = gguf::File::open(path);
   std::printf("GGUF version %" PRIu32 ", %zu bytes, %zu metadata pairs, %zu tensors\n\n",
               file.version(), file.size(), file.metadata().size(), file.tensors().size());
   for (const auto& [key, value] : file.metadata()) {
@@ -93,36 +82,27 @@ Error info(const std::string& path) {
     std::printf("%-32s %-7s %-16s %12zu bytes at %" PRIu64 "\n", printable(t.name).c_str(),
                 tessera::dtype_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
   }
-  return flushed(stdout, "stdout");
 }
 
-Error tokenize(const TokenizeArguments& arguments) {
-  std::string text = arguments.text;
-  if (!arguments.text_path.empty()) {
-    if (Error e = read_text(arguments.text_path, text)) return e;
-  }
-  gguf::File file;
-  if (Error e = gguf::File::open(arguments.model_path, file)) return e;
-  std::unique_ptr<Tokenizer> tokenizer;
-  if (Error e = Tokenizer::create(file, tokenizer)) {
-    return Error(arguments.model_path + ": " + e.text());
-  }
+void tokenize(const TokenizeArguments& arguments) {
+  const std::string text =
+      arguments.text_path.empty() ? arguments.text : read_text(arguments.text_path);
+  const gguf::File file = gguf::File::open(arguments.model_path);
+  const auto tokenizer = in_file(arguments.model_path, [&] { return Tokenizer::create(file); });
   std::string line;
-  const auto specials = arguments.parse_special ? Specials::parse : Specials::as_text;
   for (const TokenId id :
-       tokenizer->encode(text, specials, arguments.bos ? Bos::usual : Bos::never)) {
+       tokenizer->encode(text, arguments.parse_special ? Specials::parse : Specials::as_text,
+                         arguments.bos ? Bos::usual : Bos::never)) {
     line.append(line.empty() ? "" : " ").append(std::to_string(id));
   }
   std::puts(line.c_str());
-  return flushed(stdout, "stdout");
 }
 
-Error list_targets() {
+void list_targets() {
   for (const tessera::Target& target : tessera::targets()) {
     std::printf("%-12s %s\n", target.name,
                 target.available ? "runs here" : "does not run on this CPU");
   }
-  return flushed(stdout, "stdout");
 }
 
 }  // namespace llm

@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "error.h"
 #include "model.h"
 #include "sampler.h"
 
@@ -68,21 +67,21 @@ struct QuantizeArguments {
 };
 
 /// Continues a prompt or chats.
-Error generate(const GenerateArguments& arguments);
+void generate(GenerateArguments arguments);
 /// How badly the model predicts a text, as llama.cpp's perplexity tool counts it: the text is cut
 /// into chunks of `context` tokens, each begins with BOS, and predictions in its second half count.
-Error perplexity(const PerplexityArguments& arguments);
+void perplexity(const PerplexityArguments& arguments);
 /// Times each test after one run to warm up and prints a row for each, as llama-bench does.
-Error bench(const BenchArguments& arguments);
+void bench(const BenchArguments& arguments);
 /// Writes a copy of a file of f32, f16 and bf16 tensors: matrices as the type (as f16 where their
 /// rows are not whole blocks), the rest as f32. `out` appears complete or not at all.
-Error quantize(const QuantizeArguments& arguments);
+void quantize(const QuantizeArguments& arguments);
 /// Prints the ids of a text's tokens. The file needs no more than the tokenizer's keys.
-Error tokenize(const TokenizeArguments& arguments);
+void tokenize(const TokenizeArguments& arguments);
 /// Shows metadata and tensors of a file.
-Error info(const std::string& path);
+void info(const std::string& path);
 /// Lists the targets that are compiled in.
-Error list_targets();
+void list_targets();
 
 }  // namespace llm
 

@@ -21,8 +21,6 @@ size_t utf8_length(char lead) {
                        : 0;
 }
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
-
 }  // namespace
 
 Error error(const char* format, ...) {
@@ -34,9 +32,8 @@ Error error(const char* format, ...) {
   return Error(text);
 }
 
-Error error_of(const tessera::Status& status, std::string_view what) {
-  if (status.ok()) return {};
-  return Error(std::string(what) + ": " + status.message().c_str());
+void check(const tessera::Status& status, const std::string& what) {
+  if (!status.ok()) throw Error(what + ": " + status.message().c_str());
 }
 
 Error file_error(const std::string& name) {

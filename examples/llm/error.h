@@ -1,41 +1,60 @@
 // SPDX-License-Identifier: MIT
-// Errors of the example, as values: a sentence that names the field and the numbers. Nothing here
-// throws on purpose; what the standard library throws (out of memory) ends in main().
+// Errors of the example: what cannot go on throws a sentence that names the field and the numbers,
+// and main() shows it. The library itself throws nothing; its Status becomes an Error here.
 #ifndef TESSERA_EXAMPLES_LLM_ERROR_H_
 #define TESSERA_EXAMPLES_LLM_ERROR_H_
 
+#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
 
 #include "tessera/base/status.h"
 
 namespace llm {
 
-/// Nothing, or the sentence to show. True if there is one: `if (Error e = f()) return e;`
-class [[nodiscard]] Error {
- public:
-  Error() = default;
-  explicit Error(std::string text) : text_(std::move(text)) {}
-  explicit operator bool() const { return !text_.empty(); }
-  const std::string& text() const { return text_; }
-
- private:
-  std::string text_;
+struct Error : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
-/// An error, written as printf would.
+/// An error, written as printf would: `throw error("%zu is too many", n);`
 [[gnu::format(printf, 1, 2)]] Error error(const char* format, ...);
-
-/// The library's outcome as ours: nothing if it is ok, else "what: its message".
-Error error_of(const tessera::Status& status, std::string_view what);
 
 /// What errno says about a file.
 Error file_error(const std::string& name);
 
+/// Throws "what: its message" unless the library's outcome is ok.
+void check(const tessera::Status& status, const std::string& what);
+/// The same, for a result -> its value.
+template <class T>
+T value_of(const tessera::Result<T>& result, const std::string& what) {
+  check(result.status(), what);
+  return *result;
+}
+
+/// Calls work(), and puts "name: " in front of what it throws.
+template <class Work>
+auto in_file(const std::string& name, const Work& work) {
+  try {
+    return work();
+  } catch (const Error& e) {
+    throw Error(name + ": " + e.what());
+  }
+}
+
+/// "a, b, c": the names of all elements of a table, for a message that lists what is known.
+template <class Table>
+std::string names_of(const Table& table) {
+  std::string names;
+  for (const auto& entry : table) names.append(names.empty() ? "" : ", ").append(entry.name);
+  return names;
+}
+
 /// Text from a file as it may be shown: about `limit` bytes of it at most, control characters and
 /// what is not UTF-8 as \xNN.
 std::string printable(std::string_view text, size_t limit = 64);
+
+/// A byte within a UTF-8 character.
+constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
 
 /// How many bytes of `text` are whole UTF-8 characters: less than all only if more bytes could
 /// complete the last one.

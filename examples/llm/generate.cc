@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cinttypes>
 #include <cstdio>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -19,17 +20,17 @@ namespace {
 class TextStream {
  public:
   std::string& buffer() { return waiting_; }
-  Error flush() { return write(complete_utf8(waiting_)); }
-  Error end_line() {
+  void put_whole() { put(complete_utf8(waiting_)); }
+  void end_line() {
     waiting_ += '\n';
-    return write(waiting_.size());
+    put(waiting_.size());
   }
 
  private:
-  Error write(size_t bytes) {
+  void put(size_t bytes) {
     std::fwrite(waiting_.data(), 1, bytes, stdout);
     waiting_.erase(0, bytes);
-    return flushed(stdout, "stdout");
+    flush(stdout, "stdout");
   }
   std::string waiting_;
 };
@@ -55,57 +56,48 @@ class Writer {
   }
   bool full() const { return full_; }
 
-  Error read(std::vector<TokenId> tokens, std::FILE* logits = nullptr) {
+  void read(std::vector<TokenId> tokens, std::FILE* logits = nullptr) {
     sampler_.accept(tokens);
     if (unread_ != kNoToken) tokens.insert(tokens.begin(), unread_);
     unread_ = kNoToken;
     const Stopwatch watch;
-    if (Error e = run_prompt(forward_, tokens, logits, row_)) return e;
+    row_ = run_prompt(forward_, tokens, logits);
     prompt.tokens += tokens.size();
     prompt.timed_tokens = prompt.tokens;
     prompt.seconds += watch.seconds();
-    return {};
   }
 
   // Token after token until the model ends, the count is reached, the context is full or the user
   // has had enough.
-  Error write() {
-    const Stopwatch watch;
-    const Error e = write_tokens();
-    generation.seconds += watch.seconds();
-    const Error end = out.end_line();
-    return e ? e : end;
-  }
-
- private:
-  Error write_tokens() {
+  void write() {
     const Tokenizer& tokenizer = *loaded_.tokenizer;
     const auto wanted = static_cast<uint64_t>(arguments_.count);  // -1: more than there can be
+    const Stopwatch watch;
     for (uint64_t i = 0; i < wanted && !interrupted(); ++i) {
       if (i > 0) {
         if (!make_room(0)) break;
-        if (Error e = forward_.run({&unread_, 1}, 1)) return e;
+        forward_.run({&unread_, 1}, 1);
         unread_ = kNoToken;
         row_ = 0;
         ++generation.timed_tokens;
       }
-      TokenId token = kNoToken;
-      if (Error e = sampler_.sample(forward_.logits(row_), token)) return e;
+      const TokenId token = sampler_.sample(forward_.logits(row_));
       if (tokenizer.is_end(token) && !arguments_.ignore_eos) break;
       sampler_.accept({&token, 1});
       unread_ = token;
       ++generation.tokens;
       if (arguments_.ids) {
-        if (i > 0) out.buffer() += ' ';
-        out.buffer() += std::to_string(token);
+        out.buffer().append(i > 0 ? " " : "").append(std::to_string(token));
       } else {
         tokenizer.append_text(token, out.buffer());
       }
-      if (Error e = out.flush()) return e;
+      out.put_whole();
     }
-    return {};
+    generation.seconds += watch.seconds();
+    out.end_line();
   }
 
+ private:
   const GenerateArguments& arguments_;
   const Loaded& loaded_;
   Forward& forward_;
@@ -119,19 +111,17 @@ Error too_long(size_t tokens, size_t context) {
   return error("the prompt has %zu tokens, the context holds %zu", tokens, context);
 }
 
-Error continue_text(const GenerateArguments& arguments, std::vector<TokenId> prompt,
-                    std::FILE* logits, Writer& writer) {
-  if (Error e = writer.read(std::move(prompt), logits)) return e;
+void continue_text(const GenerateArguments& arguments, std::vector<TokenId> prompt,
+                   std::FILE* logits, Writer& writer) {
+  writer.read(std::move(prompt), logits);
   if (arguments.display_prompt && !arguments.ids) writer.out.buffer() += arguments.prompt;
-  if (Error e = writer.out.flush()) return e;
-  if (logits != nullptr) {
-    if (Error e = flushed(logits, arguments.logits_path)) return e;
-  }
-  return writer.write();
+  writer.out.put_whole();
+  if (logits != nullptr) flush(logits, arguments.logits_path);
+  writer.write();
 }
 
-Error talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTemplate& chat,
-           Writer& writer) {
+void talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTemplate& chat,
+          Writer& writer) {
   std::string line = arguments.prompt;
   bool given = !line.empty(), first = true;
   while (given || read_line(line)) {
@@ -140,69 +130,58 @@ Error talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatT
     std::vector<TokenId> tokens = loaded.tokenizer->encode(
         chat.turn(arguments.system, line, first), Specials::parse, first ? Bos::usual : Bos::never);
     if (!writer.make_room(tokens.size())) {
-      return first ? too_long(tokens.size(), loaded.context) : Error();
+      if (first) throw too_long(tokens.size(), loaded.context);
+      return;
     }
-    if (Error e = writer.read(std::move(tokens))) return e;
-    if (interrupted()) return {};  // in the middle of the prompt: no answer could follow
-    if (Error e = writer.write()) return e;
-    if (writer.full()) return {};
+    writer.read(std::move(tokens));
+    if (interrupted()) return;  // in the middle of the prompt: no answer could follow
+    writer.write();
+    if (writer.full()) return;
     clear_interrupt();
     first = false;
   }
   clear_interrupt();  // between answers it is a way to leave like any other
-  return {};
 }
 
 }  // namespace
 
-Error generate(const GenerateArguments& given) {
-  GenerateArguments arguments = given;
-  if (!arguments.prompt_path.empty()) {
-    if (Error e = read_text(arguments.prompt_path, arguments.prompt)) return e;
-  }
-  Loaded loaded;
-  if (Error e = load(arguments.model, loaded)) return e;
-  ChatTemplate chat;
+void generate(GenerateArguments arguments) {
+  if (!arguments.prompt_path.empty()) arguments.prompt = read_text(arguments.prompt_path);
+  const Loaded loaded = load(arguments.model);
+  std::optional<ChatTemplate> chat;
   std::vector<TokenId> prompt;
   if (arguments.chat) {
-    if (Error e = ChatTemplate::find(loaded.file, *loaded.tokenizer, arguments.chat_template, chat))
-      return e;
+    chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template);
   } else {
     prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
-    if (prompt.empty()) {
-      return error("the prompt has no tokens, and the model begins without one");
-    }
-    if (prompt.size() > loaded.context) return too_long(prompt.size(), loaded.context);
+    if (prompt.empty()) throw error("the prompt has no tokens, and the model begins without one");
+    if (prompt.size() > loaded.context) throw too_long(prompt.size(), loaded.context);
   }
   OwnedFile logits;
-  if (!arguments.logits_path.empty()) {
-    if (Error e = create_file(arguments.logits_path, logits)) return e;
-  }
+  if (!arguments.logits_path.empty()) logits = create_file(arguments.logits_path);
   // No more room than the tokens that were asked for can fill: -1 is a large number here.
-  const uint64_t room = arguments.chat ? loaded.context
-                                       : std::min<uint64_t>(loaded.context - prompt.size(),
-                                                            static_cast<uint64_t>(arguments.count));
-  const size_t batch = logits ? kLogitBatch : kBatch;
-  const size_t largest = arguments.chat ? batch : std::min(prompt.size(), batch);
-  std::unique_ptr<Forward> forward;
-  if (Error e = Forward::create(
-          loaded.model, *loaded.team,
-          {prompt.size() + room, largest, logits ? largest : 1, arguments.model.kv}, forward)) {
-    return e;
-  }
+  const uint64_t room = chat ? loaded.context
+                             : std::min<uint64_t>(loaded.context - prompt.size(),
+                                                  static_cast<uint64_t>(arguments.count));
+  const size_t most = logits ? kLogitBatch : kBatch;
+  const size_t batch = chat ? most : std::min(prompt.size(), most);
+  const auto forward =
+      Forward::create(loaded.model, *loaded.pool,
+                      {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});
   arguments.sampling.seed =
       arguments.seed >= 0 ? static_cast<uint64_t>(arguments.seed) : std::random_device()();
   Writer writer(arguments, loaded, *forward);
   catch_interrupts();
-  const Error failure = arguments.chat
-                            ? talk(arguments, loaded, chat, writer)
-                            : continue_text(arguments, std::move(prompt), logits.get(), writer);
-  if (failure) return failure;
+  if (chat) {
+    talk(arguments, loaded, *chat, writer);
+  } else {
+    continue_text(arguments, std::move(prompt), logits.get(), writer);
+  }
   if (writer.full()) std::fprintf(stderr, "stopped: the context of %zu is full\n", loaded.context);
   if (arguments.sampling.temperature > 0.0f) {
     std::fprintf(stderr, "seed %" PRIu64 "\n", arguments.sampling.seed);
   }
-  return report(loaded, {writer.prompt, writer.generation}, {{"seed", arguments.sampling.seed}});
+  report(loaded, {writer.prompt, writer.generation}, {{"seed", arguments.sampling.seed}});
 }
 
 }  // namespace llm

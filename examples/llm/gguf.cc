@@ -16,8 +16,9 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "GGUF is read as it lies");
 
-// Least bytes of a metadata pair (length, one byte of key, kind, one byte of value) and of a
-// tensor's record (length, one byte of name, number of dimensions, one dimension, type, offset).
+// Least bytes of a metadata pair (length, one byte of key, kind, one byte of
+// value) and of a tensor's record (length, one byte of name, number of
+// dimensions, one dimension, type, offset).
 constexpr size_t kLeastPairBytes = 8 + 1 + 4 + 1;
 constexpr size_t kLeastTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;
 constexpr size_t kLongestKey = 65535;
@@ -39,7 +40,8 @@ constexpr KindFacts kKinds[] = {
 
 const KindFacts& facts(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
 
-// Values and bytes of a block, for all types of ggml: `info` shows files that nothing here runs.
+// Values and bytes of a block, for all types of ggml: `info` shows files that
+// nothing here runs.
 using enum tessera::DType;
 constexpr BlockSize kBlockSizes[] = {
     {f32, 1, 4},       {f16, 1, 2},        {q4_0, 32, 18},   {q4_1, 32, 20},   {q5_0, 32, 22},
@@ -60,57 +62,48 @@ uint64_t integer(Kind kind, Bytes bytes) {
   return negative ? bits | ~(sign - 1) : bits;
 }
 
-Error read_kind(Cursor& cursor, const std::string& key, Kind& out) {
+Kind read_kind(Cursor& cursor, const std::string& key) {
   const auto id = cursor.get<uint32_t>();
-  if (id >= std::size(kKinds)) {
-    return error("%s: kind %" PRIu32 " of value is unknown (0 to 12 are known)", key.c_str(), id);
-  }
-  out = static_cast<Kind>(id);
-  return {};
+  if (id < std::size(kKinds)) return static_cast<Kind>(id);
+  throw error("%s: kind %" PRIu32 " of value is unknown (0 to 12 are known)", key.c_str(), id);
 }
 
 // Reads what stands behind a key. `all` is what the cursor runs over.
-Error read_value(Cursor& cursor, Bytes all, const std::string& key, Value& out) {
-  if (Error e = read_kind(cursor, key, out.kind)) return e;
-  out.element = out.kind;
+Value read_value(Cursor& cursor, Bytes all, const std::string& key) {
+  Value out;
+  cursor.reading(key);
+  out.kind = out.element = read_kind(cursor, key);
   if (out.kind == Kind::array) {
-    if (Error e = read_kind(cursor, key, out.element)) return e;
-    if (out.element == Kind::array) return error("%s: arrays of arrays are not read", key.c_str());
+    out.element = read_kind(cursor, key);
+    if (out.element == Kind::array) throw error("%s: arrays of arrays are not read", key.c_str());
     out.count = cursor.get<uint64_t>();
   }
-  if (cursor.failed()) return cursor.failure(key);
   const size_t begin = cursor.at(), least = facts(out.element).least_bytes;
   if (out.count > cursor.left() / least) {
-    return error("%s: %" PRIu64 " x %s of at least %zu bytes each, but %zu bytes are left",
-                 key.c_str(), out.count, kind_name(out.element), least, cursor.left());
+    throw error("%s: %" PRIu64 " x %s of at least %zu bytes each, but %zu bytes are left",
+                key.c_str(), out.count, kind_name(out.element), least, cursor.left());
   }
   if (out.element == Kind::string) {
-    for (uint64_t i = 0; i < out.count && !cursor.failed(); ++i)
-      (void)cursor.get<std::string_view>();
+    for (uint64_t i = 0; i < out.count; ++i) (void)cursor.get<std::string_view>();
   } else {
     (void)cursor.take(out.count * least);
   }
-  if (cursor.failed()) return cursor.failure(key);
   out.bytes = all.subspan(begin, cursor.at() - begin);
   const auto wrong = std::find_if(out.bytes.begin(), out.bytes.end(),
                                   [](std::byte b) { return b > std::byte{1}; });
   if (out.element == Kind::boolean && wrong != out.bytes.end()) {
-    return error("%s: a bool is %d, not 0 or 1", key.c_str(), static_cast<int>(*wrong));
+    throw error("%s: a bool is %d, not 0 or 1", key.c_str(), static_cast<int>(*wrong));
   }
-  return {};
+  return out;
 }
 
-Error wrong_kind(std::string_view key, const Value& value, const char* wanted) {
+Error wrong_kind(std::string_view key, const Value& value, const std::string& wanted) {
   return error("%s is %s%s, not %s", printable(key).c_str(),
-               value.kind == Kind::array ? "an array of " : "", kind_name(value.element), wanted);
+               value.kind == Kind::array ? "an array of " : "", kind_name(value.element),
+               wanted.c_str());
 }
 
 }  // namespace
-
-Error Cursor::failure(const std::string& what) const {
-  return error("%s: the file ends, %" PRIu64 " bytes are needed and %zu are left", what.c_str(),
-               wanted_, left());
-}
 
 const BlockSize* block_size(uint32_t type) {
   const auto* block =
@@ -153,10 +146,10 @@ std::string Tensor::shape() const {
   return text.append("]");
 }
 
-Error File::open(const std::string& path, File& out) {
+File File::open(const std::string& path) {
   // O_NONBLOCK: a named pipe is refused below, not waited for.
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return file_error(path);
+  if (fd < 0) throw file_error(path);
   struct stat info = {};
   void* address = MAP_FAILED;
   const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
@@ -164,148 +157,125 @@ Error File::open(const std::string& path, File& out) {
   if (regular && size > 0) address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
   const int reason = errno;
   ::close(fd);
-  if (!regular) return error("%s is not a regular file", path.c_str());
-  if (size == 0) return error("%s is empty", path.c_str());
-  if (address == MAP_FAILED) return error("%s: mmap: %s", path.c_str(), std::strerror(reason));
+  if (!regular) throw error("%s is not a regular file", path.c_str());
+  if (size == 0) throw error("%s is empty", path.c_str());
+  if (address == MAP_FAILED) throw error("%s: mmap: %s", path.c_str(), std::strerror(reason));
+  Mapping mapping(address, {size});
+  File file = in_file(path, [&] { return parse({static_cast<const std::byte*>(address), size}); });
+  file.mapping_ = std::move(mapping);
+  return file;
+}
+
+File File::parse(Bytes bytes) {
   File file;
-  file.bytes_ = {static_cast<const std::byte*>(address), size};
-  file.mapped_ = true;
-  if (Error e = file.parse_all()) return Error(path + ": " + e.text());
-  out = std::move(file);
-  return {};
+  file.bytes_ = bytes;
+  file.parse_all();
+  return file;
 }
 
-Error File::parse(Bytes bytes, File& out) {
-  out = File();
-  out.bytes_ = bytes;
-  return out.parse_all();
-}
-
-File& File::operator=(File&& other) noexcept {
-  std::swap(bytes_, other.bytes_);
-  std::swap(mapped_, other.mapped_);
-  std::swap(version_, other.version_);
-  std::swap(alignment_, other.alignment_);
-  metadata_.swap(other.metadata_);
-  tensors_.swap(other.tensors_);
-  key_index_.swap(other.key_index_);
-  tensor_index_.swap(other.tensor_index_);
-  return *this;
-}
-
-File::~File() {
-  if (mapped_) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
-}
-
-Error File::parse_all() {
-  Cursor cursor(bytes_);
+void File::parse_all() {
+  Cursor cursor(bytes_, "header");
   const auto magic = cursor.get<uint32_t>();
-  if (!cursor.failed() && magic != 0x46554747u) {  // "GGUF"
-    return error("not a GGUF file: it begins with \"%s\"",
-                 printable({reinterpret_cast<const char*>(bytes_.data()), 4}).c_str());
+  if (magic != 0x46554747u) {  // "GGUF"
+    throw error("not a GGUF file: it begins with \"%s\"",
+                printable({reinterpret_cast<const char*>(bytes_.data()), 4}).c_str());
   }
   version_ = cursor.get<uint32_t>();
-  if (!cursor.failed() && version_ != 2 && version_ != 3) {
-    return error("GGUF version %" PRIu32 " is not read (2 and 3 are)%s", version_,
-                 (version_ & 0xFFFFu) == 0 && version_ != 0 ? "; it may be big-endian" : "");
+  if (version_ != 2 && version_ != 3) {
+    throw error("GGUF version %" PRIu32 " is not read (2 and 3 are)%s", version_,
+                (version_ & 0xFFFFu) == 0 && version_ != 0 ? "; it may be big-endian" : "");
   }
   const auto tensors = cursor.get<uint64_t>(), pairs = cursor.get<uint64_t>();
-  if (cursor.failed()) return cursor.failure("header");
   if (pairs > cursor.left() / kLeastPairBytes) {
-    return error("the header counts %" PRIu64 " metadata pairs, but %zu bytes are left", pairs,
-                 cursor.left());
+    throw error("the header counts %" PRIu64 " metadata pairs, but %zu bytes are left", pairs,
+                cursor.left());
   }
   if (tensors > cursor.left() / kLeastTensorBytes) {
-    return error("the header counts %" PRIu64 " tensors, but %zu bytes are left", tensors,
-                 cursor.left());
+    throw error("the header counts %" PRIu64 " tensors, but %zu bytes are left", tensors,
+                cursor.left());
   }
-  for (uint64_t i = 0; i < pairs; ++i) {
-    if (Error e = parse_pair(cursor, std::string("metadata pair ").append(std::to_string(i))))
-      return e;
-  }
-  for (uint64_t i = 0; i < tensors; ++i) {
-    if (Error e = parse_tensor(cursor, std::string("tensor ").append(std::to_string(i)))) return e;
-  }
-  return place_tensors(cursor.at());
+  for (uint64_t i = 0; i < pairs; ++i) parse_pair(cursor);
+  for (uint64_t i = 0; i < tensors; ++i) parse_tensor(cursor);
+  place_tensors(cursor.at());
 }
 
-Error File::parse_pair(Cursor& cursor, const std::string& what) {
+void File::parse_pair(Cursor& cursor) {
+  const std::string what = "metadata pair " + std::to_string(metadata_.size());
+  cursor.reading(what);
   const auto key = cursor.get<std::string_view>();
-  if (cursor.failed()) return cursor.failure(what);
   const std::string shown = printable(key);
   if (key.empty() || key.size() > kLongestKey) {
-    return error("%s: a key of %zu bytes (1 to %zu are allowed)", what.c_str(), key.size(),
-                 kLongestKey);
+    throw error("%s: a key of %zu bytes (1 to %zu are allowed)", what.c_str(), key.size(),
+                kLongestKey);
   }
   if (std::any_of(key.begin(), key.end(), [](char c) { return c <= ' ' || c > '~'; })) {
-    return error("%s: the key \"%s\" is not plain ASCII", what.c_str(), shown.c_str());
+    throw error("%s: the key \"%s\" is not plain ASCII", what.c_str(), shown.c_str());
   }
-  Value value;
-  if (Error e = read_value(cursor, bytes_, shown, value)) return e;
+  const Value value = read_value(cursor, bytes_, shown);
   if (!key_index_.emplace(key, metadata_.size()).second) {
-    return error("%s: the key %s stands there twice", what.c_str(), shown.c_str());
+    throw error("%s: the key %s stands there twice", what.c_str(), shown.c_str());
   }
   metadata_.emplace_back(key, value);
-  return {};
 }
 
-// Reads one record and checks what it says of itself; the place of the data follows later.
-Error File::parse_tensor(Cursor& cursor, const std::string& index) {
+// Reads one record and checks what it says of itself; the place of the data
+// follows later.
+void File::parse_tensor(Cursor& cursor) {
+  const std::string index = "tensor " + std::to_string(tensors_.size());
+  cursor.reading(index);
   Tensor t;
   t.name = cursor.get<std::string_view>();
   const auto n_dims = cursor.get<uint32_t>();
-  if (cursor.failed()) return cursor.failure(index);
   if (t.name.empty() || t.name.size() > kLongestTensorName) {
-    return error("%s: a name of %zu bytes (1 to %zu are allowed)", index.c_str(), t.name.size(),
-                 kLongestTensorName);
+    throw error("%s: a name of %zu bytes (1 to %zu are allowed)", index.c_str(), t.name.size(),
+                kLongestTensorName);
   }
-  const std::string what = std::string("tensor ").append(printable(t.name));
+  const std::string what = "tensor " + printable(t.name);
+  cursor.reading(what);
   if (n_dims < 1 || n_dims > t.dims.size()) {
-    return error("%s has %" PRIu32 " dimensions (1 to %zu are allowed)", what.c_str(), n_dims,
-                 t.dims.size());
+    throw error("%s has %" PRIu32 " dimensions (1 to %zu are allowed)", what.c_str(), n_dims,
+                t.dims.size());
   }
   t.n_dims = n_dims;
   for (size_t d = 0; d < n_dims; ++d) t.dims[d] = cursor.get<uint64_t>();
   const auto type_id = cursor.get<uint32_t>();
   t.offset = cursor.get<uint64_t>();
-  if (cursor.failed()) return cursor.failure(what);
 
   uint64_t values = 1, size = 0;
   for (size_t d = 0; d < n_dims; ++d) {
     const uint64_t before = values;
-    if (t.dims[d] == 0) return error("%s: dimension %zu is 0", what.c_str(), d);
+    if (t.dims[d] == 0) throw error("%s: dimension %zu is 0", what.c_str(), d);
     if (__builtin_mul_overflow(before, t.dims[d], &values) || values >> 63 != 0) {
-      return error("%s: %" PRIu64 " x %" PRIu64 " values (dimension %zu) are too many",
-                   what.c_str(), before, t.dims[d], d);
+      throw error("%s: %" PRIu64 " x %" PRIu64 " values (dimension %zu) are too many", what.c_str(),
+                  before, t.dims[d], d);
     }
   }
   const BlockSize* block = block_size(type_id);
-  if (block == nullptr) return error("%s: type %" PRIu32 " is unknown", what.c_str(), type_id);
+  if (block == nullptr) throw error("%s: type %" PRIu32 " is unknown", what.c_str(), type_id);
   t.dtype = block->dtype;
   if (t.dims[0] % block->values != 0) {
-    return error("%s: rows of %" PRIu64 " are not a multiple of %d, the block of %s", what.c_str(),
-                 t.dims[0], block->values, tessera::dtype_name(t.dtype));
+    throw error("%s: rows of %" PRIu64 " are not a multiple of %d, the block of %s", what.c_str(),
+                t.dims[0], block->values, tessera::dtype_name(t.dtype));
   }
   if (__builtin_mul_overflow(values / block->values, block->bytes, &size) || size > bytes_.size()) {
-    return error("%s: %" PRIu64 " values of %s do not fit a file of %zu bytes", what.c_str(),
-                 values, tessera::dtype_name(t.dtype), bytes_.size());
+    throw error("%s: %" PRIu64 " values of %s do not fit a file of %zu bytes", what.c_str(), values,
+                tessera::dtype_name(t.dtype), bytes_.size());
   }
   t.data = bytes_.first(static_cast<size_t>(size));  // the right length; place_tensors() moves it
   if (!tensor_index_.emplace(t.name, tensors_.size()).second) {
-    return error("%s stands there twice", what.c_str());
+    throw error("%s stands there twice", what.c_str());
   }
   tensors_.push_back(t);
-  return {};
 }
 
 // Turns offsets within the data section into places in the file.
-Error File::place_tensors(uint64_t header_end) {
+void File::place_tensors(uint64_t header_end) {
   if (const Value* value = find("general.alignment"); value != nullptr) {
-    if (value->kind != Kind::u32) return wrong_kind("general.alignment", *value, "u32");
+    if (value->kind != Kind::u32) throw wrong_kind("general.alignment", *value, "u32");
     alignment_ = integer(value->kind, value->bytes);
     if (alignment_ < 8 || !std::has_single_bit(alignment_)) {
-      return error("general.alignment = %" PRIu64 " is not a power of two of at least 8",
-                   alignment_);
+      throw error("general.alignment = %" PRIu64 " is not a power of two of at least 8",
+                  alignment_);
     }
   }
   const uint64_t begin = (header_end + alignment_ - 1) / alignment_ * alignment_;
@@ -314,12 +284,12 @@ Error File::place_tensors(uint64_t header_end) {
   for (Tensor& t : tensors_) {
     const std::string name = printable(t.name);
     if (t.offset % alignment_ != 0) {
-      return error("tensor %s: its offset %" PRIu64 " is not a multiple of the alignment %" PRIu64,
-                   name.c_str(), t.offset, alignment_);
+      throw error("tensor %s: its offset %" PRIu64 " is not a multiple of the alignment %" PRIu64,
+                  name.c_str(), t.offset, alignment_);
     }
     if (t.offset > room || t.data.size() > room - t.offset) {
-      return error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64,
-                   name.c_str(), t.data.size(), t.offset, room);
+      throw error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64,
+                  name.c_str(), t.data.size(), t.offset, room);
     }
     t.offset += begin;
     t.data = bytes_.subspan(static_cast<size_t>(t.offset), t.data.size());
@@ -330,12 +300,11 @@ Error File::place_tensors(uint64_t header_end) {
   for (size_t i = 1; i < by_place.size(); ++i) {
     const Tensor &a = *by_place[i - 1], &b = *by_place[i];
     if (b.offset - a.offset < a.data.size()) {
-      return error("tensor %s at byte %" PRIu64 " overlaps %s, which has %zu bytes at %" PRIu64,
-                   printable(b.name).c_str(), b.offset, printable(a.name).c_str(), a.data.size(),
-                   a.offset);
+      throw error("tensor %s at byte %" PRIu64 " overlaps %s, which has %zu bytes at %" PRIu64,
+                  printable(b.name).c_str(), b.offset, printable(a.name).c_str(), a.data.size(),
+                  a.offset);
     }
   }
-  return {};
 }
 
 const Value* File::find(std::string_view key) const {
@@ -348,31 +317,24 @@ const Tensor* File::tensor(std::string_view name) const {
   return at == tensor_index_.end() ? nullptr : &tensors_[at->second];
 }
 
-Error File::expect(std::string_view key, Need need, bool array, Kind kind,
-                   const Value*& out) const {
+const Value& File::expect(std::string_view key, bool array, Kind kind) const {
   const Value* value = find(key);
-  if (value == nullptr && need == Need::optional) return {};
-  if (value == nullptr) return error("%s is missing", printable(key).c_str());
-  if ((value->kind == Kind::array) != array || value->element != kind) {
-    const std::string wanted = array ? "an array of " : "";
-    return wrong_kind(key, *value, (wanted + kind_name(kind)).c_str());
-  }
-  out = value;
-  return {};
+  if (value == nullptr) throw error("%s is missing", printable(key).c_str());
+  if ((value->kind == Kind::array) == array && value->element == kind) return *value;
+  throw wrong_kind(key, *value, std::string(array ? "an array of " : "") + kind_name(kind));
 }
 
-Error File::read(std::string_view key, Need need, uint64_t& out) const {
+uint64_t File::natural(std::string_view key) const {
   const Value* value = find(key);
   const Class number = value == nullptr ? Class::other : facts(value->kind).number;
   if (number != Class::natural && number != Class::integer) {
-    return expect(key, need, false, Kind::u64, value);  // says what is wrong
+    (void)expect(key, false, Kind::u64);  // says what is wrong
   }
   const uint64_t n = integer(value->kind, value->bytes);
   if (number == Class::integer && n >> 63 != 0) {
-    return error("%s = %s is negative", printable(key).c_str(), value->text().c_str());
+    throw error("%s = %s is negative", printable(key).c_str(), value->text().c_str());
   }
-  out = n;
-  return {};
+  return n;
 }
 
 }  // namespace llm::gguf

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-// A reader of GGUF files (versions 2 and 3, little-endian). The file is mapped and nothing is
-// copied: names, values and tensors are views of the mapping. Every byte is read through one
-// bounds-checked Cursor, and all that the file says about itself is checked before it is used, so
-// that memory is in proportion to what is there, never to what is claimed.
+// A reader of GGUF files (versions 2 and 3, little-endian). The file is mapped
+// and nothing is copied: names, values and tensors are views of the mapping.
+// Every byte is read through one bounds-checked Cursor, and all that the file
+// says about itself is checked before it is used, so that memory is in
+// proportion to what is there, never to what is claimed.
 #ifndef TESSERA_EXAMPLES_LLM_GGUF_H_
 #define TESSERA_EXAMPLES_LLM_GGUF_H_
 
 #include <array>
+#include <cinttypes>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -19,48 +21,48 @@
 #include <vector>
 
 #include "error.h"
+#include "memory.h"
 #include "tessera/core/dtype.h"
 
 namespace llm::gguf {
 
 using Bytes = std::span<const std::byte>;
 
-/// Reads forward through bytes. A read that would pass the end gives zeros or nothing, and so do
-/// all that follow: look at failed() before what was read is believed.
+/// Reads forward through bytes. A read that would pass the end throws, naming
+/// what was read.
 class Cursor {
  public:
-  explicit Cursor(Bytes bytes) : bytes_(bytes) {}
+  explicit Cursor(Bytes bytes, std::string what = {}) : bytes_(bytes), what_(std::move(what)) {}
   size_t at() const { return at_; }
   size_t left() const { return bytes_.size() - at_; }
-  bool failed() const { return failed_; }
-  /// Why it failed, for the reader of `what`.
-  Error failure(const std::string& what) const;
+  /// What follows is of this.
+  void reading(std::string what) { what_ = std::move(what); }
 
   Bytes take(uint64_t count) {
-    if (!failed_) wanted_ = count;
-    failed_ = failed_ || count > left();
-    if (failed_) return {};
+    if (count > left()) {
+      throw error("%s: the file ends, %" PRIu64 " bytes are needed and %zu are left", what_.c_str(),
+                  count, left());
+    }
     at_ += static_cast<size_t>(count);
     return bytes_.subspan(at_ - static_cast<size_t>(count), static_cast<size_t>(count));
   }
   /// A number as it lies, or a string: a 64-bit length and so many bytes.
   template <class T>
   T get() {
-    T value{};
     if constexpr (std::is_same_v<T, std::string_view>) {
       const Bytes raw = take(get<uint64_t>());
-      value = {reinterpret_cast<const char*>(raw.data()), raw.size()};
-    } else if (const Bytes raw = take(sizeof(T)); !raw.empty()) {
-      std::memcpy(&value, raw.data(), sizeof(T));
+      return {reinterpret_cast<const char*>(raw.data()), raw.size()};
+    } else {
+      T value;
+      std::memcpy(&value, take(sizeof(T)).data(), sizeof(T));
+      return value;
     }
-    return value;
   }
 
  private:
   Bytes bytes_;
+  std::string what_;
   size_t at_ = 0;
-  uint64_t wanted_ = 0;
-  bool failed_ = false;
 };
 
 /// The kinds of metadata values, by their number in the file.
@@ -109,22 +111,23 @@ struct Tensor {
   std::string shape() const;  // "[64, 512]"
 };
 
-/// Whether read() minds that a key is missing.
-enum class Need : uint8_t { required, optional };
+// The kind of value that a C++ type reads.
+template <class T>
+inline constexpr Kind kKindOf = Kind::string;
+template <>
+inline constexpr Kind kKindOf<float> = Kind::f32;
+template <>
+inline constexpr Kind kKindOf<bool> = Kind::boolean;
+template <>
+inline constexpr Kind kKindOf<int32_t> = Kind::i32;
 
+/// It must outlive whatever it hands out.
 class File {
  public:
-  /// Maps a file and reads it into `out`, which must outlive whatever it hands out.
-  static Error open(const std::string& path, File& out);
+  /// Maps a file and reads it.
+  static File open(const std::string& path);
   /// Reads bytes that somebody else keeps.
-  static Error parse(Bytes bytes, File& out);
-
-  File() = default;
-  File(File&& other) noexcept { *this = std::move(other); }
-  File& operator=(File&& other) noexcept;
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  ~File();
+  static File parse(Bytes bytes);
 
   size_t size() const { return bytes_.size(); }
   uint32_t version() const { return version_; }
@@ -134,56 +137,44 @@ class File {
   const Value* find(std::string_view key) const;
   const Tensor* tensor(std::string_view name) const;
 
-  /// Sets `out` to the value of `key`. If the key is missing: an error, or nothing if it is
-  /// optional. Another kind of value is an error. Integers of any width are taken, if not negative.
-  Error read(std::string_view key, Need need, uint64_t& out) const;
-  Error read(std::string_view key, Need need, float& out) const {
-    return read_as(key, need, Kind::f32, out);
+  /// The value of `key`: a float, a bool or a string_view. If the key is
+  /// missing, what is usual, else an error. Another kind of value is an error.
+  template <class T>
+  T get(std::string_view key) const {
+    return Cursor(expect(key, false, kKindOf<T>).bytes).template get<T>();
   }
-  Error read(std::string_view key, Need need, bool& out) const {
-    return read_as(key, need, Kind::boolean, out);
+  template <class T>
+  T get(std::string_view key, T usual) const {
+    return find(key) != nullptr ? get<T>(key) : usual;
   }
-  Error read(std::string_view key, Need need, std::string_view& out) const {
-    return read_as(key, need, Kind::string, out);
+  /// The same for integers of any width, if they are not negative.
+  uint64_t natural(std::string_view key) const;
+  uint64_t natural(std::string_view key, uint64_t usual) const {
+    return find(key) != nullptr ? natural(key) : usual;
   }
-  Error read(std::string_view key, Need need, std::vector<std::string_view>& out) const {
-    return read_as(key, need, Kind::string, out);
+  /// The same for an array of such values or of int32_t.
+  template <class T>
+  std::vector<T> list(std::string_view key) const {
+    const Value& value = expect(key, true, kKindOf<T>);
+    std::vector<T> out(static_cast<size_t>(value.count));
+    Cursor cursor(value.bytes);
+    for (T& element : out) element = cursor.get<T>();
+    return out;
   }
-  Error read(std::string_view key, Need need, std::vector<float>& out) const {
-    return read_as(key, need, Kind::f32, out);
-  }
-  Error read(std::string_view key, Need need, std::vector<int32_t>& out) const {
-    return read_as(key, need, Kind::i32, out);
+  template <class T>
+  std::vector<T> list(std::string_view key, std::vector<T> usual) const {
+    return find(key) != nullptr ? list<T>(key) : usual;
   }
 
  private:
-  Error parse_all();
-  Error parse_pair(Cursor& cursor, const std::string& what);
-  Error parse_tensor(Cursor& cursor, const std::string& index);
-  Error place_tensors(uint64_t header_end);
+  void parse_all();
+  void parse_pair(Cursor& cursor);
+  void parse_tensor(Cursor& cursor);
+  void place_tensors(uint64_t header_end);
+  const Value& expect(std::string_view key, bool array, Kind kind) const;
 
-  // The value of a key, if it is of this kind. Without an error it is null only if it is optional.
-  Error expect(std::string_view key, Need need, bool array, Kind kind, const Value*& out) const;
-  template <class T>
-  Error read_as(std::string_view key, Need need, Kind kind, T& out) const {
-    const Value* value = nullptr;
-    if (Error e = expect(key, need, false, kind, value)) return e;
-    if (value != nullptr) out = Cursor(value->bytes).get<T>();
-    return {};
-  }
-  template <class T>
-  Error read_as(std::string_view key, Need need, Kind kind, std::vector<T>& out) const {
-    const Value* value = nullptr;
-    if (Error e = expect(key, need, true, kind, value)) return e;
-    if (value == nullptr) return {};
-    out.resize(static_cast<size_t>(value->count));
-    Cursor cursor(value->bytes);
-    for (T& element : out) element = cursor.get<T>();
-    return {};
-  }
-
+  Mapping mapping_;  // of bytes_, if they are ours
   Bytes bytes_;
-  bool mapped_ = false;  // bytes_ are ours to unmap
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;  // of every tensor's data
   std::vector<std::pair<std::string_view, Value>> metadata_;

@@ -4,6 +4,9 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <new>
+#include <vector>
 
 #include "ops.h"
 
@@ -18,15 +21,15 @@ void rope_angles(const Rope& rope, double position, double magnitude, float* cos
   }
 }
 
-bool KvCache::reserve(const Config& config, tessera::DType dtype, size_t context) {
+void KvCache::reserve(const Config& config, tessera::DType dtype, size_t context) {
   dtype_ = dtype;
   element_bytes_ = dtype == tessera::DType::f32 ? sizeof(float) : sizeof(tessera::f16_t);
   kv_heads_ = config.kv_heads;
   head_size_ = config.head_size;
   context_ = context;
   const size_t position_bytes = 2 * config.layers * config.kv_dim() * element_bytes_;
-  return context <= static_cast<size_t>(-1) / position_bytes &&
-         bytes_.reserve(context * position_bytes);
+  if (context > std::numeric_limits<size_t>::max() / position_bytes) throw std::bad_alloc();
+  bytes_.reserve(context * position_bytes);
 }
 
 void KvCache::set(size_t layer, size_t kv_head, size_t position, const float* key,
@@ -52,21 +55,20 @@ void KvCache::set(size_t layer, size_t kv_head, size_t position, const float* ke
 
 void KvCache::move(size_t layer, size_t kv_head, size_t from, size_t to, const Rope& rope) {
   const size_t pairs = rope.frequencies.size();
-  std::vector<float> key(head_size_), turned(head_size_), value(head_size_), angles(2 * pairs);
-  std::byte* base = at(layer, kv_head);
+  std::vector<float> key, value, angles(2 * pairs);
+  const std::byte* base = at(layer, kv_head);
   const auto element = [&](size_t index) {
     if (dtype_ == tessera::DType::f32) return reinterpret_cast<const float*>(base)[index];
     return tessera::to_float(reinterpret_cast<const tessera::f16_t*>(base)[index]);
   };
   for (size_t i = 0; i < head_size_; ++i) {
-    key[i] = element(from * head_size_ + i);
-    value[i] = element((head_size_ + i) * context_ + from);
+    key.push_back(element(from * head_size_ + i));
+    value.push_back(element((head_size_ + i) * context_ + from));
   }
   const double turn = static_cast<double>(to) - static_cast<double>(from);
   rope_angles(rope, turn, 1.0, angles.data(), angles.data() + pairs);
-  turned = key;
-  rotate(key.data(), angles.data(), angles.data() + pairs, pairs, rope.pairs, turned.data());
-  set(layer, kv_head, to, turned.data(), value.data());
+  rotate(key.data(), angles.data(), angles.data() + pairs, pairs, rope.pairs, key.data());
+  set(layer, kv_head, to, key.data(), value.data());
 }
 
 }  // namespace llm

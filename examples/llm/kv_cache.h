@@ -6,16 +6,18 @@
 
 #include <cstddef>
 
-#include "buffer.h"
-#include "config.h"
-#include "tessera/core/view.h"
+#include "memory.h"
+#include "model.h"
 
 namespace llm {
 
+/// Sets cosines and sines, [pairs] each, of the angles at a position (which may be negative).
+void rope_angles(const Rope& rope, double position, double magnitude, float* cosines, float* sines);
+
 class KvCache {
  public:
-  /// Room for `context` positions in f32 or f16; false if there is none.
-  bool reserve(const Config& config, tessera::DType dtype, size_t context);
+  /// Makes room for `context` positions in f32 or f16, or throws std::bad_alloc.
+  void reserve(const Config& config, tessera::DType dtype, size_t context);
 
   /// The first `positions` of a head.
   tessera::MatView keys(size_t layer, size_t kv_head, size_t positions) const {
@@ -42,9 +44,6 @@ class KvCache {
   size_t element_bytes_ = sizeof(float);
   size_t kv_heads_ = 0, head_size_ = 0, context_ = 0;
 };
-
-/// Sets cosines and sines, [pairs] each, of the angles at a position (which may be negative).
-void rope_angles(const Rope& rope, double position, double magnitude, float* cosines, float* sines);
 
 }  // namespace llm
 

@@ -6,6 +6,7 @@
 #include <exception>
 #include <limits>
 #include <map>
+#include <memory>
 #include <new>
 #include <string>
 #include <vector>
@@ -14,13 +15,13 @@
 
 #include <CLI/CLI.hpp>
 
-#include "commands.h"
 #include "session.h"
 #include "tessera/base/config.h"
 
 namespace {
 
 constexpr size_t kMostThreads = 512;
+constexpr auto kMost = std::numeric_limits<int64_t>::max();
 
 // Reading a mapped page that the file no longer has raises SIGBUS: say so instead of dying mutely.
 void on_bus_error(int) {
@@ -29,9 +30,14 @@ void on_bus_error(int) {
   ::_exit(1);
 }
 
+template <class T>
+void add_number(CLI::App& command, const char* name, T& value, T least, T most, const char* help) {
+  command.add_option(name, value, help)->check(CLI::Range(least, most));
+}
+
 void add_threads(CLI::App& command, size_t& threads) {
-  command.add_option("-t,--threads", threads, "Threads (default: the physical cores in reach)")
-      ->check(CLI::Range(size_t{1}, kMostThreads));
+  add_number(command, "-t,--threads", threads, size_t{1}, kMostThreads,
+             "Threads (default: the physical cores in reach)");
 }
 
 // An option whose words stand for values.
@@ -66,31 +72,20 @@ void add_model_options(CLI::App& command, llm::ModelArguments& m) {
 }
 
 void add_sampling_options(CLI::App& command, llm::GenerateArguments& g) {
-  constexpr auto kMost = std::numeric_limits<int64_t>::max();
-  command
-      .add_option("--temp", g.sampling.temperature,
-                  "Temperature (0.8); 0: always the likeliest token")
-      ->check(CLI::Range(0.0, 1e6));
-  command.add_option("--top-k", g.sampling.top_k,
-                     "Draw from so many of the likeliest tokens (40); 0: all");
-  command
-      .add_option("--top-p", g.sampling.top_p,
-                  "Draw from the likeliest tokens with this share (0.95)")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      .add_option("--min-p", g.sampling.min_p,
-                  "Draw from tokens with this share of the likeliest one's probability (0.05)")
-      ->check(CLI::Range(0.0, 1.0));
-  command
-      .add_option("--repeat-penalty", g.sampling.repeat_penalty,
-                  "Divide the logits of recent tokens by this (1: do not)")
-      ->check(CLI::Range(1e-6, 1e6));
-  command
-      .add_option("--repeat-last-n", g.sampling.repeat_last_n,
-                  "Tokens that count as recent (64); 0: none, -1: all")
-      ->check(CLI::Range(int64_t{-1}, kMost));
-  command.add_option("-s,--seed", g.seed, "Seed; -1 (default): another one each time")
-      ->check(CLI::Range(int64_t{-1}, kMost));
+  llm::SamplerOptions& s = g.sampling;
+  add_number(command, "--temp", s.temperature, 0.0f, 1e6f,
+             "Temperature (0.8); 0: always the likeliest token");
+  command.add_option("--top-k", s.top_k, "Draw from so many of the likeliest tokens (40); 0: all");
+  add_number(command, "--top-p", s.top_p, 0.0f, 1.0f,
+             "Draw from the likeliest tokens with this share (0.95)");
+  add_number(command, "--min-p", s.min_p, 0.0f, 1.0f,
+             "Draw from tokens with this share of the likeliest one's probability (0.05)");
+  add_number(command, "--repeat-penalty", s.repeat_penalty, 1e-6f, 1e6f,
+             "Divide the logits of recent tokens by this (1: do not)");
+  add_number(command, "--repeat-last-n", s.repeat_last_n, int64_t{-1}, kMost,
+             "Tokens that count as recent (64); 0: none, -1: all");
+  add_number(command, "-s,--seed", g.seed, int64_t{-1}, kMost,
+             "Seed; -1 (default): another one each time");
 }
 
 void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
@@ -99,8 +94,8 @@ void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
   CLI::Option* prompt = command.add_option("-p,--prompt", g.prompt, "Text to continue");
   command.add_option("-f,--file", g.prompt_path, "File with that text, taken as it is")
       ->excludes(prompt);
-  command.add_option("-n,--predict", g.count, "Tokens to generate; -1 (default): until the end")
-      ->check(CLI::Range(int64_t{-1}, std::numeric_limits<int64_t>::max()));
+  add_number(command, "-n,--predict", g.count, int64_t{-1}, kMost,
+             "Tokens to generate; -1 (default): until the end");
   command.add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
   command.add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
   command.add_flag("--context-shift", g.context_shift,
@@ -129,83 +124,93 @@ void spell_out(std::vector<std::string>& arguments) {
   }
 }
 
-int run(std::vector<std::string> arguments) {
+void add_perplexity_options(CLI::App& command, llm::PerplexityArguments& p) {
+  add_model_options(command, p.model);
+  command.add_option("-f,--file", p.text_path, "Text file")->required();
+}
+
+void add_tokenize_options(CLI::App& command, llm::TokenizeArguments& t) {
+  command.add_option("-m,--model", t.model_path, "GGUF file")->required();
+  CLI::Option* text = command.add_option("-p,--prompt", t.text, "Text");
+  command.add_option("-f,--file", t.text_path, "File with the text, taken as it is")
+      ->excludes(text);
+  command.add_flag("!--no-bos", t.bos, "Without the token that begins a text");
+  command.add_flag("!--no-parse-special", t.parse_special,
+                   "Names of special tokens are text like any other");
+}
+
+void add_bench_options(CLI::App& command, llm::BenchArguments& b) {
+  add_model_options(command, b.model);
+  command.add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
+  command.add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
+  command.add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("-o,--output", b.format, "md (default), csv or json")
+      ->check(CLI::IsMember({"md", "csv", "json"}));
+  command.add_flag("-v,--verbose", b.verbose, "Say where the time goes");
+}
+
+void add_quantize_options(CLI::App& command, llm::QuantizeArguments& q) {
+  command.add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
+  command.add_option("out", q.out, "GGUF file to write")->required();
+  command.add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
+  add_threads(command, q.threads);
+}
+
+void add_info_options(CLI::App& command, std::string& path) {
+  command.add_option("-m,--model", path, "GGUF file")->required();
+}
+
+// A subcommand: its options fill arguments that live as long as it does, and `run` gets them.
+template <class Arguments, class Run>
+void add_command(CLI::App& app, const char* name, const char* help,
+                 void (*add_options)(CLI::App&, Arguments&), const Run& run) {
+  CLI::App* command = app.add_subcommand(name, help);
+  const auto arguments = std::make_shared<Arguments>();
+  add_options(*command, *arguments);
+  command->callback([arguments, run] { run(*arguments); });
+}
+
+// The command line without its first word, the last word first, as CLI11 wants it. Options in front
+// belong to the default subcommand.
+std::vector<std::string> reversed(std::vector<std::string> arguments) {
+  spell_out(arguments);
+  const std::string first = arguments.empty() ? "-" : arguments[0];
+  if (first[0] == '-' && first != "-h" && first != "--help" && first != "--version") {
+    arguments.insert(arguments.begin(), "generate");
+  }
+  return {arguments.rbegin(), arguments.rend()};
+}
+
+int run(const std::vector<std::string>& arguments) {
   CLI::App app("Runs Llama models in GGUF files. Without a subcommand: generate.", "tessera-llm");
   app.set_version_flag("--version", TESSERA_VERSION_STRING);
   app.require_subcommand(1);
-  llm::Error error;
-
-  llm::GenerateArguments g;
-  CLI::App* generate = app.add_subcommand("generate", "Continue a prompt (the default)");
-  add_generate_options(*generate, g);
-  generate->callback([&] { error = llm::generate(g); });
-
-  llm::PerplexityArguments p;
-  CLI::App* perplexity = app.add_subcommand("perplexity", "Measure how well a text is predicted");
-  add_model_options(*perplexity, p.model);
-  perplexity->add_option("-f,--file", p.text_path, "Text file")->required();
-  perplexity->callback([&] { error = llm::perplexity(p); });
-
-  llm::TokenizeArguments t;
-  CLI::App* tokenize = app.add_subcommand("tokenize", "Show the ids of a text's tokens");
-  tokenize->add_option("-m,--model", t.model_path, "GGUF file")->required();
-  CLI::Option* text = tokenize->add_option("-p,--prompt", t.text, "Text");
-  tokenize->add_option("-f,--file", t.text_path, "File with the text, taken as it is")
-      ->excludes(text);
-  tokenize->add_flag("!--no-bos", t.bos, "Without the token that begins a text");
-  tokenize->add_flag("!--no-parse-special", t.parse_special,
-                     "Names of special tokens are text like any other");
-  tokenize->callback([&] { error = llm::tokenize(t); });
-
-  llm::BenchArguments b;
-  CLI::App* bench = app.add_subcommand("bench", "Measure speed, in tokens a second");
-  add_model_options(*bench, b.model);
-  bench->add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
-  bench->add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
-  bench->add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
-      ->check(CLI::PositiveNumber);
-  bench->add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
-      ->check(CLI::PositiveNumber);
-  bench->add_option("-o,--output", b.format, "md (default), csv or json")
-      ->check(CLI::IsMember({"md", "csv", "json"}));
-  bench->add_flag("-v,--verbose", b.verbose, "Say where the time goes");
-  bench->callback([&] { error = llm::bench(b); });
-
-  llm::QuantizeArguments q;
-  CLI::App* quantize = app.add_subcommand("quantize", "Copy a model with another type of tensors");
-  quantize->add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
-  quantize->add_option("out", q.out, "GGUF file to write")->required();
-  quantize->add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0 or q4_1")->required();
-  add_threads(*quantize, q.threads);
-  quantize->callback([&] { error = llm::quantize(q); });
-
-  std::string info_path;
-  CLI::App* info = app.add_subcommand("info", "Show metadata and tensors of a file");
-  info->add_option("-m,--model", info_path, "GGUF file")->required();
-  info->callback([&] { error = llm::info(info_path); });
-
-  CLI::App* targets = app.add_subcommand("targets", "List instruction sets and which run here");
-  targets->callback([&] { error = llm::list_targets(); });
-
-  spell_out(arguments);
-  // Options in front belong to the default subcommand.
-  if (arguments.empty() || (arguments[0][0] == '-' && arguments[0] != "-h" &&
-                            arguments[0] != "--help" && arguments[0] != "--version")) {
-    arguments.insert(arguments.begin(), "generate");
-  }
+  add_command(app, "generate", "Continue a prompt (the default)", add_generate_options,
+              llm::generate);
+  add_command(app, "perplexity", "Measure how well a text is predicted", add_perplexity_options,
+              llm::perplexity);
+  add_command(app, "tokenize", "Show the ids of a text's tokens", add_tokenize_options,
+              llm::tokenize);
+  add_command(app, "bench", "Measure speed, in tokens a second", add_bench_options, llm::bench);
+  add_command(app, "quantize", "Copy a model with another type of tensors", add_quantize_options,
+              llm::quantize);
+  add_command(app, "info", "Show metadata and tensors of a file", add_info_options, llm::info);
+  app.add_subcommand("targets", "List instruction sets and which run here")
+      ->callback(llm::list_targets);
+  std::vector<std::string> words = reversed(arguments);
   try {
-    if (arguments[0][0] != '-') (void)app.get_subcommand(arguments[0]);
-    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
-    app.parse(reversed);
-  } catch (const CLI::ParseError& e) {
-    if (e.get_exit_code() == 0) return app.exit(e);  // --help, --version
-    error = llm::Error(e.what());
+    if (words.back()[0] != '-') (void)app.get_subcommand(words.back());
+    app.parse(words);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);  // --help, --version
   } catch (const CLI::OptionNotFound&) {
-    error = llm::error("unknown subcommand \"%s\", see --help", arguments[0].c_str());
+    throw llm::error("unknown subcommand \"%s\", see --help", words.back().c_str());
   }
-  if (!error) return llm::interrupted() ? llm::kInterruptedStatus : 0;
-  std::fprintf(stderr, "tessera-llm: %s\n", error.text().c_str());
-  return 1;
+  llm::flush(stdout, "stdout");
+  return llm::interrupted() ? llm::kInterruptedStatus : 0;
 }
 
 }  // namespace

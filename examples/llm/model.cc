@@ -18,67 +18,75 @@ using tessera::MatView;
 
 size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
+std::string shown(const gguf::Tensor& t) { return "tensor " + printable(t.name); }
+
+// What decoding did to the tensors of one type.
+struct Loss {
+  size_t tensors = 0, bytes = 0, decoded_bytes = 0;
+  double squares = 0.0, error_squares = 0.0;  // sums over sampled rows
+
+  std::string text(DType type) const {
+    char text[200];
+    std::snprintf(text, sizeof(text),
+                  "%zu tensors of type %s run as %s: %.1f MiB become %.1f MiB, relative error %.2g",
+                  tensors, tessera::dtype_name(type), tessera::dtype_name(nearest(type)),
+                  mebibytes(bytes), mebibytes(decoded_bytes),
+                  squares > 0.0 ? std::sqrt(error_squares / squares) : 0.0);
+    return text;
+  }
+};
+
 // Hands out the tensors of a file by name, each with the shape it must have; those of types that
 // the library does not multiply get a place where they will be decoded.
 class Weights {
  public:
   Weights(const gguf::File& file, Model& model) : file_(file), model_(model) {}
 
-  // A matrix [rows, cols], and with a plan for products with f32 rows.
-  Error matrix(const std::string& name, size_t rows, size_t cols, MatView& out) {
-    const gguf::Tensor* t = nullptr;
-    if (Error e = find(name, rows, cols, t)) return e;
-    DType type = t->dtype;
-    const bool foreign = can_decode(type);
-    if (foreign) type = nearest(type);
-    const tessera::Result<size_t> row_bytes = tessera::row_bytes(type, cols);
-    if (!row_bytes) return error_of(row_bytes.status(), "tensor " + name);
-    out = {t->data.data(), rows, cols, *row_bytes, type};
-    if (!foreign) return {};
-    const auto [at, is_new] = decoded_.try_emplace(t, decoded_bytes_);
-    if (is_new) decoded_bytes_ += round_up(rows * *row_bytes);
-    out.data = nullptr;  // decode() knows
-    return {};
+  // A matrix [rows, cols].
+  MatView matrix(const std::string& name, size_t rows, size_t cols) {
+    const gguf::Tensor& t = find(name, rows, cols);
+    const bool foreign = can_decode(t.dtype);
+    const DType type = foreign ? nearest(t.dtype) : t.dtype;
+    const size_t row_bytes = value_of(tessera::row_bytes(type, cols), "tensor " + name);
+    if (!foreign) return {t.data.data(), rows, cols, row_bytes, type};
+    const bool is_new = decoded_.try_emplace(&t, decoded_bytes_).second;
+    if (is_new) decoded_bytes_ += round_up(rows * row_bytes);
+    return {nullptr, rows, cols, row_bytes, type};  // place() knows
   }
-  Error matrix(const std::string& name, size_t n, size_t k, tessera::Matmul& out) {
-    Matrix m{&out, file_.tensor(name), {}};
-    if (Error e = matrix(name, n, k, m.w)) return e;
-    matrices_.push_back(m);
-    model_.weight_bytes += n * m.w.row_stride;
-    return {};
+  // The same for products with f32 rows: `plan` will be set.
+  void matrix(const std::string& name, size_t n, size_t k, tessera::Matmul& plan) {
+    matrices_.push_back({&plan, file_.tensor(name), matrix(name, n, k)});
+    model_.weight_bytes += n * matrices_.back().w.row_stride;
   }
 
   // A vector, decoded to f32.
-  Error vector(const std::string& name, size_t size, std::vector<float>& out) {
-    const gguf::Tensor* t = nullptr;
-    if (Error e = find(name, 1, size, t)) return e;
-    out.resize(size);
-    if (can_decode(t->dtype)) {
-      decode(t->dtype, t->data.data(), size, out.data());
-      return {};
+  std::vector<float> vector(const std::string& name, size_t size) {
+    const gguf::Tensor& t = find(name, 1, size);
+    std::vector<float> out(size);
+    if (can_decode(t.dtype)) {
+      decode(t.dtype, t.data.data(), size, out.data());
+      return out;
     }
-    const tessera::Result<size_t> row_bytes = tessera::row_bytes(t->dtype, size);
-    if (!row_bytes) return error_of(row_bytes.status(), "tensor " + name);
-    return error_of(tessera::quantize({t->data.data(), 1, size, *row_bytes, t->dtype},
-                                      tessera::rows_of(out, 1, size)),
-                    "tensor " + name);
+    const size_t row_bytes = value_of(tessera::row_bytes(t.dtype, size), "tensor " + name);
+    check(tessera::quantize({t.data.data(), 1, size, row_bytes, t.dtype},
+                            tessera::rows_of(out, 1, size)),
+          "tensor " + name);
+    return out;
   }
-  Error optional_vector(const std::string& name, size_t size, std::vector<float>& out) {
-    return file_.tensor(name) != nullptr ? vector(name, size, out) : Error();
+  std::vector<float> optional_vector(const std::string& name, size_t size) {
+    return file_.tensor(name) != nullptr ? vector(name, size) : std::vector<float>();
   }
 
   // Tensors that nothing asked for: experts, say. The model needs them and would write nonsense
   // without.
-  Error all_used() const {
+  void check_all_used() const {
     for (const gguf::Tensor& t : file_.tensors()) {
       if (used_.contains(&t)) continue;
-      return error("tensor %s belongs to a kind of model that this program does not run",
-                   printable(t.name).c_str());
+      throw error("%s belongs to a kind of model that this program does not run", shown(t).c_str());
     }
-    return {};
   }
 
-  Error decode_and_pack(const ModelOptions& options, const tessera::Executor& executor);
+  void decode_and_pack(const ModelOptions& options, const tessera::Executor& executor);
 
  private:
   struct Matrix {
@@ -86,31 +94,25 @@ class Weights {
     const gguf::Tensor* tensor;
     MatView w;
   };
-  // What decoding did to the tensors of one type.
-  struct Loss {
-    size_t tensors = 0, bytes = 0, decoded_bytes = 0;
-    double squares = 0.0, error_squares = 0.0;  // sums over sampled rows
-  };
 
-  Error find(const std::string& name, size_t rows, size_t cols, const gguf::Tensor*& t) {
-    t = file_.tensor(name);
-    if (t == nullptr) return error("tensor %s is missing", name.c_str());
+  const gguf::Tensor& find(const std::string& name, size_t rows, size_t cols) {
+    const gguf::Tensor* t = file_.tensor(name);
+    if (t == nullptr) throw error("tensor %s is missing", name.c_str());
     if (t->dims[0] != cols || t->rows() != rows || t->n_dims > 2) {
       const std::string more = rows > 1 ? ", " + std::to_string(rows) : "";
-      return error("tensor %s has the shape %s, the model needs [%zu%s]", name.c_str(),
-                   t->shape().c_str(), cols, more.c_str());
+      throw error("tensor %s has the shape %s, the model needs [%zu%s]", name.c_str(),
+                  t->shape().c_str(), cols, more.c_str());
     }
     used_.insert(t);
-    return {};
+    return *t;
   }
   void place(const gguf::Tensor* t, MatView& w) const {
     const auto at = decoded_.find(t);
-    if (at != decoded_.end()) w.data = model_.decoded.span().data() + at->second;
+    if (at != decoded_.end()) w.data = model_.decoded.bytes.data() + at->second;
   }
-  Error decode_once(const gguf::Tensor* tensor, const MatView& w,
-                    const tessera::Executor& executor);
-  Error pack(const Matrix& m, std::span<std::byte> panels, const tessera::Executor& executor) const;
-  void note(DType type, const Loss& loss);
+  bool reserve_panels(size_t bytes, const ModelOptions& options);
+  void decode_once(const gguf::Tensor& t, const MatView& w, const tessera::Executor& executor);
+  void pack(const Matrix& m, const tessera::Executor& executor);
 
   const gguf::File& file_;
   Model& model_;
@@ -123,17 +125,12 @@ class Weights {
 };
 
 // Writes a tensor to its place, if it is a foreign one and not there yet.
-Error Weights::decode_once(const gguf::Tensor* tensor, const MatView& w,
-                           const tessera::Executor& executor) {
-  if (!decoded_.contains(tensor) || !done_.insert(tensor).second) return {};
-  const gguf::Tensor& t = *tensor;
-  Loss& loss = losses_[t.dtype];
+void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
+                          const tessera::Executor& executor) {
+  if (!decoded_.contains(&t) || !done_.insert(&t).second) return;
   constexpr size_t kSampled = 61;  // of so many rows, one is compared
-  struct Sums {
-    double squares = 0.0, error_squares = 0.0;
-  };
-  std::vector<Sums> sums(4 * executor.workers);
-  const tessera::Status status = for_parts(executor, sums.size(), [&](tessera::Part part) {
+  std::vector<Loss> parts(4 * executor.workers);
+  const tessera::Status status = for_parts(executor, parts.size(), [&](tessera::Part part) {
     std::vector<float> before(w.cols), after(w.cols);
     const tessera::Range range = tessera::split(w.rows, 1, part.index, part.count);
     for (size_t r = range.begin; r < range.end; ++r) {
@@ -146,158 +143,131 @@ Error Weights::decode_once(const gguf::Tensor* tensor, const MatView& w,
                               tessera::rows_of(after, 1, w.cols));
       for (size_t i = 0; i < w.cols; ++i) {
         const auto value = static_cast<double>(before[i]);
-        sums[part.index].squares += value * value;
-        sums[part.index].error_squares += std::pow(value - static_cast<double>(after[i]), 2);
+        parts[part.index].squares += value * value;
+        parts[part.index].error_squares += std::pow(value - static_cast<double>(after[i]), 2);
       }
     }
     return tessera::Status();
   });
+  check(status, shown(t));
   let_go(t.data);
+  Loss& loss = losses_[t.dtype];
   loss.tensors += 1;
   loss.bytes += t.data.size();
   loss.decoded_bytes += w.rows * w.row_stride;
-  for (const Sums& s : sums) {
-    loss.squares += s.squares;
-    loss.error_squares += s.error_squares;
+  for (const Loss& part : parts) {
+    loss.squares += part.squares;
+    loss.error_squares += part.error_squares;
   }
-  return error_of(status, "tensor " + printable(t.name));
 }
 
 // Copies a matrix into panels and lets go what they are made of.
-Error Weights::pack(const Matrix& m, std::span<std::byte> panels,
-                    const tessera::Executor& executor) const {
+void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   constexpr size_t kPieceBytes = size_t{4} << 20;
-  const size_t parts = std::max(executor.workers, panels.size() / kPieceBytes);
+  const size_t bytes = m.plan->packed_w_bytes();
+  const auto panels = model_.panels.bytes.subspan(model_.packed_bytes, bytes);
+  const size_t parts = std::max(executor.workers, bytes / kPieceBytes);
   const tessera::Status status = for_parts(
       executor, parts, [&](tessera::Part part) { return m.plan->pack_weights(panels, part); });
-  if (!status.ok()) return error_of(status, "tensor " + printable(m.tensor->name));
+  check(status, shown(*m.tensor));
   *m.plan = *m.plan->with_packed(panels);
+  model_.packed_bytes += round_up(bytes);
   const bool needed = decoded_.contains(m.tensor) && m.w.data == model_.embedding.data;
   if (!needed) let_go({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
-  return {};
 }
 
-Error Weights::decode_and_pack(const ModelOptions& options, const tessera::Executor& executor) {
-  if (!model_.decoded.reserve(decoded_bytes_)) {
-    return error("not enough memory to decode weights: %zu bytes", decoded_bytes_);
+// Whether the weights are to be packed, for which there is room then.
+bool Weights::reserve_panels(size_t bytes, const ModelOptions& options) {
+  if (options.packing == Packing::never) return false;
+  const bool always = options.packing == Packing::always;
+  if (always || bytes <= options.memory) model_.panels = map_pages(bytes);
+  if (!model_.panels.bytes.empty()) return true;
+  if (always) throw error("not enough memory to pack the weights: %zu bytes", bytes);
+  model_.notes.push_back("the weights are read in place: panels would take " +
+                         std::to_string(bytes) + " bytes of memory");
+  return false;
+}
+
+void Weights::decode_and_pack(const ModelOptions& options, const tessera::Executor& executor) {
+  model_.decoded = map_pages(decoded_bytes_);
+  if (model_.decoded.bytes.size() < decoded_bytes_) {
+    throw error("not enough memory to decode weights: %zu bytes", decoded_bytes_);
   }
   size_t panel_bytes = 0;
   for (Matrix& m : matrices_) {
     place(m.tensor, m.w);
-    const auto plan = tessera::Matmul::plan(m.w, DType::f32, model_.plan_options);
-    if (!plan) return error_of(plan.status(), "tensor " + printable(m.tensor->name));
-    *m.plan = *plan;
-    panel_bytes += round_up(plan->packed_w_bytes());
+    *m.plan = value_of(tessera::Matmul::plan(m.w, DType::f32, options.plan), shown(*m.tensor));
+    panel_bytes += round_up(m.plan->packed_w_bytes());
   }
-  const bool fits = options.packing == Packing::always || panel_bytes <= options.memory;
-  const bool packs =
-      options.packing != Packing::never && fits && model_.panels.reserve(panel_bytes);
-  if (!packs && options.packing == Packing::always) {
-    return error("not enough memory to pack the weights: %zu bytes", panel_bytes);
-  }
-  if (!packs && options.packing == Packing::automatic) {
-    model_.notes.push_back("the weights are read in place: panels would take " +
-                           std::to_string(panel_bytes) + " bytes of memory");
-  }
+  const bool packs = reserve_panels(panel_bytes, options);
   const gguf::Tensor* table = file_.tensor("token_embd.weight");
   place(table, model_.embedding);
-  if (Error e = decode_once(table, model_.embedding, executor)) return e;
+  decode_once(*table, model_.embedding, executor);
   for (const Matrix& m : matrices_) {
-    if (Error e = decode_once(m.tensor, m.w, executor)) return e;
-    if (!packs) continue;
-    const size_t bytes = m.plan->packed_w_bytes();
-    const auto panels = model_.panels.span().subspan(model_.packed_bytes, bytes);
-    if (Error e = pack(m, panels, executor)) return e;
-    model_.packed_bytes += round_up(bytes);
+    decode_once(*m.tensor, m.w, executor);
+    if (packs) pack(m, executor);
   }
-  for (const auto& [type, loss] : losses_) note(type, loss);
-  return {};
+  for (const auto& [type, loss] : losses_) model_.notes.push_back(loss.text(type));
 }
 
-void Weights::note(DType type, const Loss& loss) {
-  char text[200];
-  std::snprintf(text, sizeof(text),
-                "%zu tensors of type %s run as %s: %.1f MiB become %.1f MiB, relative error %.2g",
-                loss.tensors, tessera::dtype_name(type), tessera::dtype_name(nearest(type)),
-                mebibytes(loss.bytes), mebibytes(loss.decoded_bytes),
-                loss.squares > 0.0 ? std::sqrt(loss.error_squares / loss.squares) : 0.0);
-  model_.notes.emplace_back(text);
-}
-
-Error read_layer(Weights& weights, const Config& c, size_t index, Layer& l) {
-  const auto name = [&](const char* part) { return "blk." + std::to_string(index) + "." + part; };
-  const struct {
-    const char* part;
-    size_t n, k;
-    tessera::Matmul& plan;
-  } matrices[] = {{"attn_q.weight", c.q_dim(), c.dim, l.q},
-                  {"attn_k.weight", c.kv_dim(), c.dim, l.k},
-                  {"attn_v.weight", c.kv_dim(), c.dim, l.v},
-                  {"attn_output.weight", c.dim, c.q_dim(), l.attn_output},
-                  {"ffn_gate.weight", c.ffn, c.dim, l.gate},
-                  {"ffn_up.weight", c.ffn, c.dim, l.up},
-                  {"ffn_down.weight", c.dim, c.ffn, l.down}};
-  const struct {
-    const char* part;
-    size_t size;
-    std::vector<float>& values;
-  } biases[] = {{"attn_q.bias", c.q_dim(), l.q_bias},
-                {"attn_k.bias", c.kv_dim(), l.k_bias},
-                {"attn_v.bias", c.kv_dim(), l.v_bias},
-                {"attn_output.bias", c.dim, l.attn_output_bias}};
-  if (Error e = weights.vector(name("attn_norm.weight"), c.dim, l.attn_norm)) return e;
-  if (Error e = weights.vector(name("ffn_norm.weight"), c.dim, l.ffn_norm)) return e;
+void read_layer(Weights& weights, const Config& c, const std::string& prefix, Layer& l) {
+  l.attn_norm = weights.vector(prefix + "attn_norm.weight", c.dim);
+  l.ffn_norm = weights.vector(prefix + "ffn_norm.weight", c.dim);
   if (c.head_norms) {
-    if (Error e = weights.vector(name("attn_q_norm.weight"), c.head_size, l.q_norm)) return e;
-    if (Error e = weights.vector(name("attn_k_norm.weight"), c.head_size, l.k_norm)) return e;
+    l.q_norm = weights.vector(prefix + "attn_q_norm.weight", c.head_size);
+    l.k_norm = weights.vector(prefix + "attn_k_norm.weight", c.head_size);
   }
-  for (const auto& b : biases) {
-    if (Error e = weights.optional_vector(name(b.part), b.size, b.values)) return e;
-  }
-  for (const auto& m : matrices) {
-    if (Error e = weights.matrix(name(m.part), m.n, m.k, m.plan)) return e;
-  }
-  return {};
+  l.q_bias = weights.optional_vector(prefix + "attn_q.bias", c.q_dim());
+  l.k_bias = weights.optional_vector(prefix + "attn_k.bias", c.kv_dim());
+  l.v_bias = weights.optional_vector(prefix + "attn_v.bias", c.kv_dim());
+  l.attn_output_bias = weights.optional_vector(prefix + "attn_output.bias", c.dim);
+  weights.matrix(prefix + "attn_q.weight", c.q_dim(), c.dim, l.q);
+  weights.matrix(prefix + "attn_k.weight", c.kv_dim(), c.dim, l.k);
+  weights.matrix(prefix + "attn_v.weight", c.kv_dim(), c.dim, l.v);
+  weights.matrix(prefix + "attn_output.weight", c.dim, c.q_dim(), l.attn_output);
+  weights.matrix(prefix + "ffn_gate.weight", c.ffn, c.dim, l.gate);
+  weights.matrix(prefix + "ffn_up.weight", c.ffn, c.dim, l.up);
+  weights.matrix(prefix + "ffn_down.weight", c.dim, c.ffn, l.down);
 }
 
-Error read_weights(const gguf::File& file, Weights& weights, Model& model) {
+void read_weights(const gguf::File& file, Weights& weights, Model& model) {
   Config& c = model.config;
   const gguf::Tensor* table = file.tensor("token_embd.weight");
   if (table != nullptr && table->rows() != c.vocab) {
-    return error("tensor token_embd.weight has the shape %s, but tokenizer.ggml.tokens has %zu",
-                 table->shape().c_str(), c.vocab);
+    throw error("tensor token_embd.weight has the shape %s, but tokenizer.ggml.tokens has %zu",
+                table->shape().c_str(), c.vocab);
   }
-  if (Error e = weights.matrix("token_embd.weight", c.vocab, c.dim, model.embedding)) return e;
-  if (Error e = weights.vector("output_norm.weight", c.dim, model.output_norm)) return e;
+  model.embedding = weights.matrix("token_embd.weight", c.vocab, c.dim);
+  model.output_norm = weights.vector("output_norm.weight", c.dim);
   const bool tied = file.tensor("output.weight") == nullptr;  // the embedding table serves twice
-  const char* output = tied ? "token_embd.weight" : "output.weight";
-  if (Error e = weights.matrix(output, c.vocab, c.dim, model.output)) return e;
-  std::vector<float> factors;  // of Llama 3.1 and later, which stretch each frequency on its own
-  const size_t pairs = c.rope.frequencies.size();
-  if (Error e = weights.optional_vector("rope_freqs.weight", pairs, factors)) return e;
+  weights.matrix(tied ? "token_embd.weight" : "output.weight", c.vocab, c.dim, model.output);
+  // Llama 3.1 and later stretch each frequency on its own.
+  const auto factors = weights.optional_vector("rope_freqs.weight", c.rope.frequencies.size());
   for (size_t i = 0; i < factors.size(); ++i) {
     if (!(factors[i] > 0.0f)) {
-      return error("tensor rope_freqs.weight: value %zu is %g, not above 0", i,
-                   static_cast<double>(factors[i]));
+      throw error("tensor rope_freqs.weight: value %zu is %g, not above 0", i,
+                  static_cast<double>(factors[i]));
     }
     c.rope.frequencies[i] /= static_cast<double>(factors[i]);
   }
   model.layers.resize(c.layers);
   for (size_t i = 0; i < c.layers; ++i) {
-    if (Error e = read_layer(weights, c, i, model.layers[i])) return e;
+    read_layer(weights, c, "blk." + std::to_string(i) + ".", model.layers[i]);
   }
-  return weights.all_used();
+  weights.check_all_used();
 }
 
 }  // namespace
 
-Error load_model(const gguf::File& file, size_t vocab, const ModelOptions& options,
-                 tessera::Executor executor, Model& out) {
-  out.plan_options = options.plan;
-  if (Error e = read_config(file, vocab, out.config)) return e;
-  Weights weights(file, out);
-  if (Error e = read_weights(file, weights, out)) return e;
-  return weights.decode_and_pack(options, executor);
+Model load_model(const gguf::File& file, size_t vocab, const ModelOptions& options,
+                 tessera::Executor executor) {
+  Model model;
+  model.plan_options = options.plan;
+  model.config = read_config(file, vocab);
+  Weights weights(file, model);
+  read_weights(file, weights, model);
+  weights.decode_and_pack(options, executor);
+  return model;
 }
 
 tessera::Status Model::embed(TokenId token, std::span<float> out) const {

@@ -11,14 +11,42 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
 #include "error.h"
 #include "gguf.h"
-#include "pages.h"
+#include "memory.h"
+#include "ops.h"
 #include "tessera/tessera.h"
 #include "tokenizer.h"
 
 namespace llm {
+
+/// Rotary position embedding: at position p, pair i of a head turns by p * frequencies[i] radians
+/// and grows by `magnitude`.
+struct Rope {
+  RopePairs pairs = RopePairs::neighbours;
+  std::vector<double> frequencies;
+  double magnitude = 1.0;
+};
+
+struct Config {
+  std::string architecture;
+  size_t layers = 0;
+  size_t dim = 0;        // width of the residual stream
+  size_t ffn = 0;        // width of the feed-forward part
+  size_t heads = 0;      // of queries
+  size_t kv_heads = 0;   // of keys and values; each serves heads / kv_heads heads of queries
+  size_t head_size = 0;  // dim / heads, unless the file says otherwise
+  size_t context = 0;    // positions that the model was trained on
+  size_t vocab = 0;
+  float rms_epsilon = 0.0f;
+  bool head_norms = false;  // queries and keys are normalized, each head for itself
+  Rope rope;
+  size_t q_dim() const { return heads * head_size; }
+  size_t kv_dim() const { return kv_heads * head_size; }
+};
+
+/// Reads it from the metadata of a file, checked against itself. `vocab` is the tokenizer's.
+Config read_config(const gguf::File& file, size_t vocab);
 
 struct Layer {
   std::vector<float> attn_norm, ffn_norm;     // [dim]
@@ -53,16 +81,16 @@ struct Model {
   size_t packed_bytes = 0;         // of the same as panels; 0 if they are multiplied in place
   std::vector<std::string> notes;  // what whoever loaded it should tell its user
 
+  Pages panels, decoded;
+
   /// The row of the embedding table that belongs to a token -> f32 [dim].
   tessera::Status embed(TokenId token, std::span<float> out) const;
-
-  Pages panels, decoded;
 };
 
 /// Checks, plans, decodes and packs everything; `file` must outlive the model. `vocab` is the
 /// tokenizer's.
-Error load_model(const gguf::File& file, size_t vocab, const ModelOptions& options,
-                 tessera::Executor executor, Model& out);
+Model load_model(const gguf::File& file, size_t vocab, const ModelOptions& options,
+                 tessera::Executor executor);
 
 }  // namespace llm
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "tessera/simd/targets.h"
@@ -50,7 +51,7 @@ void rms_norm(const float* x, const float* weight, size_t size, float epsilon, f
   });
 }
 
-void softmax(float* scores, size_t visible, size_t size, float scale) {
+float softmax(float* scores, size_t visible, size_t size, float scale) {
   VF top = hn::Set(DF(), scores[0]);
   for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
     const VF v = load(scores + i, lanes);
@@ -65,11 +66,14 @@ void softmax(float* scores, size_t visible, size_t size, float scale) {
     store(e, scores + i, lanes);
     sum = hn::Add(sum, e);
   });
-  const VF share = hn::Set(DF(), 1.0f / hn::ReduceSum(DF(), sum));
-  for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
-    store(hn::Mul(load(scores + i, lanes), share), scores + i, lanes);
+  std::fill(scores + visible, scores + size, 0.0f);
+  return hn::ReduceSum(DF(), sum);
+}
+
+void scale(const float* x, size_t size, float factor, float* y) {
+  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
+    store(hn::Mul(load(x + i, lanes), hn::Set(DF(), factor)), y + i, lanes);
   });
-  for (size_t i = visible; i < size; ++i) scores[i] = 0.0f;
 }
 
 void multiply(const float* x, size_t size, float* y) {
@@ -124,6 +128,7 @@ namespace llm {
 
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(softmax);
+HWY_EXPORT(scale);
 HWY_EXPORT(multiply);
 HWY_EXPORT(rotate);
 HWY_EXPORT(to_f16);
@@ -131,8 +136,11 @@ HWY_EXPORT(to_f16);
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y) {
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, size, epsilon, y);
 }
-void softmax(float* scores, size_t visible, size_t size, float scale) {
-  HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size, scale);
+float softmax(float* scores, size_t visible, size_t size, float scale) {
+  return HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size, scale);
+}
+void scale(const float* x, size_t size, float factor, float* y) {
+  HWY_DYNAMIC_DISPATCH(scale)(x, size, factor, y);
 }
 void multiply(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(multiply)(x, size, y); }
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,

@@ -14,8 +14,12 @@ namespace llm {
 /// y = x / sqrt(mean(x^2) + epsilon) * weight; y may be x.
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y);
 
-/// The first `visible` scores become the softmax of `scale` (above 0) times them, the others 0.
-void softmax(float* scores, size_t visible, size_t size, float scale);
+/// The first `visible` scores become exp(scale * (score - the highest)), the others 0; `scale` is
+/// above 0. Returns the sum: who divides by it has the softmax, and mostly fewer values to divide.
+float softmax(float* scores, size_t visible, size_t size, float scale);
+
+/// y = factor * x
+void scale(const float* x, size_t size, float factor, float* y);
 
 /// y *= x
 void multiply(const float* x, size_t size, float* y);
@@ -23,7 +27,7 @@ void multiply(const float* x, size_t size, float* y);
 /// Which two values of a head turn together: neighbours, or one of each half.
 enum class RopePairs : uint8_t { neighbours, halves };
 
-/// Turns `pairs` pairs of a head by angles given as cosines and sines; y is not x.
+/// Turns `pairs` pairs of a head by angles given as cosines and sines; y may be x.
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y);
 

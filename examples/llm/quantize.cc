@@ -3,14 +3,11 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
-#include "commands.h"
-#include "gguf.h"
-#include "tessera/tessera.h"
+#include "session.h"
 #include "threads.h"
 
 namespace llm {
@@ -32,22 +29,19 @@ constexpr const char* kFileType = "general.file_type";
 class NewFile {
  public:
   explicit NewFile(const std::string& name)
-      : name_(name), temporary_(name + "." + std::to_string(::getpid()) + ".tmp") {}
+      : name_(name),
+        temporary_(name + "." + std::to_string(::getpid()) + ".tmp"),
+        file_(std::fopen(temporary_.c_str(), "wbx")) {
+    if (file_ == nullptr) throw file_error(name);
+  }
   ~NewFile() {
-    if (file_ == nullptr) return;
-    std::fclose(file_);
-    std::remove(temporary_.c_str());
+    if (file_ != nullptr) std::remove(temporary_.c_str());
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
 
-  Error open() {
-    file_ = std::fopen(temporary_.c_str(), "wbx");
-    return file_ != nullptr ? Error() : file_error(name_);
-  }
-  // After a failure it does nothing more; keep() reports it.
   void write(const void* bytes, size_t count) {
-    if (reason_ == 0 && std::fwrite(bytes, 1, count, file_) != count) reason_ = errno;
+    if (std::fwrite(bytes, 1, count, file_.get()) != count) throw file_error(name_);
     written_ += count;
   }
   template <class T>
@@ -61,23 +55,18 @@ class NewFile {
   void pad(size_t alignment) {
     while (written_ % alignment != 0) put('\0');
   }
-  bool failed() const { return reason_ != 0; }
-  Error keep() {
-    errno = reason_;
-    if (failed() || std::fflush(file_) != 0 || ::fsync(::fileno(file_)) != 0 ||
+  void keep() {
+    if (std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0 ||
         std::rename(temporary_.c_str(), name_.c_str()) != 0) {
-      return file_error(name_);
+      throw file_error(name_);
     }
-    std::fclose(file_);
-    file_ = nullptr;
-    return {};
+    file_.reset();
   }
 
  private:
   std::string name_, temporary_;
-  std::FILE* file_ = nullptr;
+  OwnedFile file_;
   size_t written_ = 0;
-  int reason_ = 0;
 };
 
 DType new_type(const gguf::Tensor& t, DType wanted) {
@@ -130,67 +119,62 @@ void write_head(const gguf::File& in, DType wanted, uint32_t file_type, NewFile&
 }
 
 // Converts and writes some rows at a time.
-Error write_tensor(const gguf::Tensor& t, DType type, size_t alignment, tessera::ThreadPool& pool,
-                   NewFile& out) {
+void write_tensor(const gguf::Tensor& t, DType type, size_t alignment, tessera::ThreadPool& pool,
+                  NewFile& out) {
   constexpr size_t kPieceBytes = size_t{4} << 20;
   const size_t cols = t.dims[0], rows = t.rows();
   const size_t from_bytes = row_bytes(t, t.dtype), to_bytes = row_bytes(t, type);
   const size_t piece_rows = std::clamp<size_t>(kPieceBytes / to_bytes, 1, rows);
   std::vector<std::byte> converted(piece_rows * to_bytes);
-  for (size_t row = 0; row < rows && !out.failed(); row += piece_rows) {
+  for (size_t row = 0; row < rows; row += piece_rows) {
     const size_t count = std::min(piece_rows, rows - row);
     const tessera::MatView from{t.data.data() + row * from_bytes, count, cols, from_bytes, t.dtype};
     const tessera::MutMatView to{converted.data(), count, cols, to_bytes, type};
-    const tessera::Status status =
-        for_parts(pool.executor(), 4 * pool.threads(),
-                  [&](tessera::Part part) { return tessera::quantize(from, to, part); });
-    if (!status.ok()) return error_of(status, "tensor " + printable(t.name));
+    check(for_parts(pool.executor(), 4 * pool.threads(),
+                    [&](tessera::Part part) { return tessera::quantize(from, to, part); }),
+          "tensor " + printable(t.name));
     out.write(converted.data(), count * to_bytes);
   }
   out.pad(alignment);
-  return {};
 }
 
 // What may be written again without losing more than the type loses.
-Error check_tensors(const gguf::File& in) {
+void check_tensors(const gguf::File& in) {
+  if (in.tensors().empty()) throw error("the file has no tensors");
   for (const gguf::Tensor& t : in.tensors()) {
     if (t.dtype == DType::f32 || t.dtype == DType::f16 || t.dtype == DType::bf16) continue;
-    return error("tensor %s is %s: only files of f32, f16 and bf16 are quantized",
-                 printable(t.name).c_str(), tessera::dtype_name(t.dtype));
+    throw error("tensor %s is %s: only files of f32, f16 and bf16 are quantized",
+                printable(t.name).c_str(), tessera::dtype_name(t.dtype));
   }
-  return in.tensors().empty() ? error("the file has no tensors") : Error();
 }
 
 }  // namespace
 
-Error quantize(const QuantizeArguments& arguments) {
+void quantize(const QuantizeArguments& arguments) {
   const auto* wanted = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) {
     return arguments.type == tessera::dtype_name(t.type);
   });
   if (wanted == std::end(kTypes)) {
-    return error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",
-                 printable(arguments.type).c_str());
+    throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",
+                printable(arguments.type).c_str());
   }
-  gguf::File in;
-  if (Error e = gguf::File::open(arguments.in, in)) return e;
-  if (Error e = check_tensors(in)) return Error(arguments.in + ": " + e.text());
+  const gguf::File in = gguf::File::open(arguments.in);
+  in_file(arguments.in, [&] { check_tensors(in); });
   NewFile out(arguments.out);
-  if (Error e = out.open()) return e;
   write_head(in, wanted->type, wanted->file_type, out);
   tessera::ThreadPool pool(arguments.threads > 0 ? arguments.threads : usable_cores());
   size_t before = 0, after = 0;
   for (const gguf::Tensor& t : in.tensors()) {
     const DType type = new_type(t, wanted->type);
-    if (Error e = write_tensor(t, type, in.alignment(), pool, out)) return e;
+    write_tensor(t, type, in.alignment(), pool, out);
     std::fprintf(stderr, "%-32s %-16s %-4s -> %s\n", printable(t.name).c_str(), t.shape().c_str(),
                  tessera::dtype_name(t.dtype), tessera::dtype_name(type));
     before += t.data.size();
     after += t.rows() * row_bytes(t, type);
   }
-  if (Error e = out.keep()) return e;
+  out.keep();
   std::fprintf(stderr, "%s: %zu bytes of tensors, %zu before\n", arguments.out.c_str(), after,
                before);
-  return {};
 }
 
 }  // namespace llm

@@ -6,19 +6,18 @@
 
 namespace llm {
 
-Error Sampler::sample(std::span<const float> logits, TokenId& out) {
+TokenId Sampler::sample(std::span<const float> logits) {
   candidates_.clear();
   for (size_t i = 0; i < logits.size(); ++i) {
     const auto logit = static_cast<double>(logits[i]);
     if (!std::isfinite(logit)) {
-      return error("the logit of token %zu is %g: the model's weights make no sense", i, logit);
+      throw error("the logit of token %zu is %g: the model's weights make no sense", i, logit);
     }
     candidates_.push_back({static_cast<TokenId>(i), logit, 0.0});
   }
   penalize();
   const Candidate best = *std::min_element(candidates_.begin(), candidates_.end());
-  out = best.id;
-  if (options_.temperature <= 0.0f) return {};
+  if (options_.temperature <= 0.0f) return best.id;
   cut();
   double sum = 0.0;
   for (Candidate& c : candidates_) {
@@ -27,11 +26,10 @@ Error Sampler::sample(std::span<const float> logits, TokenId& out) {
   }
   double draw = static_cast<double>(random_() >> 11) * 0x1p-53 * sum;
   for (const Candidate& c : candidates_) {
-    out = c.id;
     draw -= c.probability;
-    if (draw < 0.0) break;
+    if (draw < 0.0) return c.id;
   }
-  return {};
+  return candidates_.back().id;
 }
 
 // Each recent token once, however often it came.

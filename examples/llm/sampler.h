@@ -34,8 +34,8 @@ class Sampler {
   void accept(std::span<const TokenId> tokens) {
     past_.insert(past_.end(), tokens.begin(), tokens.end());
   }
-  /// Draws a token; of equals the lowest id counts as likeliest. An error if a logit is not finite.
-  Error sample(std::span<const float> logits, TokenId& out);
+  /// Draws a token; of equals the lowest id counts as likeliest. Throws if a logit is not finite.
+  TokenId sample(std::span<const float> logits);
 
  private:
   struct Candidate {

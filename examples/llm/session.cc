@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include <nlohmann/json.hpp>
+
+#include "threads.h"
 #ifdef TESSERA_LLM_LIBEDIT
 #include <editline/readline.h>
 #endif
@@ -27,21 +29,20 @@ double rate(const Speed& s) {
 
 }  // namespace
 
-Error load(const ModelArguments& arguments, Loaded& out) {
+Loaded load(const ModelArguments& arguments) {
   const Stopwatch watch;
+  Loaded out;
   out.arguments = arguments;
-  if (!arguments.log_json.empty()) {
-    if (Error e = create_file(arguments.log_json, out.log)) return e;
-  }
-  if (Error e = gguf::File::open(arguments.path, out.file)) return e;
-  const auto in_file = [&](const Error& e) { return Error(arguments.path + ": " + e.text()); };
-  if (Error e = Tokenizer::create(out.file, out.tokenizer)) return in_file(e);
-  out.team = std::make_unique<Team>(arguments.threads > 0 ? arguments.threads : usable_cores());
+  if (!arguments.log_json.empty()) out.log = create_file(arguments.log_json);
+  out.file = gguf::File::open(arguments.path);
+  const size_t threads = arguments.threads > 0 ? arguments.threads : usable_cores();
+  out.pool = std::make_unique<tessera::ThreadPool>(threads);
   ModelOptions options{.plan = {.accuracy = arguments.accuracy}, .packing = arguments.packing};
   if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
-  const Error e =
-      load_model(out.file, out.tokenizer->size(), options, out.team->executor(), out.model);
-  if (e) return in_file(e);
+  in_file(arguments.path, [&] {
+    out.tokenizer = Tokenizer::create(out.file);
+    out.model = load_model(out.file, out.tokenizer->size(), options, out.pool->executor());
+  });
   const size_t trained = out.model.config.context;
   out.context = arguments.context > 0 ? arguments.context : std::min(trained, kDefaultContext);
   if (out.context > trained) {
@@ -50,7 +51,7 @@ Error load(const ModelArguments& arguments, Loaded& out) {
   }
   for (const std::string& note : out.model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   out.load_seconds = watch.seconds();
-  return {};
+  return out;
 }
 
 Progress::~Progress() {
@@ -62,31 +63,30 @@ void Progress::at(size_t done) {
   if (shown_) std::fprintf(stderr, "\r%s: %zu of %zu", what_, done, all_);
 }
 
-Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
-                 size_t& row_of_last) {
+size_t run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits) {
   const size_t all = tokens.size();
   Progress progress("prompt tokens", all);
+  size_t rows = 0;
   while (!tokens.empty() && !interrupted()) {
     if (all > forward.batch()) progress.at(all - tokens.size());
     const size_t count = std::min(tokens.size(), forward.batch());
-    const size_t rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
-    if (Error e = forward.run(tokens.first(count), rows)) return e;
+    rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
+    forward.run(tokens.first(count), rows);
     for (size_t row = 0; logits != nullptr && row < rows; ++row) {
       std::fwrite(forward.logits(row).data(), sizeof(float), forward.logits(row).size(), logits);
     }
-    row_of_last = rows > 0 ? rows - 1 : 0;
     tokens = tokens.subspan(count);
   }
-  return {};
+  return rows > 0 ? rows - 1 : 0;
 }
 
-Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more) {
+void report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more) {
   const char* target = loaded.model.output.explain(1).target;
   const size_t mapped = loaded.file.size(), packed = loaded.model.packed_bytes;
   nlohmann::json log = {{"model", loaded.arguments.path},
                         {"load_ms", loaded.load_seconds * 1e3},
                         {"target", target},
-                        {"threads", loaded.team->size()},
+                        {"threads", loaded.pool->threads()},
                         {"bytes_mapped", mapped},
                         {"bytes_packed", packed}};
   std::fprintf(stderr, "%-10s  %.0f ms\n", "load", loaded.load_seconds * 1e3);
@@ -97,37 +97,37 @@ Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohm
   }
   std::map<tessera::DType, size_t> matrices;
   for (const gguf::Tensor& t : loaded.file.tensors()) matrices[t.dtype] += t.n_dims == 2 ? 1 : 0;
-  std::fprintf(stderr, "target %s, %zu threads, weights", target, loaded.team->size());
+  std::fprintf(stderr, "target %s, %zu threads, weights", target, loaded.pool->threads());
   for (const auto& [dtype, count] : matrices) {
     if (count > 0) std::fprintf(stderr, " %s (%zu matrices)", tessera::dtype_name(dtype), count);
   }
   std::fprintf(stderr, ", %.1f MiB mapped, %.1f MiB packed\n", mebibytes(mapped),
                mebibytes(packed));
-  if (!loaded.log) return {};
+  if (!loaded.log) return;
   log.update(more);
   constexpr auto kReplace = nlohmann::json::error_handler_t::replace;  // what is not UTF-8
   std::fprintf(loaded.log.get(), "%s\n", log.dump(2, ' ', false, kReplace).c_str());
-  return flushed(loaded.log.get(), loaded.arguments.log_json);
+  flush(loaded.log.get(), loaded.arguments.log_json);
 }
 
-Error flushed(std::FILE* file, const std::string& name) {
-  return std::fflush(file) == 0 && !std::ferror(file) ? Error() : file_error(name);
+void flush(std::FILE* file, const std::string& name) {
+  if (std::fflush(file) != 0 || std::ferror(file)) throw file_error(name);
 }
 
-Error create_file(const std::string& path, OwnedFile& out) {
-  out.reset(std::fopen(path.c_str(), "wb"));
-  return out != nullptr ? Error() : file_error(path);
+OwnedFile create_file(const std::string& path) {
+  OwnedFile out(std::fopen(path.c_str(), "wb"));
+  return out != nullptr ? std::move(out) : throw file_error(path);
 }
 
-Error read_text(const std::string& path, std::string& out) {
+std::string read_text(const std::string& path) {
   const OwnedFile file(std::fopen(path.c_str(), "rb"));
-  char piece[1 << 14];
-  size_t bytes = file != nullptr ? sizeof(piece) : 0;
-  while (bytes == sizeof(piece)) {
-    bytes = std::fread(piece, 1, sizeof(piece), file.get());
-    out.append(piece, bytes);
+  if (file == nullptr) throw file_error(path);
+  std::string out;
+  for (char piece[1 << 14]; !std::feof(file.get());) {
+    out.append(piece, std::fread(piece, 1, sizeof(piece), file.get()));
+    if (std::ferror(file.get())) throw file_error(path);
   }
-  return file != nullptr && !std::ferror(file.get()) ? Error() : file_error(path);
+  return out;
 }
 
 void catch_interrupts() {

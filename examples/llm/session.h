@@ -14,12 +14,7 @@
 #include <nlohmann/json_fwd.hpp>  // JSON, with its escapes and numbers, is not worth writing again
 
 #include "commands.h"
-#include "error.h"
 #include "forward.h"
-#include "gguf.h"
-#include "model.h"
-#include "threads.h"
-#include "tokenizer.h"
 
 namespace llm {
 
@@ -61,20 +56,19 @@ struct Loaded {
   ModelArguments arguments;
   gguf::File file;
   std::unique_ptr<Tokenizer> tokenizer;
-  std::unique_ptr<Team> team;
+  std::unique_ptr<tessera::ThreadPool> pool;
   Model model;
   size_t context = 0;  // positions to use
   double load_seconds = 0.0;
   OwnedFile log;  // for the report as JSON, if the arguments want it
 };
 /// Loads a model and says on stderr what its user should know.
-Error load(const ModelArguments& arguments, Loaded& out);
+Loaded load(const ModelArguments& arguments);
 
-/// Runs tokens in batches, with progress shown if there are several; stops at Ctrl-C. In the end
-/// `row_of_last` is where the logits behind the last token are. Those of all positions go to
-/// `logits`, unless it is null.
-Error run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits,
-                 size_t& row_of_last);
+/// Runs tokens in batches, with progress shown if there are several; stops at Ctrl-C. Returns the
+/// row in which the logits behind the last token are. Those of all positions go to `logits`, unless
+/// it is null.
+size_t run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits);
 
 /// Work that was timed. The first token of an answer comes with the prompt, so that fewer can be
 /// timed than there are.
@@ -85,14 +79,14 @@ struct Speed {
 };
 /// The closing report: on stderr and, if the arguments name a file for it, as JSON with `more`
 /// added.
-Error report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more);
+void report(const Loaded& loaded, const std::vector<Speed>& speeds, const nlohmann::json& more);
 
-/// The last word on a FILE that was written: flushed, and nothing went wrong.
-Error flushed(std::FILE* file, const std::string& name);
+/// The last word on a FILE that was written: an error if anything went wrong.
+void flush(std::FILE* file, const std::string& name);
 /// A new file to write to.
-Error create_file(const std::string& path, OwnedFile& out);
+OwnedFile create_file(const std::string& path);
 /// All of a file, which may be a pipe.
-Error read_text(const std::string& path, std::string& out);
+std::string read_text(const std::string& path);
 
 /// From now on Ctrl-C only sets a flag; while it is set, a further one ends the program.
 void catch_interrupts();

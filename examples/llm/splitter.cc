@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "splitter.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <new>
-#include <string>
+
+#include "error.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -47,21 +50,18 @@ struct FreeMatch {
 
 void Splitter::Free::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
 
-Error Splitter::create(std::string_view name, Splitter& out) {
-  std::string names;
-  for (const auto& known : kKnown) {
-    names.append(names.empty() ? "" : ", ").append(known.name);
-    if (name != known.name) continue;
-    int code = 0;
-    size_t at = 0;
-    out.code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known.expression),
-                                  PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at,
-                                  nullptr));
-    if (out.code_) return {};
-    return error("PCRE2 error %d at %zu of the expression for %s", code, at, known.name);
+Splitter::Splitter(std::string_view name) {
+  const auto* known = std::find_if(std::begin(kKnown), std::end(kKnown),
+                                   [&](const auto& k) { return name == k.name; });
+  if (known == std::end(kKnown)) {
+    throw error("tokenizer.ggml.pre = \"%s\" is not supported; known are: %s",
+                printable(name).c_str(), names_of(kKnown).c_str());
   }
-  return error("tokenizer.ggml.pre = \"%s\" is not supported; known are: %s",
-               printable(name).c_str(), names.c_str());
+  int code = 0;
+  size_t at = 0;
+  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known->expression), PCRE2_ZERO_TERMINATED,
+                            PCRE2_UTF | PCRE2_UCP, &code, &at, nullptr));
+  if (!code_) throw error("PCRE2 error %d at %zu of the expression for %s", code, at, known->name);
 }
 
 std::vector<std::string_view> Splitter::split(std::string_view text) const {

@@ -11,8 +11,6 @@
 #include <string_view>
 #include <vector>
 
-#include "error.h"
-
 struct pcre2_real_code_8;
 
 namespace llm {
@@ -20,7 +18,7 @@ namespace llm {
 class Splitter {
  public:
   /// By the value of tokenizer.ggml.pre.
-  static Error create(std::string_view name, Splitter& out);
+  explicit Splitter(std::string_view name);
 
   /// The pieces of a text, in order; together they are the text. Bytes that are not UTF-8 are a
   /// piece each.

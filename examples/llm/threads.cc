@@ -9,23 +9,10 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 
 namespace llm {
 namespace {
-
-// How often a thread looks before it sleeps. A look with its pause takes some 10 to 50 ns, and a
-// thread that sleeps takes as long to wake as a thousand of them. Now and then it offers its CPU to
-// others: one of them may be who it waits for.
-constexpr int kLooksBeforeSleep = 2000;
-constexpr int kLooksBetweenYields = 64;
-
-void pause_briefly() {
-#if defined(__x86_64__) || defined(__i386__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 std::string first_line(const std::string& path) {
   std::ifstream file(path);
@@ -77,26 +64,6 @@ size_t usable_cores() {
     }
   }
   return std::max<size_t>(count, 1);
-}
-
-void Team::barrier() {
-  if (size() == 1) return;
-  const uint32_t round = round_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) {
-    arrived_.store(0, std::memory_order_relaxed);
-    round_.store(round + 1, std::memory_order_release);
-    round_.notify_all();
-    return;
-  }
-  for (int look = 0; look < kLooksBeforeSleep; ++look) {
-    if (round_.load(std::memory_order_acquire) != round) return;
-    if (look % kLooksBetweenYields == kLooksBetweenYields - 1) {
-      std::this_thread::yield();
-    } else {
-      pause_briefly();
-    }
-  }
-  round_.wait(round, std::memory_order_acquire);
 }
 
 }  // namespace llm

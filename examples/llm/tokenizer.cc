@@ -6,15 +6,11 @@
 #include <cinttypes>
 #include <cmath>
 #include <limits>
+#include <queue>
 #include <utility>
-
-#include "bpe.h"
-#include "merger.h"
 
 namespace llm {
 namespace {
-
-using gguf::Need;
 
 // Tokens that end an answer in one family of models or another, whatever the file's keys say.
 constexpr std::string_view kEnds[] = {"<|im_end|>",    "<|eot_id|>",      "<|eom_id|>",
@@ -42,77 +38,66 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 
 // A special token's id. Without the key, or with 2^32 - 1 (writers put it there for "none"), the
 // usual one if the vocabulary has it.
-Error read_id(const gguf::File& file, const char* key, TokenId usual, size_t size, TokenId& out) {
+TokenId read_id(const gguf::File& file, const std::string& key, TokenId usual, size_t size) {
   constexpr uint64_t kNone = std::numeric_limits<uint32_t>::max();
-  uint64_t id = kNone;
-  if (Error e = file.read(key, Need::optional, id)) return e;
+  uint64_t id = file.natural(key, kNone);
   if (id != kNone && id >= size) {
-    return error("%s = %" PRIu64 ", but there are %zu tokens", key, id, size);
+    throw error("%s = %" PRIu64 ", but there are %zu tokens", key.c_str(), id, size);
   }
   if (id == kNone) id = static_cast<uint64_t>(usual);
-  out = id < size ? static_cast<TokenId>(id) : kNoToken;
-  return {};
+  return id < size ? static_cast<TokenId>(id) : kNoToken;
 }
 
-Error read_types(const gguf::File& file, Vocabulary& v) {
+// A list with an entry for each token, or `usual` for all of them.
+template <class T>
+std::vector<T> read_each(const gguf::File& file, const char* key, T usual, size_t size) {
+  std::vector<T> out = file.list(key, std::vector<T>(size, usual));
+  if (out.size() == size) return out;
+  throw error("%s has %zu entries for %zu tokens", key, out.size(), size);
+}
+
+std::vector<TokenType> read_types(const gguf::File& file,
+                                  const std::vector<std::string_view>& texts) {
   constexpr const char* kKey = "tokenizer.ggml.token_type";
-  std::vector<int32_t> raw(v.texts.size(), static_cast<int32_t>(TokenType::normal));
-  if (Error e = file.read(kKey, Need::optional, raw)) return e;
-  if (raw.size() != v.texts.size()) {
-    return error("%s has %zu entries for %zu tokens", kKey, raw.size(), v.texts.size());
-  }
-  for (size_t i = 0; i < raw.size(); ++i) {
-    if (raw[i] < 0 || raw[i] > static_cast<int32_t>(TokenType::byte)) {
-      return error("%s[%zu] = %" PRId32 " is not in 0 .. 6", kKey, i, raw[i]);
+  std::vector<TokenType> types;
+  for (const int32_t type : read_each(file, kKey, int32_t{1}, texts.size())) {
+    const size_t i = types.size();
+    if (type < 0 || type > static_cast<int32_t>(TokenType::byte)) {
+      throw error("%s[%zu] = %" PRId32 " is not in 0 .. 6", kKey, i, type);
     }
-    v.types.push_back(static_cast<TokenType>(raw[i]));
-    if (v.types[i] == TokenType::byte && named_byte(v.texts[i]) < 0) {
-      return error("tokenizer.ggml.tokens[%zu] is of type byte, but \"%s\" is not <0x00> .. <0xFF>",
-                   i, printable(v.texts[i]).c_str());
+    types.push_back(static_cast<TokenType>(type));
+    if (types[i] == TokenType::byte && named_byte(texts[i]) < 0) {
+      throw error("tokenizer.ggml.tokens[%zu] is of type byte, but \"%s\" is not <0x00> .. <0xFF>",
+                  i, printable(texts[i]).c_str());
     }
   }
-  return {};
+  return types;
 }
 
 // `bpe` says that the model is "gpt2", else it is "llama": what is usual depends on it.
-Error read_vocabulary(const gguf::File& file, bool bpe, Vocabulary& v) {
-  constexpr const char* kScores = "tokenizer.ggml.scores";
-  if (Error e = file.read("tokenizer.ggml.tokens", Need::required, v.texts)) return e;
+Vocabulary read_vocabulary(const gguf::File& file, bool bpe) {
+  const std::string prefix = "tokenizer.ggml.";
+  Vocabulary v;
+  v.texts = file.list<std::string_view>(prefix + "tokens");
   const size_t size = v.texts.size();
   if (size == 0 || size > std::numeric_limits<TokenId>::max()) {
-    return error("tokenizer.ggml.tokens has %zu tokens", size);
+    throw error("tokenizer.ggml.tokens has %zu tokens", size);
   }
-  v.scores.resize(size);
-  if (Error e = file.read(kScores, Need::optional, v.scores)) return e;
-  if (v.scores.size() != size) {
-    return error("%s has %zu entries for %zu tokens", kScores, v.scores.size(), size);
-  }
+  v.scores = read_each(file, "tokenizer.ggml.scores", 0.0f, size);
   for (size_t i = 0; i < size; ++i) {
-    if (std::isnan(v.scores[i])) return error("%s[%zu] is not a number", kScores, i);
+    if (std::isnan(v.scores[i])) throw error("tokenizer.ggml.scores[%zu] is not a number", i);
   }
-  const struct {
-    const char* key;
-    TokenId usual;
-    TokenId& id;
-  } specials[] = {{"tokenizer.ggml.unknown_token_id", bpe ? kNoToken : 0, v.unknown},
-                  {"tokenizer.ggml.bos_token_id", bpe ? kNoToken : 1, v.bos},
-                  {"tokenizer.ggml.eos_token_id", bpe ? kNoToken : 2, v.eos},
-                  {"tokenizer.ggml.eot_token_id", kNoToken, v.eot}};
-  for (const auto& s : specials) {
-    if (Error e = read_id(file, s.key, s.usual, size, s.id)) return e;
-  }
-  if (Error e = read_types(file, v)) return e;
-  std::string_view pre;
-  if (Error e = file.read("tokenizer.ggml.pre", Need::optional, pre)) return e;
-  v.add_bos = !bpe || is_llama3(pre);
-  if (Error e = file.read("tokenizer.ggml.add_bos_token", Need::optional, v.add_bos)) return e;
-  if (Error e = file.read("tokenizer.ggml.add_space_prefix", Need::optional, v.add_space_prefix)) {
-    return e;
-  }
-  v.add_bos = v.add_bos && v.bos != kNoToken;
+  v.unknown = read_id(file, prefix + "unknown_token_id", bpe ? kNoToken : 0, size);
+  v.bos = read_id(file, prefix + "bos_token_id", bpe ? kNoToken : 1, size);
+  v.eos = read_id(file, prefix + "eos_token_id", bpe ? kNoToken : 2, size);
+  v.eot = read_id(file, prefix + "eot_token_id", kNoToken, size);
+  v.types = read_types(file, v.texts);
+  const bool usual = !bpe || is_llama3(file.get(prefix + "pre", std::string_view()));
+  v.add_bos = file.get(prefix + "add_bos_token", usual) && v.bos != kNoToken;
+  v.add_space_prefix = file.get(prefix + "add_space_prefix", true);
   v.ids.reserve(size);
   for (size_t i = 0; i < size; ++i) v.ids.emplace(v.texts[i], static_cast<TokenId>(i));
-  return {};
+  return v;
 }
 
 // The tokenizer of Llama 2: what does not become a token becomes bytes.
@@ -132,58 +117,103 @@ class SpmTokenizer final : public Tokenizer {
     }
   }
 
-  void append_text(TokenId id, std::string& out) const override {
-    const std::string_view text = vocabulary().texts[static_cast<size_t>(id)];
-    const TokenType type = vocabulary().types[static_cast<size_t>(id)];
-    if (type == TokenType::unknown || type == TokenType::control) return;
-    if (type == TokenType::byte) {
-      out += static_cast<char>(named_byte(text));
-      return;
-    }
-    out += type == TokenType::user_defined ? std::string(text) : replaced(text, kBlank, " ");
-  }
-
  protected:
   void encode_plain(std::string_view plain, bool begins, std::vector<TokenId>& out) const override {
     std::string text(begins && vocabulary().add_space_prefix ? kBlank : std::string_view());
     text += replaced(plain, " ", kBlank);
     const Vocabulary& own = vocabulary();
-    const auto score = [&](std::string_view left, std::string_view right, double& value) {
-      const auto at =
-          own.ids.find({left.data(), left.size() + right.size()});  // they are neighbours
-      if (at == own.ids.end()) return false;
-      value = static_cast<double>(own.scores[static_cast<size_t>(at->second)]);
-      return true;
+    const auto score = [&](std::string_view left, std::string_view right) {
+      std::optional<double> value;
+      const auto at = own.ids.find({left.data(), left.size() + right.size()});  // neighbours
+      if (at != own.ids.end()) value = own.scores[static_cast<size_t>(at->second)];
+      return value;
     };
-    Merger(text, score).run([&](std::string_view symbol) {
-      const auto at = own.ids.find(symbol);
-      if (at != own.ids.end()) return out.push_back(at->second);
+    for (const std::string_view symbol : merged(text, score)) {
+      if (const auto at = own.ids.find(symbol); at != own.ids.end()) {
+        out.push_back(at->second);
+        continue;
+      }
       for (const char c : symbol) {
         const TokenId id = bytes_[static_cast<unsigned char>(c)];
         if (id != kNoToken) out.push_back(id);
       }
-    });
+    }
   }
+  std::string plain(std::string_view text) const override { return replaced(text, kBlank, " "); }
 
  private:
   std::array<TokenId, 256> bytes_;
 };
 
+// A character of a text, or several that were joined.
+constexpr size_t kNone = std::numeric_limits<size_t>::max();
+struct Symbol {
+  size_t begin, bytes;    // in the text
+  size_t previous, next;  // symbols; outside the list: none
+};
+
+struct Pair {
+  size_t left, right, bytes;
+  double score;
+  bool operator<(const Pair& other) const {
+    return score < other.score || (score == other.score && left > other.left);
+  }
+};
+
+// A character ends early where a byte does not continue it: half a one takes nothing along.
+std::vector<Symbol> characters(std::string_view text) {
+  constexpr uint8_t kLength[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4};
+  std::vector<Symbol> symbols;
+  for (size_t at = 0; at < text.size(); at += symbols.back().bytes) {
+    const size_t length = kLength[static_cast<unsigned char>(text[at]) >> 4];
+    size_t end = at + 1;
+    while (end < std::min(at + length, text.size()) && is_continuation(text[end])) ++end;
+    const size_t i = symbols.size();
+    symbols.push_back({at, end - at, i > 0 ? i - 1 : kNone, i + 1});
+  }
+  return symbols;
+}
+
 }  // namespace
 
-Error Tokenizer::create(const gguf::File& file, std::unique_ptr<Tokenizer>& out) {
-  std::string_view kind;
-  if (Error e = file.read("tokenizer.ggml.model", Need::required, kind)) return e;
+std::vector<std::string_view> merged(std::string_view text, const Score& score) {
+  std::vector<Symbol> symbols = characters(text);
+  std::priority_queue<Pair> pairs;
+  const auto text_of = [&](size_t i) { return text.substr(symbols[i].begin, symbols[i].bytes); };
+  const auto offer = [&](size_t left, size_t right) {
+    if (left >= symbols.size() || right >= symbols.size()) return;
+    const std::optional<double> value = score(text_of(left), text_of(right));
+    if (value) pairs.push({left, right, symbols[left].bytes + symbols[right].bytes, *value});
+  };
+  for (size_t i = 1; i < symbols.size(); ++i) offer(i - 1, i);
+  while (!pairs.empty()) {
+    const Pair pair = pairs.top();
+    pairs.pop();
+    Symbol &left = symbols[pair.left], &right = symbols[pair.right];
+    // One of the two may have been joined elsewhere since: it is longer then, or empty.
+    if (left.bytes == 0 || right.bytes == 0 || left.bytes + right.bytes != pair.bytes) continue;
+    left.bytes = pair.bytes;
+    right.bytes = 0;
+    left.next = right.next;
+    if (right.next < symbols.size()) symbols[right.next].previous = pair.left;
+    offer(left.previous, pair.left);
+    offer(pair.left, left.next);
+  }
+  std::vector<std::string_view> out;
+  for (size_t i = 0; i < symbols.size(); i = symbols[i].next) out.push_back(text_of(i));
+  return out;
+}
+
+std::unique_ptr<Tokenizer> Tokenizer::create(const gguf::File& file) {
+  const auto kind = file.get<std::string_view>("tokenizer.ggml.model");
   const bool bpe = kind == "gpt2";
   if (kind != "llama" && !bpe) {
-    return error("tokenizer.ggml.model = \"%s\" is not supported, \"llama\" and \"gpt2\" are",
-                 printable(kind).c_str());
+    throw error("tokenizer.ggml.model = \"%s\" is not supported, \"llama\" and \"gpt2\" are",
+                printable(kind).c_str());
   }
-  Vocabulary vocabulary;
-  if (Error e = read_vocabulary(file, bpe, vocabulary)) return e;
-  if (bpe) return make_bpe(file, std::move(vocabulary), out);
-  out = std::make_unique<SpmTokenizer>(std::move(vocabulary));
-  return {};
+  Vocabulary vocabulary = read_vocabulary(file, bpe);
+  if (bpe) return make_bpe(file, std::move(vocabulary));
+  return std::make_unique<SpmTokenizer>(std::move(vocabulary));
 }
 
 Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
@@ -203,6 +233,23 @@ Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary))
   std::sort(specials_.begin(), specials_.end(), [&](size_t a, size_t b) {
     return texts[a].size() != texts[b].size() ? texts[a].size() > texts[b].size() : a < b;
   });
+}
+
+void Tokenizer::append_text(TokenId id, std::string& out) const {
+  const std::string_view text = vocabulary_.texts[static_cast<size_t>(id)];
+  switch (vocabulary_.types[static_cast<size_t>(id)]) {
+    case TokenType::unknown:
+    case TokenType::control:
+      return;
+    case TokenType::user_defined:
+      out += text;
+      return;
+    case TokenType::byte:
+      out += static_cast<char>(named_byte(text));
+      return;
+    default:
+      out += plain(text);
+  }
 }
 
 bool Tokenizer::is_end(TokenId id) const {

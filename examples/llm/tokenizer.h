@@ -7,7 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -48,7 +50,7 @@ inline bool is_llama3(std::string_view pre) {
 class Tokenizer {
  public:
   /// Makes one of the tokenizer.ggml keys of `file`, which must outlive it.
-  static Error create(const gguf::File& file, std::unique_ptr<Tokenizer>& out);
+  static std::unique_ptr<Tokenizer> create(const gguf::File& file);
   virtual ~Tokenizer() = default;
 
   size_t size() const { return vocabulary_.texts.size(); }
@@ -58,7 +60,7 @@ class Tokenizer {
 
   std::vector<TokenId> encode(std::string_view text, Specials specials, Bos bos = Bos::usual) const;
   /// Appends what a token stands for, maybe a part of a character; nothing for control tokens.
-  virtual void append_text(TokenId id, std::string& out) const = 0;
+  void append_text(TokenId id, std::string& out) const;
 
  protected:
   explicit Tokenizer(Vocabulary vocabulary);
@@ -66,12 +68,23 @@ class Tokenizer {
   /// beginning or behind a special token.
   virtual void encode_plain(std::string_view text, bool begins,
                             std::vector<TokenId>& out) const = 0;
+  /// The text of an ordinary token, as the vocabulary spells it, in plain.
+  virtual std::string plain(std::string_view text) const = 0;
 
  private:
   Vocabulary vocabulary_;
   std::vector<size_t> specials_;  // ids that a text may name; longest first
   std::vector<TokenId> ends_;
 };
+
+/// A byte-level BPE tokenizer with the merges of a file.
+std::unique_ptr<Tokenizer> make_bpe(const gguf::File& file, Vocabulary vocabulary);
+
+/// How good it is to join two neighbours; nothing if they may not be joined.
+using Score = std::function<std::optional<double>(std::string_view, std::string_view)>;
+/// What both kinds of tokenizers do with a stretch of text: the characters of it are joined, the
+/// best pair first, the leftmost of equals; n of them in O(n log n).
+std::vector<std::string_view> merged(std::string_view text, const Score& score);
 
 }  // namespace llm
 

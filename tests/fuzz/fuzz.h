@@ -30,9 +30,7 @@ struct Made {
   std::vector<std::byte> bytes;
   gguf::File file;
   std::unique_ptr<Tokenizer> tokenizer;
-  explicit Made(const Builder& builder) : bytes(builder.build()) {
-    must(!gguf::File::parse(bytes, file));
-  }
+  explicit Made(const Builder& builder) : bytes(builder.build()), file(gguf::File::parse(bytes)) {}
 };
 
 /// Tokens and back: all ids are of the vocabulary.

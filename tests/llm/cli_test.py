@@ -450,9 +450,11 @@ def check_bench(program):
     check([row[5] for row in rows[2:]] == ["pp32", "tg8"] and rows[2][0] == "llama q8_0", f"rows {rows}")
     check(all(re.fullmatch(r"\d+\.\d\d ± +\d+\.\d\d", row[6]) for row in rows[2:]), f"speeds {rows}")
     for test, more in ("pp32", ""), ("tg8", r"; 3\.8 MiB of weights a token, [\d.]+ GB/s"):
-        match = re.search(rf"^{test}: ([\d.]+) % in products, ([\d.]+) % in attention, ([\d.]+) % in the rest{more}$",
-                          err, re.M)
-        check(match and abs(sum(map(float, match.groups())) - 100) < 0.2, f"-v {test}: {err}")
+        match = re.search(rf"^{test}: ([\d.]+) % in products \(([\d.]+) % with weights, ([\d.]+) % in attention\), "
+                          rf"([\d.]+) % in the rest of attention, ([\d.]+) % in the rest{more}$", err, re.M)
+        products, weights, attention, more_attention, rest = map(float, match.groups()) if match else [0] * 5
+        check(abs(products + more_attention + rest - 100) < 0.2 and abs(weights + attention - products) < 0.2,
+              f"-v {test}: {err}")
     rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16"))
     check([(r["n_prompt"], r["n_gen"]) for r in rows] == [(32, 0), (0, 8)], f"json {rows}")
     check(all(len(r["samples_ts"]) == 2 and r["type_kv"] == "f16" and r["avg_ts"] > 0 for r in rows), f"json {rows}")

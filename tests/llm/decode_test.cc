@@ -37,7 +37,6 @@ std::vector<Golden> read_golden() {
     const auto bytes = cursor.take(cursor.get<uint32_t>());
     g.bytes.assign(bytes.begin(), bytes.end());
     for (float& value : g.values) value = cursor.get<float>();
-    REQUIRE_FALSE(cursor.failed());
     all.push_back(g);
   }
   return all;

@@ -20,6 +20,17 @@ namespace llm::test {
 
 using gguf::Kind;
 
+/// The text of the Error that a call throws, "" if it throws none.
+template <class Call>
+std::string refused(const Call& call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
+}
+
 /// Appends numbers as they lie, and strings with their 64-bit length.
 class Bytes {
  public:

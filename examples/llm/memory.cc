@@ -1,38 +1,29 @@
 // SPDX-License-Identifier: MIT
-#include "pages.h"
+#include "memory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdint>
 #include <fstream>
-#include <limits>
 #include <string>
 
 namespace llm {
-namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+void Unmap::operator()(void* address) const { ::munmap(address, bytes); }
 
-}  // namespace
-
-bool Pages::reserve(size_t bytes) {
-  if (bytes > std::numeric_limits<size_t>::max() / 2) return false;
+Pages map_pages(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (bytes > std::numeric_limits<size_t>::max() / 2) return {};
   void* mapped = ::mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (mapped == MAP_FAILED) return false;
-  mapped_ = mapped;
-  mapped_bytes_ = bytes + kHugePage;
+  if (mapped == MAP_FAILED) return {};
   const size_t past = reinterpret_cast<uintptr_t>(mapped) % kHugePage;
-  span_ = {static_cast<std::byte*>(mapped) + (past == 0 ? 0 : kHugePage - past), bytes};
+  auto* begin = static_cast<std::byte*>(mapped) + (past == 0 ? 0 : kHugePage - past);
 #if defined(MADV_HUGEPAGE)
-  ::madvise(span_.data(), bytes, MADV_HUGEPAGE);  // advice: a refusal is no error
+  ::madvise(begin, bytes, MADV_HUGEPAGE);  // advice: a refusal is no error
 #endif
-  return true;
-}
-
-Pages::~Pages() {
-  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+  return {Mapping(mapped, {bytes + kHugePage}), {begin, bytes}};
 }
 
 void let_go(std::span<const std::byte> bytes) {
