@@ -23,7 +23,9 @@ class Buffer {
     data_.reset();
     size_ = 0;
     if (count > std::numeric_limits<size_t>::max() / 2 / sizeof(T)) throw std::bad_alloc();
-    data_.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment)));
+    // Not the operator that throws: under a sanitizer that one ends the program.
+    data_.reset(static_cast<T*>(::operator new(count * sizeof(T), kAlignment, std::nothrow)));
+    if (data_ == nullptr) throw std::bad_alloc();
     size_ = count;
   }
   T* data() const { return data_.get(); }
