@@ -158,6 +158,38 @@ TESSERA_FORMAT_TEST(borrowed_x, "x read where it lies gives the same bits", "[bi
   }
 }
 
+// Units of depth are one value of some formats and two of others: a row that one may read where it
+// lies ends within the other's last unit.
+TEST_CASE("bits: who shares a lent x of odd depth", "[bits]") {
+  Rng rng = suite_rng();
+  const size_t m = 14, n = 40, k = 331;
+  const Matrix x = random_x(DType::f32, m, k, rng);
+  Layout layout;
+  layout.place.at_end = true;
+  for_each_target([&](const char* target) {
+    Setup setup;
+    setup.accuracy = Accuracy::exact;
+    setup.packed = setup.borrow_x = true;
+    setup.target = target;
+    for (const DType from : {DType::f32, DType::f16, DType::bf16}) {
+      setup.w = from;
+      const Product p(random_weights(from, n, k, rng), n, setup, layout);
+      std::string error;
+      const PackedInput packed_x(p.plan(), x, m, layout, 1, error, true);
+      CHECK(error.empty());
+      for (const DType to : {DType::f32, DType::f16, DType::bf16}) {
+        setup.w = to;
+        const Product q(random_weights(to, n, k, rng), n, setup, layout);
+        CHECK((from != to || p.plan().shares_packed_x(q.plan())));
+        if (!p.plan().shares_packed_x(q.plan())) continue;
+        const Output want = q.run(x, m);
+        check_no_error(q, m, want);
+        check_same_bits(q, m, q.run_packed(packed_x.bytes(), m), want.y, "who packed x");
+      }
+    }
+  });
+}
+
 TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") {
   Rng rng = suite_rng();
   const size_t k = depth_of(w_dtype);

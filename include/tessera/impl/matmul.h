@@ -319,7 +319,9 @@ TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
   const KernelEntry &a = *entry_, &b = *other.entry_;
   return table_ == other.table_ && k_ == other.k_ && a.x == b.x && a.x_variant == b.x_variant &&
          a.shape.mr == b.shape.mr && a.packed_row_values == b.packed_row_values &&
-         matvec_m_ == other.matvec_m_ && borrow_x_ == other.borrow_x_;
+         matvec_m_ == other.matvec_m_ && borrow_x_ == other.borrow_x_ &&
+         // Rows of x as they lie end where k does: for units of one value, not for those of two.
+         (!borrow_x_ || a.shape.unit_values == b.shape.unit_values);
 }
 
 TESSERA_IMPL PartCounts Matmul::parts(size_t m, size_t workers) const noexcept {
