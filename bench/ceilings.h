@@ -35,7 +35,8 @@ inline std::string instruction_of(DType format) {
 /// The peak of an instruction class on a target, for turns: passes of some 2 ms, on pinned threads.
 class PeakTurns {
  public:
-  /// Target "": the best that this CPU has. f32 stands in for a class that the target lacks.
+  /// Target "": the best that this CPU has. f32 stands in for a class that the target lacks or has
+  /// slower.
   PeakTurns(const std::string& instruction, const std::string& target, size_t threads);
   /// The best pass of a turn, in GFLOP/s.
   double turn(double seconds) const;

@@ -12,6 +12,7 @@ constexpr KernelShape kFloat = {12, 32, 1, 128, 4};   // f32 tiles of AVX-512
 constexpr KernelShape kInt8 = {6, 32, 32, 1088, 40};  // q8_0
 constexpr KernelShape kOldFloat = {6, 8, 2, 32, 8};   // f16 without AVX, x once
 constexpr KernelShape kCopies = {6, 8, 1, 32, 8, 2};  // f32 on SSE4
+constexpr KernelShape kSlowL3 = {12, 32, 1, 128, 4, 1, true};
 
 size_t round_up(size_t value, size_t step) { return (value + step - 1) / step * step; }
 
@@ -36,6 +37,9 @@ TEST_CASE("blocking: a table", "[blocking]") {
            {kCopies, 512, 4096, true, 48, 1376, 16},
            {kCopies, 512, 4096, false, 90, 384, 64},  // 32 K / 80 = 409; 85 rows in 256 K
            {kCopies, 60, 4096, true, 36, 2048, 8},
+           {kSlowL3, 512, 4096, true, 132, 256, 128},  // 32 K / 176, but 256; 128 rows in 128 K
+           {kSlowL3, 12, 4096, true, 12, 1376, 32},    // one panel of x, as elsewhere
+           {kSlowL3, 512, 4096, false, 132, 1376, 32},
            {kFloat, 0, 0, true, 1, 1, 64}}) {
     const Blocking b = choose_blocking(r.shape, r.m, r.k, caches, r.ready);
     INFO("m " << r.m << " k " << r.k);
@@ -46,7 +50,7 @@ TEST_CASE("blocking: a table", "[blocking]") {
 }
 
 TEST_CASE("blocking: what it promises", "[blocking]") {
-  for (const KernelShape& s : {kFloat, kInt8, kOldFloat, kCopies}) {
+  for (const KernelShape& s : {kFloat, kInt8, kOldFloat, kCopies, kSlowL3}) {
     for (const size_t l2 : {size_t{0}, size_t{256} << 10, size_t{2} << 20}) {
       for (const size_t m : {1, 5, 100, 5000}) {
         for (const size_t k : {1, 64, 1000, 4096, 100000}) {

@@ -30,7 +30,9 @@ struct FmaKernel {
   // and 101, 32 x 1536 x 576 96 and 91, 512 x 1536 x 576 97 and 107, 256^3 93 and 111; f16 110 and
   // 95, 101 and 94, 102 and 111, 92 and 111.
   static constexpr size_t kMatvecM = 16;
-  static constexpr size_t kMatvecDepth = kLanes == 16 ? 8 : 0;
+  // Emerald Rapids, 4096 x 4096, matvec and packing: f32 m = 32 100 and 94, m = 64 112 and 120, m =
+  // 512 91 and 160.
+  static constexpr size_t kMatvecDepth = kSapphireRapids ? 80 : kLanes == 16 ? 8 : 0;
 
   static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
     if (a.k_major) {
@@ -57,7 +59,7 @@ struct WidenFloatKernel : FmaKernel<F> {
   }
 };
 
-#if HWY_NATIVE_DOT_BF16
+#if TESSERA_BF16_DOT
 struct Bf16Kernel : FmaKernel<BF16> {
   using Tile = Bf16Tile;
   using Dot = FloatDot<Bf16Step>;

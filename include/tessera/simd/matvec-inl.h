@@ -47,11 +47,13 @@ struct FmaStep {
 
   // Few rows of x on Zen 4. f32 with one: a row of W and one of x fill L1, so x is better read for
   // several rows (1, 2, 4, 8, 16: 0.92, 0.87, 1, 1.03 and 0.92 of the speed of four). Narrow
-  // values: widening wants many rows of x.
+  // values: widening wants many rows of x. On Emerald Rapids one row waits for its own sum, and 4
+  // KiB pages like streams: bf16 m = 1 12 and 17 GFLOP/s with one row and four; m = 2 and 4, 31 and
+  // 48 with two, 35 and 54 with four; f16 10 and 16; 31 and 45, 34 and 58.
   static constexpr bool kNarrow = kBytes < kLanes * 4;
   static constexpr size_t kFewC = kNarrow ? 6 : 8;
   static constexpr size_t rows(size_t c) {
-    if (kNarrow) return c == 1 ? 1 : c <= 4 ? 2 : 4;
+    if (kNarrow) return kSapphireRapids || c > 4 ? 4 : c == 1 ? 1 : 2;
     return c == 1 ? 8 : c <= 3 ? 4 : 2;
   }
   static constexpr size_t kHardwareC = kNarrow ? 0 : 1;
@@ -64,7 +66,7 @@ struct FmaStep {
   static HWY_INLINE VF add(VF w, VF x, VF sum) { return hn::MulAdd(w, x, sum); }
 };
 
-#if HWY_NATIVE_DOT_BF16
+#if TESSERA_BF16_DOT
 struct Bf16Step {
   static constexpr size_t kValues = 2 * kLanes;
   static constexpr size_t kBytes = 4 * kLanes;
@@ -195,9 +197,9 @@ struct Int8Dot {
   // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
   // memory, median Gop/s, m = 4 q8_0 63 -> 146, q4_0 97 -> 184; m = 6 60 -> 134, 63 -> 169; less
   // with 8 KiB, none into L1. Only q8_0 with m = 1 is better off alone (best 54 and 49 Gop/s), q4_0
-  // not (72 and 77).
+  // not (72 and 77), nor either on Emerald Rapids (q8_0 16 and 23).
   template <size_t C>
-  static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8;
+  static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8 || kSapphireRapids;
   static constexpr size_t kAheadBytes = 16 * 1024;
   static constexpr size_t kDepthStep = 32 * kLanes;
 

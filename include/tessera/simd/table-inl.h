@@ -23,7 +23,7 @@ constexpr auto choose_kernel() {
     } else {
       return std::type_identity<Int8Kernel<F, kAccuracy == Accuracy::coarse>>();
     }
-#if HWY_NATIVE_DOT_BF16
+#if TESSERA_BF16_DOT
   } else if constexpr (std::is_same_v<F, BF16> && kAccuracy != Accuracy::exact) {
     return std::type_identity<Bf16Kernel>();
 #endif
@@ -41,7 +41,9 @@ constexpr const char* note() {
     return "accuracy exact: W is widened, the int8 dot is not used";
   } else if constexpr (std::is_same_v<F, BF16>) {
     if constexpr (kAccuracy == Accuracy::exact) return "accuracy exact: the bf16 dot is not used";
-    return kHasBf16Dot ? "" : "no bf16 dot on this target: W is widened to f32";
+    if constexpr (TESSERA_BF16_DOT) return "";
+    return kSapphireRapids ? "f32 fma is faster than this CPU's bf16 dot: W is widened to f32"
+                           : "no bf16 dot on this target: W is widened to f32";
   } else if constexpr (std::is_same_v<F, F16>) {
     return "f16 is storage: W is widened to f32";
   } else {
@@ -66,7 +68,8 @@ constexpr KernelEntry make_entry() {
              K::kTileUnits * Tile::kUnitValues,
              K::kTileUnits * Tile::kWUnitBytes,
              K::kTileUnits * Tile::kXUnitBytes,
-             K::X::kCopies};
+             K::X::kCopies,
+             kSapphireRapids};
   e.panel_unit_bytes = K::kPanelUnitBytes;
   e.widens = K::kWidens;
   e.packed_row_values = K::X::kRowValues;

@@ -96,7 +96,7 @@ struct FmaTile {
   // 4096 x 4096 from memory, without and with, median GFLOP/s: f32 m = 6 57 and 55, m = 8 67 and
   // 89, m = 12 85 and 104; bf16 130 and 133, 146 and 199, 182 and 215; f16 m = 3 48 and 64, m = 8
   // 85 and 96.
-  static constexpr size_t kAheadC = kUnitValues == 1 ? 6 : 2;
+  static constexpr size_t kAheadC = kSapphireRapids ? 1 : kUnitValues == 1 ? 6 : 2;
   // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59.
   static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : 2;
 
@@ -142,7 +142,7 @@ struct FmaTile {
   }
 };
 
-#if HWY_NATIVE_DOT_BF16
+#if TESSERA_BF16_DOT
 // Pairs of bf16, two products an instruction lane.
 struct Bf16Tile {
   static constexpr size_t kMr = 12;
@@ -187,7 +187,7 @@ struct Bf16Tile {
     sums.store(a);
   }
 };
-#endif  // HWY_NATIVE_DOT_BF16
+#endif  // TESSERA_BF16_DOT
 
 // Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
 // nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
@@ -200,8 +200,10 @@ struct Int8Tile {
   static constexpr size_t kXUnitBytes = 4 * (2 + 8 * Dots::kSteps);
   // From this height on (at 216 bytes of 32 rows' unit a row of x) a tile that no other follows
   // computes for longer than it reads, so that asking for the next panel early pays. Zen 4: median
-  // of q4_0 m = 3 193 -> 246 Gop/s, m = 4 228 -> 308; q8_0 m = 6 214 -> 262, m = 4 163 -> 153.
-  static constexpr size_t kAheadC = (kWUnitBytes / kNr * 32 + 215) / 216;
+  // of q4_0 m = 3 193 -> 246 Gop/s, m = 4 228 -> 308; q8_0 m = 6 214 -> 262, m = 4 163 -> 153. On
+  // Emerald Rapids, whose own prefetching ends with each page, it always does: q4_0 m = 1 43 -> 63,
+  // m = 2 76 -> 123; q8_0 m = 2 49 -> 68, m = 4 89 -> 125; q4_1 m = 1 39 -> 54.
+  static constexpr size_t kAheadC = kSapphireRapids ? 1 : (kWUnitBytes / kNr * 32 + 215) / 216;
 
   static constexpr size_t kPairC = 0;  // gains nothing: as many instructions a byte
 
