@@ -184,7 +184,7 @@ def check_run(goals, only, run, published):
     """Prints the run's cells. -> (met, all)"""
     met = count = 0
     group = None
-    print(f"{run.compiler}, commit {run.context.get('commit', 'unknown')}: "
+    print(f"{run.name}, commit {run.context.get('commit', 'unknown')}: "
           + ", ".join(result.path for result in run.results))
     for cell in cells(goals, only, run, published):
         status, wanted, measured = cell.check()

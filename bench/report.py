@@ -80,7 +80,7 @@ def terminal_table(run):
     def text(cells, mark=""):
         parts = [cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(cells, widths))]
         return ("  ".join(parts) + ("  " + mark if mark else "")).rstrip()
-    yield f"{run.compiler}, commit {run.context.get('commit', 'unknown')}, {run.context.get('cpu', 'unknown CPU')}"
+    yield f"{run.name}, commit {run.context.get('commit', 'unknown')}"
     yield "GFLOP/s are medians; the ceiling is what the best pass of ours reaches of it; (...): the peer's"
     yield text(TERMINAL)
     for line, mark in lines:
@@ -157,7 +157,7 @@ def picture(name, figure, folder):
 def run_section(run, published, folder, suffix):
     import plots  # only here: the rest works without matplotlib
     extra = missing_published(run, published)
-    out = [f"<h2>{html.escape(run.compiler)}</h2>\n"]
+    out = [f"<h2>{html.escape(run.name)}</h2>\n"]
     for result in run.results:
         context = {key: result.context[key] for key in MACHINE if key in result.context}
         context["caches"] = ", ".join(f"L{c['level']} {c['type']} {c['size'] >> 10} KiB, shared by {c['num_sharing']}"
@@ -189,7 +189,7 @@ def write_report(all_runs, published, folder):
     folder.mkdir(parents=True, exist_ok=True)
     parts = []
     for run in all_runs:
-        suffix = "" if run is all_runs[0] else "-" + re.sub(r"\W+", "-", run.compiler)
+        suffix = "" if run is all_runs[0] else "-" + re.sub(r"\W+", "-", run.name)
         parts.append(run_section(run, published, folder, suffix))
     page = folder / "report.html"
     page.write_text(f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>tessera-bench</title>'

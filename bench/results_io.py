@@ -202,12 +202,12 @@ class Result:
 
     def peak(self, what, threads, target=""):
         found = self.ceilings()
-        names = [what] if what != "bf16" else ["bf16", "f32"]  # without a bf16 dot, f32 is the class
+        names = [what] if what != "bf16" else ["bf16", "f32"]  # some CPUs have no bf16 dot, or a slow one
         if target and any(f"/{target}/" in key for key in found):
             wanted = [f"peak/{name}/{target}/threads:{threads}" for name in dict.fromkeys([*names, "f32"])]
         else:
             wanted = [f"peak/{name}/threads:{threads}" for name in names]
-        return next((found[key] for key in wanted if key in found), None)
+        return max((found[key] for key in wanted if key in found), default=None)
 
     def bandwidth(self, pages, threads):
         return self.ceilings().get(f"read/memory/pages:{pages}/threads:{threads}")
@@ -267,11 +267,16 @@ def load(path):
 
 @dataclasses.dataclass
 class Run:
-    """What one compiler's files say together. A case is taken whole from one file, the last that has an
-    answer for it, so that it is compared with peers and ceilings of its own process only."""
+    """What the files of one CPU and compiler say together. A case is taken whole from one file, the last that
+    has an answer for it, so that it is compared with peers and ceilings of its own process only."""
+    cpu: str
     compiler: str
     results: list
     cases: dict  # Case: {backend: Row}
+
+    @property
+    def name(self):
+        return f"{self.cpu}, {self.compiler}"
 
     @property
     def context(self):
@@ -290,11 +295,12 @@ def _has_answer(rows):
 
 
 def runs(results):
-    """Groups results by compiler."""
+    """Groups results by CPU and compiler."""
     found = {}
     for result in results:
+        cpu = result.context.get("cpu", "unknown CPU")
         compiler = result.context.get("compiler", "unknown compiler")
-        run = found.setdefault(compiler, Run(compiler, [], {}))
+        run = found.setdefault((cpu, compiler), Run(cpu, compiler, [], {}))
         run.results.append(result)
         cases = {}
         for row in result.rows:

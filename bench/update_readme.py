@@ -5,8 +5,9 @@
   update_readme.py RESULT.json...            rewrites the part between the marks, and bench/results/roofline.png
   update_readme.py RESULT.json... --check    exit status 1 if either is not what these results give
 
-The part lies between <!-- bench:begin --> and <!-- bench:end -->. It shows one run: that of the first file's
-compiler. The picture carries a digest of the files it was drawn from, so --check needs no matplotlib.
+The part lies between <!-- bench:begin --> and <!-- bench:end -->. It shows a run of each CPU: that of the
+compiler of its first file. CPUs come in the order of the files, the first is in the picture, which carries a
+digest of the files it was drawn from, so that --check needs no matplotlib.
 """
 import argparse
 import hashlib
@@ -36,16 +37,12 @@ def cell(run, form, mode, m):
     return text + (f"<br>{ours.gflops / peer.gflops:.2f} x {peer.backend}" if peer else "<br>no peer")
 
 
-def section(run):
+def table(run):
     context = run.context
     threads = min(case.threads for case in run.cases)
-    lines = [BEGIN, "![Roofline](bench/results/roofline.png)", "",
-             f"{context.get('cpu', 'unknown CPU')}, {threads} thread{'s' if threads > 1 else ''}, {run.compiler}, "
-             f"{context.get('date', '')[:10]}, commit {context.get('commit', 'unknown')}. W is 4096 x 4096. A cell: "
-             "GFLOP/s (median); the best sample in percent of the measured peak of the format's instructions, or of "
-             "the memory bandwidth (bw) where that is the lower ceiling; and the ratio to the best other library in "
-             "the same mode and run. With m <= 8 the weights come from memory, in place on 4 KiB pages, packed on "
-             "2 MiB pages. \"no peer\": no other library measured has that mode.", "",
+    target = run.results[0].named("backend").get("tessera", "").partition(":")[0]
+    lines = ["", f"{run.cpu}{f' ({target})' if target else ''}, {threads} thread{'s' if threads > 1 else ''}, "
+             f"{run.compiler}, {context.get('date', '')[:10]}, commit {context.get('commit', 'unknown')}:", "",
              "| W | | " + " | ".join(f"m = {m}" for m in M) + " |", "|---" * (2 + len(M)) + "|"]
     for form in FORMATS:
         for mode in MODES:
@@ -55,8 +52,19 @@ def section(run):
     sources = ", ".join(f"[{pathlib.Path(result.path).name}](bench/results/{pathlib.Path(result.path).name})"
                         for result in run.results)
     peers = ", ".join(name for name in run.results[0].named("backend") if not results_io.is_ours(name))
-    lines += ["", f"Measured beside it: {peers}. All figures: {sources}.", END]
-    return "\n".join(lines)
+    lines += ["", f"Measured beside it: {peers}. All figures: {sources}."]
+    return lines
+
+
+def section(runs):
+    lines = [BEGIN, "![Roofline](bench/results/roofline.png)", "",
+             "W is 4096 x 4096. A cell: GFLOP/s (median); the best sample in percent of the measured peak of the "
+             "format's instructions, or of the memory bandwidth (bw) where that is the lower ceiling; and the ratio to "
+             "the best other library in the same mode and run. With m <= 8 the weights come from memory, in place on "
+             "4 KiB pages, packed on 2 MiB pages. \"no peer\": no other library measured has that mode."]
+    for run in runs:
+        lines += table(run)
+    return "\n".join([*lines, END])
 
 
 def replaced(text, new):
@@ -89,11 +97,14 @@ def main(arguments=None):
     options = parser.parse_args(arguments)
     readme, image = options.root / "README.md", options.root / "bench" / "results" / "roofline.png"
     try:
-        run = results_io.runs([results_io.load(path) for path in options.results])[0]
-        if not run.cases:
-            raise results_io.BadResult("the results hold no measurement")
+        runs = {}
+        for run in results_io.runs([results_io.load(path) for path in options.results]):
+            if not run.cases:
+                raise results_io.BadResult("the results hold no measurement")
+            runs.setdefault(run.cpu, run)
+        run = next(iter(runs.values()))
         old = readme.read_text(encoding="utf-8")
-        new = replaced(old, section(run))
+        new = replaced(old, section(runs.values()))
         if not options.check:
             draw(run, image)
             readme.write_text(new, encoding="utf-8")

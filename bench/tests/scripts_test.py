@@ -168,6 +168,14 @@ class Reading(WithFolder):
         found = results_io.runs([results_io.load(self.folder / name) for name in ("a.json", "b.json")])
         self.assertEqual([run.compiler for run in found], ["gcc 12.2.0", "clang 19.1.7"])
 
+    def test_cpus_are_kept_apart(self):
+        for name, cpu in (("a.json", "here"), ("b.json", "there"), ("c.json", "here")):
+            data = only(F32 + "tessera")
+            data["context"]["cpu"] = cpu
+            self.save(data, name)
+        found = results_io.runs([results_io.load(self.folder / name) for name in ("a.json", "b.json", "c.json")])
+        self.assertEqual([(run.cpu, len(run.results)) for run in found], [("here", 2), ("there", 1)])
+
     def test_gzip_and_bad_files(self):
         path = self.folder / "a.json.gz"
         path.write_bytes(gzip.compress(json.dumps(only(F32 + "tessera")).encode()))
@@ -328,7 +336,7 @@ class Readme(WithFolder):
         self.readme.write_text(f"above\n{update_readme.BEGIN}\nold\n{update_readme.END}\nbelow\n")
 
     def test_section(self):
-        text = update_readme.section(self.run_of(DATA))
+        text = update_readme.section([self.run_of(DATA)])
         self.assertRegex(text, r"\| f32 \| packed \| 1\d\d, 9\d %<br>1\.0\d x onednn \|")
         self.assertEqual(len([line for line in text.splitlines() if line.startswith("| q")]), 6)
 
