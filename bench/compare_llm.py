@@ -7,7 +7,7 @@
 
 For each model and number of threads the programs run by turns (A B C, C B A, ...), each pinned to as many
 CPUs as it has threads; what is shown are medians of rounds, in tokens a second, and our ratio to the best
-peer. Options after a peer's path are passed on. With the bandwidth of reading memory in GB/s, one for each
+peer. Options after a path are passed on. With the bandwidth of reading memory in GB/s, one for each
 number of threads (tessera-bench measures it: read/memory/pages:2m), a generation also shows which share of
 it our reading of the weights reaches.
 """
@@ -77,7 +77,7 @@ def numbers(kind):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--ours", required=True, help="tessera-llm")
+    parser.add_argument("--ours", required=True, help="PATH of tessera-llm, with options of its bench if need be")
     parser.add_argument("--peer", type=named, action="append", default=[], help="NAME=PATH, with options if need be")
     parser.add_argument("-p", type=int, default=512, help="tokens of the prompt; 0: none")
     parser.add_argument("-n", type=int, default=128, help="tokens to generate; 0: none")
@@ -87,7 +87,8 @@ def main():
     options = parser.parse_args()
     if options.bandwidth and len(options.bandwidth) != len(options.t):
         parser.error(f"{len(options.bandwidth)} bandwidths for {len(options.t)} numbers of threads")
-    programs = {"tessera": [options.ours, "bench"], **dict(options.peer)}
+    ours = shlex.split(options.ours)
+    programs = {"tessera": [ours[0], "bench", *ours[1:]], **dict(options.peer)}
     head = ["model", "test", "threads", *programs, "ratio", "of bandwidth"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     failed = False

@@ -151,6 +151,37 @@ struct BlockPanel {
   }
 };
 
+// What tiles read where unpacking codes with each use of them would cost too much: a byte a code.
+template <class F>
+struct Unpacked : F {
+  struct Block {
+    std::byte bytes[F::kScaleBytes + 32];
+  };
+  static constexpr size_t kCodeWords = 8;
+};
+template <class F>
+struct SimdOf<Unpacked<F>> {
+  static HWY_INLINE VU word_quad(VU word, size_t /*quad*/) { return word; }
+};
+
+// Blocks of a panel -> the same of a panel of Unpacked<F>.
+template <class F>
+void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* HWY_RESTRICT out) {
+  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F>) {
+    const BlockPanel<F> block{panel};
+    std::memcpy(out, panel, F::kScaleBytes * kNr);
+    uint32_t* words = reinterpret_cast<uint32_t*>(out + F::kScaleBytes * kNr);
+    TESSERA_UNROLL
+    for (size_t quad = 0; quad < 8; ++quad) {
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) {
+        hn::StoreU(block.quad(r, quad), DU(), words + quad * kNr + r * kLanes);
+      }
+    }
+    out += kBlockPanelBytes<Unpacked<F>>;
+  }
+}
+
 // Blocks of a panel -> an f32 panel. Every step is exact, so this is decode().
 template <class F>
 void widen_block_panel(const std::byte* panel, size_t blocks, float* HWY_RESTRICT out) {

@@ -21,7 +21,12 @@ constexpr auto choose_kernel() {
     if constexpr (kAccuracy == Accuracy::exact) {
       return std::type_identity<WidenKernel<F>>();
     } else {
-      return std::type_identity<Int8Kernel<F, kAccuracy == Accuracy::coarse>>();
+      constexpr bool kCoarse = kAccuracy == Accuracy::coarse;
+      if constexpr (kSapphireRapids && F::kCodeWords == 4) {
+        return std::type_identity<UnpackKernel<F, kCoarse>>();
+      } else {
+        return std::type_identity<Int8Kernel<F, kCoarse>>();
+      }
     }
 #if TESSERA_BF16_DOT
   } else if constexpr (std::is_same_v<F, BF16> && kAccuracy != Accuracy::exact) {
