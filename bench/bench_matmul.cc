@@ -49,7 +49,7 @@ struct GroupPlan {
 class Conductor {
  public:
   explicit Conductor(const Options& options)
-      : effort_(options.effort()), ceilings_(!options.no_ceilings) {}
+      : effort_(options.effort()), with_ceilings_(!options.no_ceilings) {}
 
   void add(const GroupPlan& plan) {
     plans_.push_back(std::make_unique<GroupPlan>(plan));
@@ -145,12 +145,12 @@ class Conductor {
                                      p.pages);
       data_key_ = key;
     }
-    group_ = std::make_unique<Group>(*data_, p.packed, p.threads, c.backends, ceilings_);
+    group_ = std::make_unique<Group>(*data_, p.packed, p.threads, c.backends, with_ceilings_);
     opened_ = c.plan;
   }
 
   Effort effort_;
-  bool ceilings_;
+  bool with_ceilings_;
   std::vector<std::unique_ptr<GroupPlan>> plans_;
   std::set<std::string> names_;
   size_t total_ = 0;

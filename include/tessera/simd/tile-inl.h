@@ -97,8 +97,9 @@ struct FmaTile {
   // 89, m = 12 85 and 104; bf16 130 and 133, 146 and 199, 182 and 215; f16 m = 3 48 and 64, m = 8
   // 85 and 96.
   static constexpr size_t kAheadC = kSapphireRapids ? 1 : kUnitValues == 1 ? 6 : 2;
-  // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59.
-  static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : 2;
+  // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59. Emerald Rapids, where one
+  // panel is asked for early: m = 1 16 and 14; bf16 m = 2 29 and 22.
+  static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : kSapphireRapids ? 0 : 2;
 
   template <size_t C, size_t P>
   static void run(const TileArgs& a) {
