@@ -39,16 +39,6 @@ struct QuadDots {
 };
 
 #if HWY_TARGET != HWY_SCALAR
-// The value of v, which the compiler takes for unknown: it would reorder plain additions, keep what
-// they add alive meanwhile, and run out of registers.
-template <class V>
-HWY_INLINE V in_order(V v) {
-#if HWY_ARCH_X86 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
-  asm("" : "+v"(v.raw));
-#endif
-  return v;
-}
-
 // Two products of 16 bits at a time: codes 0 and 2 of each quad, then 1 and 3.
 struct PairDots {
   static constexpr size_t kSteps = 2;

@@ -157,6 +157,16 @@ HWY_INLINE void prefetch_to_l2(uintptr_t at) {
 #endif
 }
 
+// The value of v, which the compiler takes for unknown: it would reorder or merge what makes it,
+// and run out of registers.
+template <class V>
+HWY_INLINE V in_order(V v) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm("" : "+v"(v.raw));
+#endif
+  return v;
+}
+
 // f16 bits in the low half of each lane -> f32, for targets whose instructions do not: Highway's
 // emulation there takes NaN and infinity for numbers. As base/half.h, all values.
 template <class D, class V>
