@@ -107,7 +107,8 @@ struct LoopKernel {
   size_t x_word_bytes;  // float tiles: an f32 with its copies, or a pair of bf16
   size_t panel_unit_bytes;
   size_t ahead_unit_bytes;  // the same for a unit of the tile: W that is asked for early
-  size_t ahead_c;           // where there is one panel of x, its least height for that
+  size_t ahead_c;           // where there is one panel of x, its least height for that,
+  size_t near_ahead;        // and the tile's kNearAhead
   bool widens;
 };
 
@@ -167,11 +168,14 @@ inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& 
         tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
         tile.out_stride = a.y_stride / sizeof(float);
       }
-      // Meanwhile the next panel of W comes from memory, a share with each tile of this one.
+      // Meanwhile W comes from memory: the next panel, a share with each tile of this one; or,
+      // where that is one tile, what it reads itself soon.
       const size_t behind = (p - b.panels.begin) * share;
       const bool more = next != nullptr && behind < kernel.ahead_unit_bytes &&
                         (tiles > 1 || height >= kernel.ahead_c);
-      tile.ahead = more ? next + tile.units * behind : nullptr;
+      const bool near = tiles == 1 && kernel.near_ahead > 0;
+      tile.ahead = near ? reinterpret_cast<uintptr_t>(tile.w) + kernel.near_ahead
+                        : reinterpret_cast<uintptr_t>(next) + tile.units * behind;
       tile.ahead_bytes = more ? share : 0;
       (pair ? kernel.pair_tiles : kernel.tiles)[height - 1](tile);
       if (last && !direct) {
@@ -237,6 +241,7 @@ void matmul_rect(const RunArgs& a) {
                                          K::kPanelUnitBytes,
                                          K::kAheadUnitBytes,
                                          K::kAheadC,
+                                         K::kWidens ? 0 : Tile::kNearAhead,
                                          K::kWidens};
   using X = typename K::X;
   run_loops(a, kKernel, panel_row_bytes<X>(padded_values<X>(a.k)), worker_memory<K>(a));

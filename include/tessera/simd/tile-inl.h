@@ -32,10 +32,25 @@ struct TileArgs {
   const float* in;  // sums to start from, dense rows; null for zero
   float* out;
   size_t out_stride;  // floats
-  // What a later tile reads from memory, and how many bytes of it to ask for with each unit.
-  const std::byte* ahead = nullptr;
+  // What will be read from memory later, and how many bytes of it to ask for with each unit.
+  uintptr_t ahead = 0;
   size_t ahead_bytes = 0;
 };
+
+// Asks for the next ahead_bytes at `ahead`. Where they are all of a unit, and only there, they are
+// no loop: GCC's of ten rounds cost q4_1 a misprediction a unit (Zen 4, 4096 x 4096 from memory,
+// median Gop/s, m = 3 227 -> 253, m = 4 222 -> 308, m = 6 281 -> 320).
+template <size_t kUnitBytes>
+HWY_INLINE void ask_ahead(const TileArgs& a, uintptr_t& ahead) {
+  if (a.ahead_bytes == kUnitBytes) {
+    prefetch_to_l2<kUnitBytes>(ahead);
+    ahead += kUnitBytes;
+    return;
+  }
+  for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
+    prefetch_to_l2<64>(ahead);
+  }
+}
 
 // Where a word of each of C rows of x is, in a panel or in rows as they lie. Three rows share one
 // address register: none, one and two row strides fit x86's addressing.
@@ -85,6 +100,12 @@ struct Sums {
 // f32 m = 3 30 and 37, m = 4 40 and 48, m = 6 60 and 60. Four panels are no faster.
 constexpr size_t pair_c(size_t mr) { return mr / 2 - (kRegisters == 32 ? 0 : 1); }
 
+// Where one tile uses a panel of W, how far ahead it asks for what it reads itself; 0: for the next
+// panel. Zen 4, 4096 x 4096 from memory, median GFLOP/s with the next panel and with 4, 8, 16 KiB:
+// f32 m = 8 105, 91, 109, 110; bf16 211, 179, 220, 220; q4_1 m = 3 253, -, 265, 263; q8_0 m = 6
+// 316, -, 325, 322. Not measured on Sapphire Rapids.
+inline constexpr size_t kNearAhead = kSapphireRapids ? 0 : 8 * 1024;
+
 // f32 multiply-add; panels of any float format, widened as they are loaded.
 template <class F>
 struct FmaTile {
@@ -97,6 +118,8 @@ struct FmaTile {
   // 89, m = 12 85 and 104; bf16 130 and 133, 146 and 199, 182 and 215; f16 m = 3 48 and 64, m = 8
   // 85 and 96.
   static constexpr size_t kAheadC = kSapphireRapids ? 1 : kUnitValues == 1 ? 6 : 2;
+  // Not f16, m = 3 and 4 77 and 86, 75 and 84.
+  static constexpr size_t kNearAhead = kUnitValues == 1 ? HWY_NAMESPACE::kNearAhead : 0;
   // f16, as pair_c(): m = 1 19 and 24, m = 2 43 and 48, m = 3 67 and 59. Emerald Rapids, where one
   // panel is asked for early: m = 1 16 and 14; bf16 m = 2 29 and 22.
   static constexpr size_t kPairC = kUnitValues == 1 ? pair_c(kMr) : kSapphireRapids ? 0 : 2;
@@ -108,11 +131,9 @@ struct FmaTile {
     sums.load(a);
     const std::byte* HWY_RESTRICT w = a.w;
     XWords<C> x(a);
-    const std::byte* ahead = a.ahead;
+    uintptr_t ahead = a.ahead;
     for (size_t unit = 0; unit < a.units; ++unit) {
-      for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
-        prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
-      }
+      ask_ahead<kWUnitBytes>(a, ahead);
       step<C, P, 0>(df, w, a.w_panel, x, sums);
       x.advance(a.x_step);
       if constexpr (kUnitValues == 2) {
@@ -151,6 +172,7 @@ struct Bf16Tile {
   static constexpr size_t kWUnitBytes = kNr * 4;
   static constexpr size_t kXUnitBytes = 4;
   static constexpr size_t kAheadC = 6;  // as FmaTile's
+  static constexpr size_t kNearAhead = HWY_NAMESPACE::kNearAhead;
   static constexpr size_t kPairC = pair_c(kMr);
 
   template <size_t C, size_t P>
@@ -163,11 +185,9 @@ struct Bf16Tile {
     VF unused = hn::Zero(df);  // second result of the dot where it takes two instructions
     const uint32_t* HWY_RESTRICT w = reinterpret_cast<const uint32_t*>(a.w);
     XWords<C> x(a);
-    const std::byte* ahead = a.ahead;
+    uintptr_t ahead = a.ahead;
     for (size_t unit = 0; unit < a.units; ++unit, w += kNr, x.advance(a.x_step)) {
-      for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64) {
-        prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
-      }
+      ask_ahead<kWUnitBytes>(a, ahead);
       hn::VFromD<decltype(db)> row[P * kR];
       TESSERA_UNROLL
       for (size_t r = 0; r < P * kR; ++r) {
@@ -206,6 +226,8 @@ struct Int8Tile {
   // m = 2 76 -> 123; q8_0 m = 2 49 -> 68, m = 4 89 -> 125; q4_1 m = 1 39 -> 54.
   static constexpr size_t kAheadC = kSapphireRapids ? 1 : (kWUnitBytes / kNr * 32 + 215) / 216;
 
+  static constexpr size_t kNearAhead = HWY_NAMESPACE::kNearAhead;
+
   static constexpr size_t kPairC = 0;  // gains nothing: as many instructions a byte
 
   template <size_t C, size_t>
@@ -215,10 +237,9 @@ struct Int8Tile {
     sums.load(a);
     BlockPanel<F> w{a.w};
     XBlock<C> x{a.x};
-    const std::byte* ahead = a.ahead;
+    uintptr_t ahead = a.ahead;
     for (size_t unit = 0; unit < a.units; ++unit, w.at += kWUnitBytes, x.at += C * kXUnitBytes) {
-      for (size_t i = 0; i < a.ahead_bytes; i += 64, ahead += 64)
-        prefetch_to_l2<64>(reinterpret_cast<uintptr_t>(ahead));
+      ask_ahead<kWUnitBytes>(a, ahead);
       typename Dots::Sum dots[C][kR];
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
