@@ -9,6 +9,8 @@
 #define TESSERA_SIMD_KERNELS_INL_H_
 #endif
 
+#include <type_traits>
+
 #include "tessera/simd/matvec-inl.h"
 #include "tessera/simd/tile-inl.h"
 
@@ -44,14 +46,19 @@ struct FmaKernel {
 };
 
 // A format narrower than f32: a panel that many tiles use is widened into the worker's memory once;
-// for few tiles, Narrow widens as it multiplies. Both are exact. On Zen 4 (f16, 4096 x 4096, packed
-// / in place) the two meet near m = 128 (104 and 105 GFLOP/s) / m = 48 (91 and 92).
+// for few tiles, Narrow widens as it multiplies. Both are exact.
 template <class F>
 struct WidenFloatKernel : FmaKernel<F> {
   using Narrow = FmaKernel<F>;
   using Tile = FmaTile<F32>;
   static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
   static constexpr bool kWidens = true;
+  // Panels of packed x up to which Narrow is faster. 16 halves are widened where they could be
+  // multiplied, 8 of them, or bf16, are not. Zen 4, 4096 x 4096, GFLOP/s of Narrow and of this: f16
+  // m = 25 100 and 100, m = 37 102 and 105, m = 64 102 and 107, m = 96 104 and 109; AVX2 m = 32 112
+  // and 100; bf16 on AVX3 m = 32 109 and 103, m = 96 110 and 109.
+  static constexpr size_t kNarrowPanels =
+      std::is_same_v<F, F16> && kLanes == 16 && !kSapphireRapids ? 2 : 8;
   static constexpr size_t kAheadUnitBytes = Narrow::kPanelUnitBytes / kTileUnits, kAheadC = 1;
 
   static void widen(const std::byte* panel, size_t units, std::byte* to) {
@@ -101,6 +108,7 @@ struct UnpackKernel : Int8Kernel<F, kCoarse> {
   using Narrow = Int8Kernel<F, kCoarse>;
   using Tile = Int8Tile<Unpacked<F>, kCoarse>;
   static constexpr bool kWidens = true;
+  static constexpr size_t kNarrowPanels = 8;
   static constexpr size_t kAheadC = 1;
 
   static void widen(const std::byte* panel, size_t units, std::byte* to) {

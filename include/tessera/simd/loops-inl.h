@@ -227,7 +227,8 @@ inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_b
 template <class K>
 void matmul_rect(const RunArgs& a) {
   if constexpr (requires { typename K::Narrow; }) {
-    if (a.m <= a.mr * (a.w_packed ? 8 : 4)) return matmul_rect<typename K::Narrow>(a);
+    if (a.m <= a.mr * (a.w_packed ? K::kNarrowPanels : 4))
+      return matmul_rect<typename K::Narrow>(a);
   }
   using Tile = typename K::Tile;
   static constexpr LoopKernel kKernel = {kTiles<Tile>.data(),
