@@ -119,6 +119,9 @@ void set_environment(size_t threads) {
   }
   setenv("MKL_DYNAMIC", "FALSE", 1);
   setenv("KMP_BLOCKTIME", "1", 1);
+  // GNU's spins for some 7 ms. With it, q8_0's 512 x 4096 x 4096 on two threads beside ik_llama.cpp:
+  // median 541 and best 709 Gop/s.
+  setenv("GOMP_SPINCOUNT", "20000", 1);
 }
 
 [[noreturn]] void serve(const BackendInfo& info, const Problem& problem, const Oracle& oracle,
