@@ -17,10 +17,12 @@ namespace tessera::inline v0_1 {
 
 /// `threads` threads in all, the caller of a run included: ThreadPool(1) starts none. One run at a
 /// time; tasks are taken from a counter, so uneven ones balance. Who waits stays awake for some 50
-/// us, giving way to others, since runs often follow each other closely; then it sleeps.
+/// us, since runs often follow each other closely, then it sleeps; with more threads than CPUs at
+/// once.
 class ThreadPool {
  public:
-  explicit ThreadPool(size_t threads) {
+  explicit ThreadPool(size_t threads)
+      : awake_(threads <= std::thread::hardware_concurrency() ? 50 : 0) {
     for (size_t i = 1; i < threads; ++i) {
       workers_.emplace_back([this] { work(); });
     }
@@ -80,18 +82,19 @@ class ThreadPool {
     }
   }
 
-  static void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) {
+  // Without giving way meanwhile: whom a yield lets run may stay for milliseconds.
+  void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) const {
     using Clock = std::chrono::steady_clock;
-    const Clock::time_point end = Clock::now() + std::chrono::microseconds(50);
-    do {
+    const Clock::time_point end = Clock::now() + awake_;
+    while (Clock::now() < end) {
       for (int i = 0; i < 256; ++i) {
         if (value.load(std::memory_order_acquire) != old) return;
       }
-      std::this_thread::yield();
-    } while (Clock::now() < end);
+    }
     value.wait(old, std::memory_order_acquire);
   }
 
+  const std::chrono::microseconds awake_;
   std::vector<std::thread> workers_;
   // Of the round that runs; changed only while all workers wait for the next.
   Executor::Task task_ = nullptr;
