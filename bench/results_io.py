@@ -295,20 +295,21 @@ def _has_answer(rows):
 
 
 def runs(results):
-    """Groups results by CPU and compiler."""
+    """Groups results by CPU and compiler; what was measured later counts, if it gave an answer."""
     found = {}
     for result in results:
         cpu = result.context.get("cpu", "unknown CPU")
         compiler = result.context.get("compiler", "unknown compiler")
-        run = found.setdefault((cpu, compiler), Run(cpu, compiler, [], {}))
-        run.results.append(result)
-        cases = {}
-        for row in result.rows:
-            cases.setdefault(row.case, {})[row.backend] = row
-        for case, rows in cases.items():
-            if case not in run.cases or _has_answer(rows) or not _has_answer(run.cases[case]):
-                run.cases[case] = rows
+        found.setdefault((cpu, compiler), Run(cpu, compiler, [], {})).results.append(result)
     for run in found.values():
+        run.results.sort(key=lambda result: result.context.get("date", ""))
+        for result in run.results:
+            cases = {}
+            for row in result.rows:
+                cases.setdefault(row.case, {})[row.backend] = row
+            for case, rows in cases.items():
+                if case not in run.cases or _has_answer(rows) or not _has_answer(run.cases[case]):
+                    run.cases[case] = rows
         run.cases = dict(sorted(run.cases.items(), key=lambda item: item[0].order()))
     return list(found.values())
 

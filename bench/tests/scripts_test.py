@@ -155,6 +155,15 @@ class Reading(WithFolder):
         self.assertEqual(results_io.best_peer(rows).backend, "mkl")
         self.assertEqual(rows["blis"].mark, "wrong: y[0,0]")
 
+    def test_later_is_what_was_measured_later_in_whatever_order_files_come(self):
+        for index, (date, time) in enumerate((("2026-01-02T03:04:05", 200.0), ("2026-01-02T03:05:00", 400.0))):
+            self.save(set_times(only(date=date), FROM_MEMORY + "tessera", time), f"{index}.json")
+        for names in (("0.json", "1.json"), ("1.json", "0.json")):
+            (found,) = results_io.runs([results_io.load(self.folder / name) for name in names])
+            self.assertEqual(found.context["date"], "2026-01-02T03:04:05")
+            (rows,) = found.cases.values()
+            self.assertAlmostEqual(rows["tessera"].gbps, 4096 * 4096 * 18 / 32 / 400e-6 / 1e9)
+
     def test_a_case_run_again_comes_whole_from_the_later_file(self):
         first, again = (set_times(set_times(only(), F32 + "tessera", ours, answer=answer), F32 + "mkl", peer)
                         for ours, peer, answer in ((190e3, 100e3, 0.0), (170e3, 180e3, 1.0)))
