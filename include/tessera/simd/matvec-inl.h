@@ -45,18 +45,18 @@ struct FmaStep {
   static constexpr size_t kBytes = kLanes * sizeof(typename F::Block);
   static constexpr size_t kXBytes = 4;
 
-  // Few rows of x on Zen 4. f32 with one: a row of W and one of x fill L1, so x is better read for
-  // several rows (1, 2, 4, 8, 16: 0.92, 0.87, 1, 1.03 and 0.92 of the speed of four). Narrow
-  // values: widening wants many rows of x. On Emerald Rapids one row waits for its own sum, and 4
-  // KiB pages like streams: bf16 m = 1 12 and 17 GFLOP/s with one row and four; m = 2 and 4, 31 and
-  // 48 with two, 35 and 54 with four; f16 10 and 16; 31 and 45, 34 and 58.
   static constexpr bool kNarrow = kBytes < kLanes * 4;
   static constexpr size_t kFewC = kNarrow ? 6 : 8;
+  // As FloatDot says. Clang spills most of f32's 4 x 8 sums, GCC six. On Emerald Rapids one row
+  // waits for its own sum: bf16 m = 1 12 and 17 GFLOP/s with one row and four; m = 2 and 4, 31 and
+  // 48 with two, 35 and 54 with four; f16 10 and 16; 31 and 45, 34 and 58.
   static constexpr size_t rows(size_t c) {
-    if (kNarrow) return kSapphireRapids || c > 4 ? 4 : c == 1 ? 1 : 2;
-    return c == 1 ? 8 : c <= 3 ? 4 : 2;
+    if (kSapphireRapids) return kNarrow ? 4 : c == 1 ? 8 : c <= 3 ? 4 : 2;
+    if (kNarrow) return c <= 2 ? 8 : c <= 4 ? 2 : 4;
+    return c <= 4 ? 8 : c == 8 && !HWY_COMPILER_CLANG ? 4 : 2;
   }
-  static constexpr size_t kHardwareC = kNarrow ? 0 : 1;
+  // Up to so many rows of x the CPU's own prefetching is better.
+  static constexpr size_t kHardwareC = kSapphireRapids && !kNarrow ? 1 : 0;
 
   static HWY_INLINE VF load(const std::byte* w) { return SimdOf<F>::load_values(DF(), w); }
   static HWY_INLINE VF load_tail(const std::byte* row, size_t k, size_t k_end) {
@@ -72,9 +72,8 @@ struct Bf16Step {
   static constexpr size_t kBytes = 4 * kLanes;
   static constexpr size_t kXBytes = 2;
   static constexpr size_t kFewC = 8;
-  static constexpr size_t rows(size_t c) { return c <= 2 ? 1 : 2; }
-  // One stream is best left to the CPU's own prefetching: m = 2, 22 and 28 GB/s.
-  static constexpr size_t kHardwareC = 2;
+  static constexpr size_t rows(size_t c) { return c <= 4 ? 8 : 2; }
+  static constexpr size_t kHardwareC = 0;
 
   static HWY_INLINE VU load(const std::byte* w) { return load_bytes(DU(), w); }
   static HWY_INLINE VU load_tail(const std::byte* row, size_t k, size_t k_end) {
@@ -95,8 +94,19 @@ struct Bf16Step {
 // x once for R. One chain of sums for each product, whose order thus depends on neither.
 //
 // Many rows of x: 4 x 6, 10 loads for 24 multiply-adds, and W in L2. One row of W alone would take
-// a load for each, and Zen 4 loads one whole vector a cycle. Few rows of x: W comes from memory,
-// which likes few streams.
+// a load for each, and Zen 4 loads one whole vector a cycle.
+//
+// Few rows of x: W comes from memory, where what matters is how it is asked for. With little to
+// compute 8 rows of W, two pages of each, then of the next 8: the page walks of 8 streams overlap.
+// With more 2 rows, a piece of which leaves x in L1. Zen 4, n = 4096, median GFLOP/s of one row
+// without asking, of 2 rows x 2 KiB and of 8 x 8 KiB:
+//            k = 4096, 2 MiB pages   4 KiB pages     k = 11008, 2 MiB   4 KiB
+//   f32   m = 1   13 11 15              8 10 14         11 11 16           8 10 13
+//   bf16  m = 1   31 20 30             20 18 27         16 20 29          13 18 28
+//   bf16  m = 2   64 44 55             40 40 49         25 40 50          21 38 49
+//   f16   m = 1   24 22 27             19 21 23         13 22 27          13 21 25
+// and of the last two m = 4 f32 54 57, bf16 90 102, f16 83 85; m = 6 67 36, 130 67, 85 36 (f16 by 4
+// rows 100).
 template <class Step>
 struct FloatDot {
   static constexpr size_t kManyRows = kRegisters == 32 ? 4 : 2;
@@ -111,11 +121,13 @@ struct FloatDot {
 
   static constexpr size_t row_bytes(size_t values) { return values / Step::kValues * Step::kBytes; }
 
-  // Few rows: x stays in L1 while a piece of W passes, and pieces are whole pages or even parts of
-  // one, within which the CPU's own prefetching works. Zen 4, 4096 x 4096 from memory, GFLOP/s: f32
-  // m = 5, pieces of 820 and 1024 values 47 and 65; bf16 m = 8, 1366 and 1024 133 and 167. Many:
-  // x in L2 will do.
+  // Values of a row at a time: whole pages or even parts of one, within which the CPU's own
+  // prefetching works (f32 m = 5, 820 and 1024 values 47 and 65 GFLOP/s; bf16 m = 8, 1366 and 1024
+  // 133 and 167). Where not as above, as many as leave x in L1, with many rows of it in L2.
   static constexpr size_t piece(size_t rows_of_x, bool few) {
+    if (few && !kSapphireRapids) {
+      return (few_rows(rows_of_x) >= 4 ? 8 : 2) * 1024 / Step::kBytes * Step::kValues;
+    }
     return std::bit_floor((few ? 24 : 384) * 1024 / (rows_of_x * Step::kXBytes));
   }
 
@@ -186,13 +198,17 @@ struct FloatDot {
 // shared by the C rows of x. Where a row ends within a group of kLanes blocks, its last kLanes are
 // read, of which x holds zeros for those that were read before.
 //
-// Two rows of W at a time would halve the loads of x, but in cache that gains nothing (the vector
-// units are the limit) and from memory two streams are half as fast as one.
+// Rows of W follow each other group by group, to read more streams; sharing the loads of x between
+// two would gain nothing, as the vector units are the limit.
 template <class F, bool kCoarse>
 struct Int8Dot {
   static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
   static constexpr size_t kManyRows = 1, kManyC = 6, kFewC = 6, kMaxC = 6;
-  static constexpr size_t few_rows(size_t) { return 1; }
+  // One row of x: as for floats, 8 rows of W. Zen 4, n = k = 4096, median Gop/s on 4 KiB pages (2
+  // MiB) of one row and of 8: q4_0 73 83 (103 106), q4_1 66 81 (92 92); but q8_0 43 51 (62 57).
+  static constexpr size_t few_rows(size_t c) {
+    return c == 1 && F::kCodeWords < 8 && !kSapphireRapids ? 8 : 1;
+  }
 
   // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
   // memory, median Gop/s, m = 4 q8_0 63 -> 146, q4_0 97 -> 184; m = 6 60 -> 134, 63 -> 169; less
@@ -210,40 +226,51 @@ struct Int8Dot {
     return std::bit_floor(24 * 1024 / (rows_of_x * X::kBlockBytes)) * 32;
   }
 
-  template <size_t, size_t C>
+  template <size_t kRows, size_t C>
   static void run(const DotArgs& a) {
-    VF sums[C];
-    TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) {
-      sums[c] = a.begin == 0 ? hn::Zero(DF()) : hn::LoadU(DF(), a.partial + c * kLanes);
-    }
     const size_t blocks = a.k / 32, end = a.end / 32;
-    const uint8_t* w = reinterpret_cast<const uint8_t*>(a.w);
-    const uint8_t* last = w + blocks * kBytes - kGroupBytes;
-    uint8_t copy[kGroupBytes];
-    if (blocks < kLanes) {
-      std::memset(copy, 0, sizeof(copy));
-      std::memcpy(copy + kGroupBytes - blocks * kBytes, w, blocks * kBytes);
-      last = copy;
+    VF sums[kRows][C];
+    const uint8_t* w[kRows];  // where there are fewer, the last one again: sums nobody reads
+    const uint8_t* last[kRows];
+    uint8_t copies[kRows][kGroupBytes];
+    for (size_t r = 0; r < kRows; ++r) {
+      w[r] = reinterpret_cast<const uint8_t*>(a.w + std::min(r, a.rows - 1) * a.w_stride);
+      if (blocks >= kLanes) {
+        last[r] = w[r] + (blocks - kLanes) * kBytes;
+      } else {
+        std::memset(copies[r], 0, kGroupBytes);
+        if (blocks > 0) {
+          std::memcpy(copies[r] + kGroupBytes - blocks * kBytes, w[r], blocks * kBytes);
+        }
+        last[r] = copies[r];
+      }
+      w[r] += a.begin / 32 * kBytes;
+      TESSERA_UNROLL
+      for (size_t c = 0; c < C; ++c) {
+        sums[r][c] =
+            a.begin == 0 ? hn::Zero(DF()) : hn::LoadU(DF(), a.partial + (c * kRows + r) * kLanes);
+      }
     }
     uintptr_t ahead = a.ahead;
     size_t b = a.begin / 32;
     const std::byte* x = a.x + b * X::kBlockBytes;
-    w += b * kBytes;
-    for (; b < end; b += kLanes, w += kGroupBytes, x += kLanes * X::kBlockBytes) {
-      if (kPrefetch<C> && a.ahead_rows > 0) {
-        prefetch_to_l2<kGroupBytes>(ahead);
-        ahead += kGroupBytes;
+    for (; b < end; b += kLanes, ahead += kGroupBytes, x += kLanes * X::kBlockBytes) {
+      for (size_t r = 0; r < kRows; ++r) {
+        if (kPrefetch<C> && a.ahead_rows > 0) prefetch_to_l2<kGroupBytes>(ahead + r * a.w_stride);
+        add_blocks<C>(b + kLanes <= blocks ? w[r] : last[r], x, a.x_stride, sums[r]);
+        w[r] += kGroupBytes;
       }
-      add_blocks<C>(b + kLanes <= blocks ? w : last, x, a.x_stride, sums);
     }
-    if (end < blocks) {
+    for (size_t r = 0; r < kRows; ++r) {
       TESSERA_UNROLL
-      for (size_t c = 0; c < C; ++c) hn::StoreU(sums[c], DF(), a.partial + c * kLanes);
-      return;
+      for (size_t c = 0; c < C; ++c) {
+        if (end < blocks) {
+          hn::StoreU(sums[r][c], DF(), a.partial + (c * kRows + r) * kLanes);
+        } else {
+          a.out[c * a.out_stride + r] = hn::ReduceSum(DF(), sums[r][c]);
+        }
+      }
     }
-    TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) a.out[c * a.out_stride] = hn::ReduceSum(DF(), sums[c]);
   }
 
  private:
