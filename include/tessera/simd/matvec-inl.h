@@ -47,9 +47,10 @@ struct FmaStep {
 
   static constexpr bool kNarrow = kBytes < kLanes * 4;
   static constexpr size_t kFewC = kNarrow ? 6 : 8;
-  // As FloatDot says. Clang spills most of f32's 4 x 8 sums, GCC six. On Emerald Rapids one row
-  // waits for its own sum: bf16 m = 1 12 and 17 GFLOP/s with one row and four; m = 2 and 4, 31 and
-  // 48 with two, 35 and 54 with four; f16 10 and 16; 31 and 45, 34 and 58.
+  // As FloatDot says. 4 x 8 sums of f32 spill: GCC gains by them all the same (72 -> 84 GFLOP/s),
+  // Clang loses (80 -> 71). On Emerald Rapids one row waits for its own sum: bf16 m = 1 12 and 17
+  // GFLOP/s with one row and four; m = 2 and 4, 31 and 48 with two, 35 and 54 with four; f16 10 and
+  // 16; 31 and 45, 34 and 58.
   static constexpr size_t rows(size_t c) {
     if (kSapphireRapids) return kNarrow ? 4 : c == 1 ? 8 : c <= 3 ? 4 : 2;
     if (kNarrow) return c <= 2 ? 8 : c <= 4 ? 2 : 4;
@@ -98,15 +99,15 @@ struct Bf16Step {
 //
 // Few rows of x: W comes from memory, where what matters is how it is asked for. With little to
 // compute 8 rows of W, two pages of each, then of the next 8: the page walks of 8 streams overlap.
-// With more 2 rows, a piece of which leaves x in L1. Zen 4, n = 4096, median GFLOP/s of one row
-// without asking, of 2 rows x 2 KiB and of 8 x 8 KiB:
+// With more 2 rows, a piece of which leaves x in L1. Zen 4, n = 4096, median GFLOP/s by whole rows,
+// one without asking and two asked for, and by 4096 values of 8 rows:
 //            k = 4096, 2 MiB pages   4 KiB pages     k = 11008, 2 MiB   4 KiB
-//   f32   m = 1   13 11 15              8 10 14         11 11 16           8 10 13
-//   bf16  m = 1   31 20 30             20 18 27         16 20 29          13 18 28
-//   bf16  m = 2   64 44 55             40 40 49         25 40 50          21 38 49
-//   f16   m = 1   24 22 27             19 21 23         13 22 27          13 21 25
-// and of the last two m = 4 f32 54 57, bf16 90 102, f16 83 85; m = 6 67 36, 130 67, 85 36 (f16 by 4
-// rows 100).
+//   f32   m = 1   13 13 16              8 11 14         11 13 16           8 11 13
+//   bf16  m = 1   31 24 30             21 22 27         20 25 29          18 22 28
+//   bf16  m = 2   64 48 55             41 42 49         27 42 50          24 37 49
+//   f16   m = 1   24 25 27             19 21 23         13 23 27          13 21 25
+// 2 rows x 2 KiB and 8 x 8 KiB, k = 4096: m = 4 f32 54 57, bf16 90 102, f16 83 85; m = 6 67 36, 130
+// 67, 85 36 (f16 by 4 rows 100).
 template <class Step>
 struct FloatDot {
   static constexpr size_t kManyRows = kRegisters == 32 ? 4 : 2;
