@@ -23,7 +23,7 @@ namespace bench {
 namespace {
 
 struct Options {
-  bool quick = false, only_ours = false, no_ceilings = false, list = false;
+  bool quick = false, only_ours = false, no_ceilings = false, list = false, read = false;
   std::vector<std::string> backends;
   std::vector<size_t> threads;
   double seconds = 0;
@@ -306,6 +306,10 @@ int run(int argc, char** argv) {
   app.add_flag("--quick", o.quick, "a few shapes, under two minutes");
   app.add_flag("--only-ours", o.only_ours, "no competitors");
   app.add_flag("--no-ceilings", o.no_ceilings, "skip the limits, and with them the percentages");
+  app.add_flag(
+      "--read", o.read,
+      "only print the bandwidth of reading memory in GB/s, the mean of --seconds, for each "
+      "number of threads");
   app.add_flag("--backends-only", o.list, "only list the backends");
   app.add_option("--backends", o.backends, "only these")->delimiter(',');
   app.add_option("--threads", o.threads,
@@ -320,6 +324,13 @@ int run(int argc, char** argv) {
   if (o.threads.empty()) o.threads = o.quick ? std::vector<size_t>{1} : std::vector<size_t>{1, 2};
   std::erase_if(o.threads,
                 [](size_t t) { return t > static_cast<size_t>(sysconf(_SC_NPROCESSORS_ONLN)); });
+
+  if (o.read) {
+    for (const size_t t : o.threads) {
+      std::printf("%.2f\n", sustained_read(t, o.seconds > 0 ? o.seconds : 1));
+    }
+    return 0;
+  }
 
   std::vector<BackendInfo> found;
   std::set<std::string> described;

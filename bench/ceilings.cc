@@ -138,11 +138,11 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// work(thread) returns how much it did. The rate of the best of many short passes; each pass starts
-// on all threads at once and lasts until the slowest is done.
-double best_rate(size_t threads, double seconds, const std::function<double(size_t)>& work) {
-  std::vector<double> done(threads);
-  double best = 0;
+// work(thread) returns how much it did. The rates of many short passes; each pass starts on all
+// threads at once and lasts until the slowest is done.
+std::vector<double> rates(size_t threads, double seconds,
+                          const std::function<double(size_t)>& work) {
+  std::vector<double> done(threads), passes;
   std::barrier gate(static_cast<std::ptrdiff_t>(threads));
   bool more = true;
   std::vector<std::thread> team;
@@ -169,12 +169,17 @@ double best_rate(size_t threads, double seconds, const std::function<double(size
     gate.arrive_and_wait();
     double sum = 0;
     for (const double d : done) sum += d;
-    best = std::max(best, sum / (now() - start));
+    passes.push_back(sum / (now() - start));
   } while (now() < end);
   more = false;
   gate.arrive_and_wait();
   for (std::thread& t : team) t.join();
-  return best;
+  return passes;
+}
+
+double best_rate(size_t threads, double seconds, const std::function<double(size_t)>& work) {
+  const std::vector<double> all = rates(threads, seconds, work);
+  return *std::max_element(all.begin(), all.end());
 }
 
 constexpr size_t kRunBytes = 2048;  // for read_bytes(): a run of the longest vectors in each stream
@@ -214,42 +219,55 @@ struct alignas(128) Stream {
   double sink = 0;
 };
 
-// Each thread reads pass_bytes of its stream in a pass, as 1, 2, 4 and 8 smaller ones by turns: the
-// best way counts. Zen 4, best and median GB/s of each: 4 KiB pages, at whose ends the CPU's
-// prefetching stops, 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; 2 MiB pages 32.3 28.4, 31.9 29.2,
-// 32.3 29.6, 34.5 29.1.
-double bandwidth(std::vector<Stream>& streams, double seconds, size_t pass_bytes) {
-  const auto read = HWY_DYNAMIC_POINTER(read_bytes);
-  return best_rate(streams.size(), seconds,
-                   [&](size_t t) {
-                     Stream& s = streams[t];
-                     const size_t ways = size_t{1} << s.passes++ % 4;
-                     for (size_t left = pass_bytes; left > 0;) {
-                       const size_t n = std::min(left, s.bytes - s.at);
-                       const std::byte* from = s.first + s.piece % s.count * s.stride + s.at;
-                       s.sink += read(reinterpret_cast<const uint8_t*>(from), n, ways);
-                       s.at += n;
-                       left -= n;
-                       if (s.at < s.bytes) continue;
-                       s.at = 0;
-                       ++s.piece;
-                     }
-                     return static_cast<double>(pass_bytes);
-                   }) *
-         1e-9;
+// Passes in which each thread reads pass_bytes of its stream, as 1, 2, 4 and 8 smaller ones by
+// turns: the best way counts. Zen 4, best and median GB/s of each: 4 KiB pages, at whose ends the
+// CPU's prefetching stops, 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; 2 MiB
+// pages 32.3 28.4, 31.9 29.2, 32.3 29.6, 34.5 29.1.
+constexpr size_t kWays = 4;
+std::function<double(size_t)> reading(std::vector<Stream>& streams, size_t pass_bytes) {
+  return [&streams, pass_bytes, read = HWY_DYNAMIC_POINTER(read_bytes)](size_t t) {
+    Stream& s = streams[t];
+    const size_t ways = size_t{1} << s.passes++ % kWays;
+    for (size_t left = pass_bytes; left > 0;) {
+      const size_t n = std::min(left, s.bytes - s.at);
+      const std::byte* from = s.first + s.piece % s.count * s.stride + s.at;
+      s.sink += read(reinterpret_cast<const uint8_t*>(from), n, ways);
+      s.at += n;
+      left -= n;
+      if (s.at < s.bytes) continue;
+      s.at = 0;
+      ++s.piece;
+    }
+    return static_cast<double>(pass_bytes);
+  };
 }
 
-// Of buffers of their own, of `size` bytes.
-double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
-  std::vector<Arena> buffers;
-  std::vector<Stream> streams;
-  for (size_t t = 0; t < threads; ++t) {
-    buffers.emplace_back(size, pages);
-    std::memset(buffers.back().data(), 1, size);
-    streams.push_back({buffers.back().data(), size, 0, 1});
+// A buffer of `size` bytes for each thread, and its streams.
+struct Buffers {
+  Buffers(size_t threads, size_t size, Pages pages) {
+    for (size_t t = 0; t < threads; ++t) {
+      arenas.emplace_back(size, pages);
+      std::memset(arenas.back().data(), 1, size);
+      streams.push_back({arenas.back().data(), size, 0, 1});
+    }
   }
-  return bandwidth(streams, seconds, pass_bytes);
+  std::vector<Arena> arenas;
+  std::vector<Stream> streams;
+};
+
+double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
+  Buffers buffers(threads, size, pages);
+  return best_rate(threads, seconds, reading(buffers.streams, pass_bytes)) * 1e-9;
 }
+
+constexpr size_t kMemoryPass = size_t{64} << 20;
+size_t level_bytes(int level, size_t otherwise) {
+  const size_t bytes = cache_bytes(level);
+  return bytes != 0 ? bytes : otherwise;
+}
+size_t l3_bytes() { return level_bytes(3, size_t{8} << 20); }
+// So much that hardly any of it is still in a cache when it is read again.
+size_t memory_bytes() { return std::max(size_t{512} << 20, 4 * l3_bytes()); }
 
 // HWY_DYNAMIC_POINTER gives the code of this target from now on; 0: of the best.
 void choose_target(int64_t target) {
@@ -296,23 +314,30 @@ Ceilings Ceilings::measure(const std::vector<size_t>& threads, double seconds) {
     }
     choose_target(0);
 
-    const auto level = [&](int l, size_t otherwise) {
-      const size_t bytes = cache_bytes(l);
-      return bytes != 0 ? bytes : otherwise;
-    };
-    const size_t l1 = level(1, size_t{32} << 10), l2 = level(2, size_t{512} << 10),
-                 l3 = level(3, size_t{8} << 20);
+    const size_t l1 = level_bytes(1, size_t{32} << 10), l2 = level_bytes(2, size_t{512} << 10),
+                 l3 = l3_bytes();
     c.values_["read/L1" + suffix] = bandwidth(t, seconds, l1 / 2, l1 * 64, Pages::huge);
     c.values_["read/L2" + suffix] = bandwidth(t, seconds, l2 / 2, l2 * 8, Pages::huge);
     c.values_["read/L3" + suffix] =
         bandwidth(t, seconds, l3 / 4 / t / kRunBytes * kRunBytes, l3, Pages::huge);
-    const size_t memory = std::max(size_t{512} << 20, 4 * l3), pass = size_t{64} << 20;
     c.values_["read/memory/pages:2m" + suffix] =
-        bandwidth(t, 4 * seconds, memory, pass, Pages::huge);
+        bandwidth(t, 4 * seconds, memory_bytes(), kMemoryPass, Pages::huge);
     c.values_["read/memory/pages:4k" + suffix] =
-        bandwidth(t, 4 * seconds, memory, pass, Pages::small);
+        bandwidth(t, 4 * seconds, memory_bytes(), kMemoryPass, Pages::small);
   }
   return c;
+}
+
+double sustained_read(size_t threads, double seconds) {
+  Buffers buffers(threads, memory_bytes(), Pages::huge);
+  const std::vector<double> all = rates(threads, seconds, reading(buffers.streams, kMemoryPass));
+  double best = 0;
+  for (size_t way = 0; way < kWays; ++way) {
+    double passes = 0, time = 0;  // each pass reads as much
+    for (size_t i = way; i < all.size(); i += kWays, ++passes) time += 1 / all[i];
+    if (passes > 0) best = std::max(best, passes / time);
+  }
+  return best * 1e-9;
 }
 
 PeakTurns::PeakTurns(const std::string& instruction, const std::string& target, size_t threads)
@@ -346,7 +371,7 @@ double ReadTurns::turn(double seconds, size_t* copy) const {
     streams.push_back({p.w + t * share, share, p.copy_stride, p.copies, *copy});
   }
   // 2 ms at 25 GB/s: longer passes than the backends' would be interrupted more often than those.
-  const double rate = bandwidth(streams, seconds, size_t{48} << 20);
+  const double rate = best_rate(p.threads, seconds, reading(streams, size_t{48} << 20)) * 1e-9;
   *copy = streams[0].piece + 1;
   return rate;
 }

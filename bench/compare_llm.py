@@ -3,13 +3,15 @@
 """Compares tessera-llm with programs that take llama-bench's options and write its JSON.
 
   compare_llm.py --ours build/release/bin/tessera-llm --peer "llama.cpp=DIR/llama-bench"
-      --peer "ik=DIR/llama-bench -rtr 1" MODEL.gguf... [-p 512] [-n 128] [-t 1,2] [--rounds 5] [--bandwidth 30.2,53.3]
+      --peer "ik=DIR/llama-bench -rtr 1" MODEL.gguf... [-p 512] [-n 128] [-t 1,2] [--rounds 5]
+      [--read build/release/bin/tessera-bench]
 
 For each model and number of threads the programs run by turns (A B C, C B A, ...), each pinned to as many
 CPUs as it has threads; what is shown are medians of rounds, in tokens a second, and our ratio to the best
-peer. Options after a path are passed on. With the bandwidth of reading memory in GB/s, one for each
-number of threads (tessera-bench measures it: read/memory/pages:2m), a generation also shows which share of
-it our reading of the weights reaches.
+peer. Options after a path are passed on. With --read tessera-bench takes its turn where text is generated
+and measures the bandwidth of reading memory, in the mean of a second: what a machine gives changes from
+minute to minute, up to twofold where others use the same memory. Shown are its median in GB/s and which
+share of that our reading of the weights reaches.
 """
 import argparse
 import json
@@ -23,19 +25,35 @@ class Failure(Exception):
     pass
 
 
-def run(command, model, test, threads):
-    """Tokens a second of one repetition, and the size of the model."""
-    option, tokens = test
-    other = "-n" if option == "-p" else "-p"
-    pinned = ["taskset", "-c", f"0-{threads - 1}"]
-    line = pinned + command + ["-m", model, option, str(tokens), other, "0", "-t", str(threads), "-r", "1", "-o", "json"]
+READ = "reading memory"  # among the programs, a name that no peer can have
+
+
+def answer(command, threads, wanted, parse):
+    """What parse() makes of the stdout of a command pinned to as many CPUs."""
+    line = ["taskset", "-c", f"0-{threads - 1}"] + command
     done = subprocess.run(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     try:
-        (row,) = json.loads(done.stdout)
-        return float(row["avg_ts"]), int(row["model_size"])
+        return parse(done.stdout)
     except (ValueError, KeyError, TypeError):
-        why = done.stderr.strip().splitlines()[-1:] or ["no row of JSON on stdout"]
+        why = done.stderr.strip().splitlines()[-1:] or [f"no {wanted} on stdout"]
         raise Failure(f"{' '.join(line)}: exit status {done.returncode}: {why[0]}") from None
+
+
+def run(command, model, test, threads):
+    """Tokens a second of one repetition, and the size of the model."""
+    def parse(text):
+        (row,) = json.loads(text)
+        return float(row["avg_ts"]), int(row["model_size"])
+
+    option, tokens = test
+    other = "-n" if option == "-p" else "-p"
+    arguments = ["-m", model, option, str(tokens), other, "0", "-t", str(threads), "-r", "1", "-o", "json"]
+    return answer(command + arguments, threads, "row of JSON", parse)
+
+
+def read(command, threads):
+    """GB/s that are read from memory."""
+    return answer(command + ["--read", "--threads", str(threads)], threads, "number", float)
 
 
 def measure(programs, model, test, threads, rounds):
@@ -44,6 +62,9 @@ def measure(programs, model, test, threads, rounds):
     size = 0
     for turn in range(rounds):
         for name in list(programs)[::1 if turn % 2 == 0 else -1]:
+            if name == READ:
+                speeds[name].append(read(programs[name], threads))
+                continue
             speed, bytes_of = run(programs[name], model, test, threads)
             speeds[name].append(speed)
             if name == "tessera":
@@ -51,27 +72,30 @@ def measure(programs, model, test, threads, rounds):
     return speeds, size
 
 
-def row(model, test, threads, speeds, size, bandwidth):
+def row(model, test, threads, speeds, size):
+    bandwidth = speeds.pop(READ, [])
     median = {name: statistics.median(values) for name, values in speeds.items()}
     peers = {name: value for name, value in median.items() if name != "tessera"}
     cells = [model, f"{'pp' if test[0] == '-p' else 'tg'}{test[1]}", str(threads)]
     cells += [f"{median[name]:.2f} ({min(values):.2f} .. {max(values):.2f})" for name, values in speeds.items()]
     best = max(peers, key=peers.get, default=None)
     cells.append(f"{median['tessera'] / peers[best]:.2f} x {best}" if best else "")
-    rate = size * median["tessera"] * 1e-9
-    cells.append(f"{100 * rate / bandwidth:.0f} %" if test[0] == "-n" and bandwidth else "")
-    return cells
+    if not bandwidth:
+        return cells + ["", ""]
+    most = statistics.median(bandwidth)
+    share = size * median["tessera"] * 1e-9 / most
+    return cells + [f"{most:.1f} ({min(bandwidth):.1f} .. {max(bandwidth):.1f})", f"{100 * share:.0f} %"]
 
 
 def named(text):
     name, equals, command = text.partition("=")
-    if not equals or not name or not command or name == "tessera":
+    if not equals or not name or not command or name in ("tessera", READ):
         raise argparse.ArgumentTypeError(f"'{text}' is not NAME=PATH")
     return name, shlex.split(command)
 
 
-def numbers(kind):
-    return lambda text: [kind(part) for part in text.split(",")]
+def numbers(text):
+    return [int(part) for part in text.split(",")]
 
 
 def main():
@@ -81,30 +105,28 @@ def main():
     parser.add_argument("--peer", type=named, action="append", default=[], help="NAME=PATH, with options if need be")
     parser.add_argument("-p", type=int, default=512, help="tokens of the prompt; 0: none")
     parser.add_argument("-n", type=int, default=128, help="tokens to generate; 0: none")
-    parser.add_argument("-t", type=numbers(int), default=[1], help="numbers of threads")
+    parser.add_argument("-t", type=numbers, default=[1], help="numbers of threads")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--bandwidth", type=numbers(float), default=[], help="GB/s, one for each number of threads")
+    parser.add_argument("--read", type=shlex.split, help="PATH of tessera-bench, to measure reading memory")
     options = parser.parse_args()
-    if options.bandwidth and len(options.bandwidth) != len(options.t):
-        parser.error(f"{len(options.bandwidth)} bandwidths for {len(options.t)} numbers of threads")
     ours = shlex.split(options.ours)
     programs = {"tessera": [ours[0], "bench", *ours[1:]], **dict(options.peer)}
-    head = ["model", "test", "threads", *programs, "ratio", "of bandwidth"]
+    head = ["model", "test", "threads", *programs, "ratio", "GB/s of reading", "our share"]
     print(f"| {' | '.join(head)} |\n|{'---|' * len(head)}", flush=True)
     failed = False
     for model in options.models:
-        for i, threads in enumerate(options.t):
+        for threads in options.t:
             for test in (("-p", options.p), ("-n", options.n)):
                 if test[1] == 0:
                     continue
+                reading = {READ: options.read} if options.read and test[0] == "-n" else {}
                 try:
-                    speeds, size = measure(programs, model, test, threads, options.rounds)
+                    speeds, size = measure({**programs, **reading}, model, test, threads, options.rounds)
                 except Failure as failure:
                     print(failure, file=sys.stderr)
                     failed = True
                     continue
-                bandwidth = options.bandwidth[i] if options.bandwidth else 0
-                cells = row(model.rsplit("/", 1)[-1], test, threads, speeds, size, bandwidth)
+                cells = row(model.rsplit("/", 1)[-1], test, threads, speeds, size)
                 print(f"| {' | '.join(cells)} |", flush=True)
     return 1 if failed else 0
 

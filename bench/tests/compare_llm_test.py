@@ -16,6 +16,11 @@ if args["-m"] == "broken.gguf":
 speed = {speed} * (2 if args["-n"] != "0" else 1) * int(args["-t"])
 print(json.dumps([{{"avg_ts": speed, "model_size": 10**9}}]))
 """
+READER = """#!{python}
+import sys
+assert sys.argv[1:3] == ["--read", "--threads"]
+print(24 * int(sys.argv[3]))
+"""
 
 
 class Compare(unittest.TestCase):
@@ -23,25 +28,29 @@ class Compare(unittest.TestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def program(self, name, speed, skip):
+    def program(self, name, text, **values):
         path = os.path.join(self.folder.name, name)
-        pathlib.Path(path).write_text(PROGRAM.format(python=sys.executable, speed=speed, skip=skip), encoding="utf-8")
+        pathlib.Path(path).write_text(text.format(python=sys.executable, **values), encoding="utf-8")
         os.chmod(path, 0o755)
         return path
 
     def compare(self, *arguments):
-        ours, fast, slow = self.program("ours", 6, 2), self.program("fast", 4, 1), self.program("slow", 2, 3)
+        ours = self.program("ours", PROGRAM, speed=6, skip=2)
+        fast = self.program("fast", PROGRAM, speed=4, skip=1)
+        slow = self.program("slow", PROGRAM, speed=2, skip=3)
         return subprocess.run([sys.executable, SCRIPT, "--ours", ours, "--peer", f"fast={fast}", "--peer",
                                f"slow={slow} -rtr 1", *arguments], capture_output=True, text=True, check=False)
 
     def test_medians_ratios_and_bandwidth(self):
-        done = self.compare("a/model.gguf", "--bandwidth", "24")
+        done = self.compare("a/model.gguf", "-t", "1,2", "--read", self.program("read", READER))
         self.assertEqual(done.returncode, 0, done.stderr)
         lines = done.stdout.splitlines()
-        self.assertEqual(lines[0], "| model | test | threads | tessera | fast | slow | ratio | of bandwidth |")
+        self.assertEqual(lines[0], "| model | test | threads | tessera | fast | slow | ratio | "
+                                   "GB/s of reading | our share |")
         self.assertEqual(lines[2], "| model.gguf | pp512 | 1 | 6.00 (6.00 .. 6.00) | 4.00 (4.00 .. 4.00) | "
-                                   "2.00 (2.00 .. 2.00) | 1.50 x fast |  |")
-        self.assertTrue(lines[3].endswith("| 1.50 x fast | 50 % |"), lines[3])  # 12 GB/s of 24
+                                   "2.00 (2.00 .. 2.00) | 1.50 x fast |  |  |")
+        for line, read in (lines[3], 24), (lines[5], 48):  # of which 12 and 24 are ours
+            self.assertTrue(line.endswith(f"| 1.50 x fast | {read}.0 ({read}.0 .. {read}.0) | 50 % |"), line)
 
     def test_failure(self):
         done = self.compare("broken.gguf", "model.gguf", "-n", "0")
@@ -50,8 +59,11 @@ class Compare(unittest.TestCase):
         self.assertEqual(len(done.stdout.splitlines()), 3)  # the other model is measured
 
     def test_arguments(self):
-        self.assertEqual(self.compare("model.gguf", "-t", "1,2", "--bandwidth", "24").returncode, 2)
         self.assertEqual(self.compare("model.gguf", "--peer", "nothing").returncode, 2)
+        silent = self.program("silent", "#!{python}\n")
+        done = self.compare("model.gguf", "--read", silent)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no number on stdout", done.stderr)
 
 
 if __name__ == "__main__":
