@@ -40,10 +40,10 @@ def answer(command, threads, wanted, parse):
 
 
 def run(command, model, test, threads):
-    """Tokens a second of one repetition, and the size of the model."""
+    """Tokens a second of one repetition, and the bytes of weights that a token reads where that is said."""
     def parse(text):
         (row,) = json.loads(text)
-        return float(row["avg_ts"]), int(row["model_size"])
+        return float(row["avg_ts"]), int(row.get("weight_bytes", 0))
 
     option, tokens = test
     other = "-n" if option == "-p" else "-p"
@@ -57,22 +57,22 @@ def read(command, threads):
 
 
 def measure(programs, model, test, threads, rounds):
-    """name -> speeds of all rounds, and the size of the model."""
+    """name -> speeds of all rounds, and the bytes of weights that a token reads."""
     speeds = {name: [] for name in programs}
-    size = 0
+    weight_bytes = 0
     for turn in range(rounds):
         for name in list(programs)[::1 if turn % 2 == 0 else -1]:
             if name == READ:
                 speeds[name].append(read(programs[name], threads))
                 continue
-            speed, bytes_of = run(programs[name], model, test, threads)
+            speed, said = run(programs[name], model, test, threads)
             speeds[name].append(speed)
             if name == "tessera":
-                size = bytes_of
-    return speeds, size
+                weight_bytes = said
+    return speeds, weight_bytes
 
 
-def row(model, test, threads, speeds, size):
+def row(model, test, threads, speeds, weight_bytes):
     bandwidth = speeds.pop(READ, [])
     median = {name: statistics.median(values) for name, values in speeds.items()}
     peers = {name: value for name, value in median.items() if name != "tessera"}
@@ -83,7 +83,7 @@ def row(model, test, threads, speeds, size):
     if not bandwidth:
         return cells + ["", ""]
     most = statistics.median(bandwidth)
-    share = size * median["tessera"] * 1e-9 / most
+    share = weight_bytes * median["tessera"] * 1e-9 / most
     return cells + [f"{most:.1f} ({min(bandwidth):.1f} .. {max(bandwidth):.1f})", f"{100 * share:.0f} %"]
 
 
@@ -121,12 +121,12 @@ def main():
                     continue
                 reading = {READ: options.read} if options.read and test[0] == "-n" else {}
                 try:
-                    speeds, size = measure({**programs, **reading}, model, test, threads, options.rounds)
+                    speeds, weight_bytes = measure({**programs, **reading}, model, test, threads, options.rounds)
                 except Failure as failure:
                     print(failure, file=sys.stderr)
                     failed = True
                     continue
-                cells = row(model.rsplit("/", 1)[-1], test, threads, speeds, size)
+                cells = row(model.rsplit("/", 1)[-1], test, threads, speeds, weight_bytes)
                 print(f"| {' | '.join(cells)} |", flush=True)
     return 1 if failed else 0
 

@@ -14,7 +14,7 @@ args = dict(zip(sys.argv[{skip}::2], sys.argv[{skip} + 1::2]))
 if args["-m"] == "broken.gguf":
     sys.exit("no such model")
 speed = {speed} * (2 if args["-n"] != "0" else 1) * int(args["-t"])
-print(json.dumps([{{"avg_ts": speed, "model_size": 10**9}}]))
+print(json.dumps([{{"avg_ts": speed, "weight_bytes": 10**9}}]))
 """
 READER = """#!{python}
 import sys

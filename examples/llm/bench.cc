@@ -92,6 +92,7 @@ nlohmann::ordered_json row_of(const BenchArguments& arguments, const Loaded& loa
           {"model_type", loaded.model.config.architecture + " " + how.w},
           {"model_size", bytes},
           {"model_n_params", values},
+          {"weight_bytes", loaded.model.weight_bytes},  // that a token reads
           {"target", how.target},
           {"packed", loaded.model.packed_bytes > 0},
           {"n_threads", loaded.pool->threads()},
