@@ -177,6 +177,7 @@ std::vector<double> rates(size_t threads, double seconds,
   return passes;
 }
 
+// Of the best pass.
 double best_rate(size_t threads, double seconds, const std::function<double(size_t)>& work) {
   const std::vector<double> all = rates(threads, seconds, work);
   return *std::max_element(all.begin(), all.end());
@@ -219,11 +220,13 @@ struct alignas(128) Stream {
   double sink = 0;
 };
 
-// Passes in which each thread reads pass_bytes of its stream, as 1, 2, 4 and 8 smaller ones by
-// turns: the best way counts. Zen 4, best and median GB/s of each: 4 KiB pages, at whose ends the
-// CPU's prefetching stops, 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; 2 MiB
+// A pass is read as 1, 2, 4 or 8 smaller ones, by turns: the best way counts. Zen 4, best and
+// median GB/s of each: 4 KiB pages, at whose ends the CPU's prefetching
+// stops, 23.0 20.8, 26.3 23.3, 24.7 22.0, 27.8 22.7; 2 MiB
 // pages 32.3 28.4, 31.9 29.2, 32.3 29.6, 34.5 29.1.
 constexpr size_t kWays = 4;
+
+// The work of a pass: each thread reads pass_bytes of its stream.
 std::function<double(size_t)> reading(std::vector<Stream>& streams, size_t pass_bytes) {
   return [&streams, pass_bytes, read = HWY_DYNAMIC_POINTER(read_bytes)](size_t t) {
     Stream& s = streams[t];
@@ -255,6 +258,7 @@ struct Buffers {
   std::vector<Stream> streams;
 };
 
+// GB/s of the best pass.
 double bandwidth(size_t threads, double seconds, size_t size, size_t pass_bytes, Pages pages) {
   Buffers buffers(threads, size, pages);
   return best_rate(threads, seconds, reading(buffers.streams, pass_bytes)) * 1e-9;

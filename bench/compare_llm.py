@@ -14,6 +14,7 @@ minute to minute, up to twofold where others use the same memory. Shown are its 
 share of that our reading of the weights reaches.
 """
 import argparse
+import functools
 import json
 import shlex
 import statistics
@@ -56,24 +57,18 @@ def read(command, threads):
     return answer(command + ["--read", "--threads", str(threads)], threads, "number", float)
 
 
-def measure(programs, model, test, threads, rounds):
-    """name -> speeds of all rounds, and the bytes of weights that a token reads."""
-    speeds = {name: [] for name in programs}
-    weight_bytes = 0
+def measure(turns, rounds):
+    """name -> answers of all rounds, of what answers without arguments."""
+    answers = {name: [] for name in turns}
     for turn in range(rounds):
-        for name in list(programs)[::1 if turn % 2 == 0 else -1]:
-            if name == READ:
-                speeds[name].append(read(programs[name], threads))
-                continue
-            speed, said = run(programs[name], model, test, threads)
-            speeds[name].append(speed)
-            if name == "tessera":
-                weight_bytes = said
-    return speeds, weight_bytes
+        for name in list(turns)[::1 if turn % 2 == 0 else -1]:
+            answers[name].append(turns[name]())
+    return answers
 
 
-def row(model, test, threads, speeds, weight_bytes):
-    bandwidth = speeds.pop(READ, [])
+def row(model, test, threads, answers):
+    bandwidth = answers.pop(READ, [])
+    speeds = {name: [speed for speed, _ in values] for name, values in answers.items()}
     median = {name: statistics.median(values) for name, values in speeds.items()}
     peers = {name: value for name, value in median.items() if name != "tessera"}
     cells = [model, f"{'pp' if test[0] == '-p' else 'tg'}{test[1]}", str(threads)]
@@ -83,8 +78,10 @@ def row(model, test, threads, speeds, weight_bytes):
     if not bandwidth:
         return cells + ["", ""]
     most = statistics.median(bandwidth)
+    cells.append(f"{most:.1f} ({min(bandwidth):.1f} .. {max(bandwidth):.1f})")
+    _, weight_bytes = answers["tessera"][0]
     share = weight_bytes * median["tessera"] * 1e-9 / most
-    return cells + [f"{most:.1f} ({min(bandwidth):.1f} .. {max(bandwidth):.1f})", f"{100 * share:.0f} %"]
+    return cells + [f"{100 * share:.0f} %" if weight_bytes > 0 else "unknown"]
 
 
 def named(text):
@@ -119,14 +116,17 @@ def main():
             for test in (("-p", options.p), ("-n", options.n)):
                 if test[1] == 0:
                     continue
-                reading = {READ: options.read} if options.read and test[0] == "-n" else {}
+                turns = {name: functools.partial(run, command, model, test, threads)
+                         for name, command in programs.items()}
+                if options.read and test[0] == "-n":
+                    turns[READ] = functools.partial(read, options.read, threads)
                 try:
-                    speeds, weight_bytes = measure({**programs, **reading}, model, test, threads, options.rounds)
+                    answers = measure(turns, options.rounds)
                 except Failure as failure:
                     print(failure, file=sys.stderr)
                     failed = True
                     continue
-                cells = row(model.rsplit("/", 1)[-1], test, threads, speeds, weight_bytes)
+                cells = row(model.rsplit("/", 1)[-1], test, threads, answers)
                 print(f"| {' | '.join(cells)} |", flush=True)
     return 1 if failed else 0
 
