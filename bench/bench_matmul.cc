@@ -297,6 +297,36 @@ void restart_with_library_path(char** argv) {
   execv("/proc/self/exe", argv);
 }
 
+// Those that are asked for and can be had. Says of each of them what it is, or why it is missing.
+std::vector<BackendInfo> find_backends(const Options& o) {
+  std::vector<BackendInfo> found;
+  std::set<std::string> described;
+  for (const BackendInfo& b : all_backends()) {
+    const bool asked = contains(o.backends, b.name);
+    if ((!o.backends.empty() && !asked) || (o.only_ours && b.name.rfind("tessera", 0) != 0))
+      continue;
+    const std::string text = Worker(b).text();
+    const bool missing = text.rfind("unsupported: ", 0) == 0 || text.rfind("failed: ", 0) == 0;
+    const bool first = described.insert(b.name).second;  // a name may stand for several entries
+    if (first && (!b.on_request || asked)) {
+      std::printf("%s %-16s %s\n", missing ? "missing" : "backend", b.name.c_str(), text.c_str());
+      benchmark::AddCustomContext((missing ? "missing/" : "backend/") + b.name, text);
+    }
+    if (!missing) found.push_back(b);
+  }
+  return found;
+}
+
+void report_ceilings(const Ceilings& ceilings) {
+  for (const auto& [name, value] : ceilings.all()) {
+    char number[32];
+    std::snprintf(number, sizeof(number), "%.2f", value);
+    benchmark::AddCustomContext("ceiling/" + name, number);
+    std::printf("ceiling %-40s %9s %s\n", name.c_str(), number,
+                name[0] == 'p' ? "GFLOP/s" : "GB/s");
+  }
+}
+
 int run(int argc, char** argv) {
   Options o;
   CLI::App app{
@@ -332,34 +362,12 @@ int run(int argc, char** argv) {
     return 0;
   }
 
-  std::vector<BackendInfo> found;
-  std::set<std::string> described;
-  for (const BackendInfo& b : all_backends()) {
-    const bool asked = contains(o.backends, b.name);
-    if ((!o.backends.empty() && !asked) || (o.only_ours && b.name.rfind("tessera", 0) != 0))
-      continue;
-    const std::string text = Worker(b).text();
-    const bool missing = text.rfind("unsupported: ", 0) == 0 || text.rfind("failed: ", 0) == 0;
-    const bool first = described.insert(b.name).second;  // a name may stand for several entries
-    if (first && (!b.on_request || asked)) {
-      std::printf("%s %-16s %s\n", missing ? "missing" : "backend", b.name.c_str(), text.c_str());
-      benchmark::AddCustomContext((missing ? "missing/" : "backend/") + b.name, text);
-    }
-    if (!missing) found.push_back(b);
-  }
+  const std::vector<BackendInfo> found = find_backends(o);
   if (o.list) return 0;
 
   for (const auto& [key, value] : describe_machine()) benchmark::AddCustomContext(key, value);
   benchmark::AddCustomContext("mode", o.quick ? "quick" : "full");
-  Ceilings ceilings;
-  if (!o.no_ceilings) ceilings = Ceilings::measure(o.threads, o.quick ? 0.15 : 0.5);
-  for (const auto& [name, value] : ceilings.all()) {
-    char number[32];
-    std::snprintf(number, sizeof(number), "%.2f", value);
-    benchmark::AddCustomContext("ceiling/" + name, number);
-    std::printf("ceiling %-40s %9s %s\n", name.c_str(), number,
-                name[0] == 'p' ? "GFLOP/s" : "GB/s");
-  }
+  if (!o.no_ceilings) report_ceilings(Ceilings::measure(o.threads, o.quick ? 0.15 : 0.5));
   std::fflush(stdout);
 
   const std::vector<Series> series = all_series();
