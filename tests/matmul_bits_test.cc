@@ -135,7 +135,7 @@ TESSERA_FORMAT_TEST(borrowed_x, "x read where it lies gives the same bits", "[bi
   Rng rng = suite_rng();
   for (const size_t k : {depth_of(w_dtype), size_t{352}}) {
     const Matrix w = random_weights(w_dtype, 150, k, rng);
-    for (const DType x_dtype : {DType::f32, DType::bf16}) {
+    for (const DType x_dtype : kXTypes) {
       const Matrix x = random_x(x_dtype, 40, k, rng);
       for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
         setup.x = x_dtype;
@@ -359,27 +359,31 @@ TESSERA_FORMAT_TEST(own_threads, "workers on threads with one barrier", "[thread
 TESSERA_FORMAT_TEST(thread_pool, "matmul() on a thread pool of 1 to 8", "[threads]") {
   Rng rng = suite_rng();
   const size_t n = 150, k = 1056, many = 64;  // enough work for all threads
-  const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::bf16, many, k, rng);
+  const Matrix w = random_weights(w_dtype, n, k, rng);
+  std::vector<Matrix> x_of_type;
+  for (const DType t : kXTypes) x_of_type.push_back(random_x(t, many, k, rng));
   for (const size_t threads : {1, 2, 3, 8}) {
     ThreadPool pool(threads);
     CHECK(pool.threads() == threads);
     CHECK(pool.executor().workers == threads);
     for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
       if (setup.packed) return;
-      setup.x = DType::bf16;
-      const Product p(w, n, setup);
-      CHECK(p.plan().parts(many, threads).run == threads);
-      for (const size_t m : {size_t{1}, many}) {
-        const Output want = p.run(x, m);
-        check_no_error(p, m, want);
-        MatView first_rows = x.view();
-        first_rows.rows = m;
-        Output out;
-        out.y.resize(m * n);
-        const Status s = matmul(rows_of(out.y, m, n), first_rows, w.view(), {}, pool.executor(),
-                                {setup.accuracy, setup.target, {}});
-        if (!s.ok()) out.error = s.message().c_str();
-        check_same_bits(p, m, out, want.y, std::to_string(threads) + " threads");
+      for (const Matrix& x : x_of_type) {
+        setup.x = x.dtype;
+        const Product p(w, n, setup);
+        CHECK(p.plan().parts(many, threads).run == threads);
+        for (const size_t m : {size_t{1}, size_t{17}, many}) {
+          const Output want = p.run(x, m);
+          check_no_error(p, m, want);
+          MatView first_rows = x.view();
+          first_rows.rows = m;
+          Output out;
+          out.y.resize(m * n);
+          const Status s = matmul(rows_of(out.y, m, n), first_rows, w.view(), {}, pool.executor(),
+                                  {setup.accuracy, setup.target, {}});
+          if (!s.ok()) out.error = s.message().c_str();
+          check_same_bits(p, m, out, want.y, std::to_string(threads) + " threads");
+        }
       }
     });
   }

@@ -103,7 +103,8 @@ struct MatmulAccess {
   // 512^3 packed, x copied and in place 107.5 and 111.1 GFLOP/s.
   static bool borrows(const Matmul& p, const MatView& x, bool k_major) noexcept {
     const KernelEntry& e = *p.entry_;
-    if (!p.borrow_x_ || k_major || x.dtype != e.x_same || x.rows <= p.matvec_m_) return false;
+    if (!p.borrow_x_ || !e.borrows_x || x.dtype != e.x_same) return false;
+    if (k_major || x.rows <= p.matvec_m_) return false;
     const bool words = (reinterpret_cast<uintptr_t>(x.data) | x.row_stride) % sizeof(float) == 0;
     if (!words || e.shape.x_copies != 1 || p.k_ % e.shape.unit_values != 0) return false;
     constexpr size_t kSets = 64, kMost = 6;

@@ -109,7 +109,8 @@ struct KernelEntry {
   DType w;
   Accuracy accuracy;
   PackedX x;
-  DType x_same;        // tiles read rows of this format as they are; f16: of none
+  bool borrows_x;      // tiles can read rows of x as they lie, if their format is
+  DType x_same;        // this one
   uint16_t x_variant;  // entries whose packed x is the same bytes share (x, x_variant)
   const char* name;    // "int8 dot"
   const char* note;    // why nothing faster was taken; empty if nothing is

@@ -134,7 +134,8 @@ void interleave(const std::byte* const* rows, size_t height, size_t count, uint3
 }
 
 // How a row of x is packed: values to words, bytes() of them, which a panel interleaves and holds
-// kCopies times; a row alone has them once. kSame is the format whose rows are those words already.
+// kCopies times; a row alone has them once. Where kBorrows, rows of the format kSame are those
+// words already, and tiles can read them where they lie.
 struct XAsF32 {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr uint16_t kVariant = 0;
@@ -142,6 +143,7 @@ struct XAsF32 {
   static constexpr size_t kAloneValues = kRowValues;
   static constexpr size_t kCopies = kXCopies;
 
+  static constexpr bool kBorrows = true;
   static constexpr DType kSame = DType::f32;
 
   static constexpr size_t bytes(size_t values) { return values * 4; }
@@ -161,6 +163,7 @@ struct XAsBf16 {
   static constexpr size_t kAloneValues = kRowValues;
   static constexpr size_t kCopies = 1;
 
+  static constexpr bool kBorrows = true;
   static constexpr DType kSame = DType::bf16;
 
   static constexpr size_t bytes(size_t values) { return values * 2; }
@@ -185,7 +188,7 @@ struct XAsQ8 {
   static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
   static constexpr bool kIsCoarse = kCoarse;
   static constexpr uint16_t kVariant = (kHasMin ? 1000 : kOffset) + (Dots::kSteps == 2 ? 2000 : 0);
-  static constexpr DType kSame = DType::f16;  // none
+  static constexpr bool kBorrows = false;
   static constexpr size_t kRowValues = 32;
   static constexpr size_t kAloneValues = 32 * kLanes;
   static constexpr size_t kCopies = 1;

@@ -64,7 +64,8 @@ constexpr KernelEntry make_entry() {
   e.w = F::kDType;
   e.accuracy = kAccuracy;
   e.x = K::X::kKind;
-  e.x_same = K::X::kSame;
+  e.borrows_x = K::X::kBorrows;
+  if constexpr (K::X::kBorrows) e.x_same = K::X::kSame;
   e.x_variant = K::X::kVariant;
   e.name = K::kName;
   e.note = note<F, kAccuracy>();
