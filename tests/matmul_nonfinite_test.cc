@@ -138,5 +138,23 @@ TESSERA_FORMAT_TEST(largest_x, "the largest finite x poisons nothing", "[nonfini
   });
 }
 
+// The limits that Accuracy's comment gives: up to them every y is finite and within the bound.
+TESSERA_FORMAT_TEST(large_x, "the largest x that each accuracy takes", "[nonfinite]") {
+  Rng rng = suite_rng();
+  const size_t k = 64, m = 20;
+  const Matrix w = random_weights(w_dtype, 70, k, rng, 0x1p-10f);
+  for_each_kernel(w_dtype, [&](const Setup& setup, const Tile& tile) {
+    const float limit = setup.accuracy == Accuracy::coarse ? 127 * 0x1p104f : 0x1p122f;
+    const Product p(w, tile.nr + 3, setup);
+    for (const float low : {-1.0f, 0.97f}) {  // of both signs, and all near the limit
+      std::vector<float> values(m * k);
+      for (float& v : values) v = limit * rng.uniform(low, 1);
+      const Matrix x = encode(DType::f32, m, k, values);
+      const Expected e = reference_product(x, w, packed_x_of(p.plan().explain(m).x));
+      check_bounded(p, m, p.run(x, m), e);
+    }
+  });
+}
+
 }  // namespace
 }  // namespace tessera::test

@@ -154,7 +154,7 @@ void refusals() {
   const std::vector<float> data(1000);
   const auto text = [](const Status& s) { return std::string(s.message().c_str()); };
   check(text(Matmul::plan({data.data(), 2, 172, 1000, DType::q4_0}, DType::f32).status()) ==
-            "k = 172 is not a multiple of 32, the block of q4_0",
+            "w.cols = 172 is not a multiple of 32, the block of q4_0",
         "the text of partial_block");
   check(Matmul::plan({nullptr, 2, 32, 128, DType::f32}, DType::f32).status().code ==
             StatusCode::null_data,

@@ -118,12 +118,14 @@ TEST_CASE("status: gemm's leading dimensions", "[status]") {
 TEST_CASE("status: partial_block", "[status]") {
   const std::vector<float> data(1000);
   check_status(Matmul::plan({data.data(), 2, 172, 1000, DType::q4_0}, DType::f32).status(),
-               StatusCode::partial_block, "k = 172 is not a multiple of 32, the block of q4_0");
+               StatusCode::partial_block,
+               "w.cols = 172 is not a multiple of 32, the block of q4_0");
   check_status(row_bytes(DType::q8_0, 33).status(), StatusCode::partial_block,
                "k = 33 is not a multiple of 32, the block of q8_0");
   std::vector<std::byte> out(1000);
   check_status(quantize(rows_of(data, 2, 48), {out.data(), 2, 48, 100, DType::q4_1}),
-               StatusCode::partial_block, "k = 48 is not a multiple of 32, the block of q4_1");
+               StatusCode::partial_block,
+               "dst.cols = 48 is not a multiple of 32, the block of q4_1");
   for_each_format([&](DType t) {
     for (const size_t k : {1, 31, 33, 172}) {
       const Result<Matmul> plan = Matmul::plan({data.data(), 1, k, 4000, t}, DType::f32);
@@ -140,13 +142,13 @@ TEST_CASE("status: stride_too_small", "[status]") {
   x.row_stride = 255;
   y.row_stride = 0;
   check_status(Matmul::plan(w, DType::f32).status(), StatusCode::stride_too_small,
-               "row_stride = 35 bytes is less than the 36 bytes of a row of q4_0");
+               "w.row_stride = 35 bytes is less than the 36 bytes of a row of q4_0");
   check_status(s.plan.pack(x, s.packed_x), StatusCode::stride_too_small,
-               "row_stride = 255 bytes is less than the 256 bytes of a row of f32");
+               "x.row_stride = 255 bytes is less than the 256 bytes of a row of f32");
   check_status(s.run(y), StatusCode::stride_too_small,
-               "row_stride = 0 bytes is less than the 160 bytes of a row of f32");
+               "y.row_stride = 0 bytes is less than the 160 bytes of a row of f32");
   check_status(quantize(x, s.y_view()), StatusCode::stride_too_small,
-               "row_stride = 255 bytes is less than the 256 bytes of a row of f32");
+               "src.row_stride = 255 bytes is less than the 256 bytes of a row of f32");
 }
 
 TEST_CASE("status: size_overflow", "[status]") {
@@ -259,6 +261,94 @@ TEST_CASE("status: unsupported_dtype", "[status]") {
                "type is iq2_xs (ggml type 17), which is not among the formats of this library");
   check_status(dtype_from_ggml(65536).status(), StatusCode::unsupported_dtype,
                "type is unknown (ggml type 65536), which is not among the formats of this library");
+}
+
+// A choice that no enumerator names is refused through every door, and nothing is written.
+TEST_CASE("status: unknown_choice", "[status]") {
+  Small s;
+  const StatusCode code = StatusCode::unknown_choice;
+  for (const int value : {3, 7, 255}) {
+    PlanOptions options;
+    options.accuracy = static_cast<Accuracy>(value);
+    const std::string text = "accuracy = " + std::to_string(value) + " is no value of Accuracy";
+    check_status(Matmul::plan(s.w.view(), DType::f32, options).status(), code, text);
+    check_status(matmul(s.y_view(), s.x_view(), s.w.view(), {}, serial(), options), code, text);
+  }
+  REQUIRE(s.plan.pack(s.x_view(), s.packed_x).ok());
+  for (const int value : {4, 9, 255}) {
+    Epilogue e;
+    e.activation = static_cast<Activation>(value);
+    const std::string text = "activation = " + std::to_string(value) + " is no value of Activation";
+    check_status(matmul(s.y_view(), s.x_view(), s.w.view(), e), code, text);
+    check_status(s.plan.run(s.packed_x, s.y_view(), s.worker, e), code, text);
+    check_status(s.plan.run_rect(s.packed_x, s.y_view(), s.worker, e, {0, 1, 0, 1}), code, text);
+  }
+  const float one = 1.0f;
+  float c = 7.0f;
+  const auto op = static_cast<blas::Op>(2);
+  check_status(blas::gemm(op, blas::Op::none, 1, 1, 1, 1, &one, 1, &one, 1, 0, &c, 1), code,
+               "op_a = 2 is no value of blas::Op");
+  check_status(blas::gemm(blas::Op::none, op, 1, 1, 1, 1, &one, 1, &one, 1, 0, &c, 1), code,
+               "op_b = 2 is no value of blas::Op");
+  CHECK(c == 7.0f);
+  CHECK(s.y == std::vector<float>(3 * 40, 7.0f));
+}
+
+TEST_CASE("status: a buffer without data that has a size", "[status]") {
+  Small s;
+  const std::span<std::byte> none(static_cast<std::byte*>(nullptr), size_t{1} << 20);
+  const StatusCode code = StatusCode::null_data;
+  const std::string bytes = " has no data but 1048576 bytes";
+  check_status(s.plan.pack(s.x_view(), none), code, "packed_x" + bytes);
+  check_status(s.plan.pack_weights(none), code, "panels" + bytes);
+  check_status(s.plan.with_packed(none).status(), code, "panels" + bytes);
+  check_status(s.plan.run(none, s.y_view(), s.worker), code, "packed_x" + bytes);
+  check_status(s.plan.run(s.packed_x, s.y_view(), none), code, "worker" + bytes);
+  check_status(s.plan.run_rect(s.packed_x, s.y_view(), none, {}, {0, 1, 0, 1}), code,
+               "worker" + bytes);
+  CHECK(s.y == std::vector<float>(3 * 40, 7.0f));
+}
+
+TEST_CASE("status: a row too deep to be packed", "[status]") {
+  const float data = 0;
+  for_each_format([&](DType t) {
+    for_each_target([&](const char* target) {
+      for (int log_k = 40; log_k < 64; ++log_k) {
+        for (const Accuracy accuracy : kAccuracies) {
+          const size_t k = size_t{1} << log_k;
+          const Result<Matmul> plan =
+              Matmul::plan({&data, 1, k, 0, t}, DType::f32, {accuracy, target, {}});
+          if (!plan.ok()) {
+            CHECK(plan.status().code == StatusCode::size_overflow);
+            continue;
+          }
+          // What it is to be packed to is counted without wrapping.
+          CHECK(plan->packed_w_bytes() >= *row_bytes(t, k));
+          CHECK(plan->packed_x_bytes(1) >= k);
+          CHECK(plan->worker_bytes(1) < size_t{1} << 62);
+          CHECK(plan->worker_bytes(size_t{1} << 52) < size_t{1} << 63);
+        }
+      }
+    });
+  });
+}
+
+TEST_CASE("status: more workers than there can be", "[status]") {
+  Small s;
+  Executor executor;
+  executor.workers = kMost;
+  CHECK(PackedWeights::pack(s.plan, executor).ok());
+  CHECK(matmul(s.y_view(), s.x_view(), s.w.view(), {}, executor).ok());
+  const size_t m = 300, n = 300, k = 300;  // enough work for several
+  const std::vector<float> a(m * k, 1.0f), b(n * k, 1.0f);
+  std::vector<float> c(m * n);
+  CHECK(matmul(rows_of(c, m, n), rows_of(a, m, k), rows_of(b, n, k), {}, executor).ok());
+  CHECK(c == std::vector<float>(m * n, 300.0f));
+  using blas::Op;
+  CHECK(
+      blas::gemm(Op::none, Op::none, m, n, k, 1, a.data(), k, b.data(), n, 0, c.data(), n, executor)
+          .ok());
+  CHECK(c == std::vector<float>(m * n, 300.0f));
 }
 
 TEST_CASE("status: buffer_too_small", "[status]") {
@@ -394,11 +484,11 @@ TEST_CASE("status: Result holds a value or a status", "[status]") {
 TEST_CASE("status: texts are never cut in a number", "[status]") {
   Status s;
   s.code = StatusCode::stride_too_small;
-  s.subject = "row_stride";
+  s.subject = "x";
   s.detail = "iq2_xxs";
   s.got = s.want = std::numeric_limits<uint64_t>::max();
   CHECK(s.message().c_str() ==
-        std::string("row_stride = 18446744073709551615 bytes is less than the "
+        std::string("x.row_stride = 18446744073709551615 bytes is less than the "
                     "18446744073709551615 bytes of a row of iq2_xxs"));
   const StatusText text = s.message();
   CHECK(std::strlen(text.c_str()) < sizeof(text.text));

@@ -23,6 +23,7 @@ enum class StatusCode : uint8_t {
   stride_too_small,    // rows overlap: the stride is less than a row's bytes
   size_overflow,       // rows * row_stride does not fit an address
   unsupported_dtype,   // no kernel takes this format here
+  unknown_choice,      // a value that no enumerator of its type names
   misaligned,          // a buffer of packed data starts at an odd address
   buffer_too_small,    // a caller's buffer holds fewer bytes than asked for
   part_out_of_range,   // part.index >= part.count, or count == 0
@@ -85,16 +86,20 @@ inline StatusText Status::message() const noexcept {
       print("%s = %llu, but %s = %llu", subject, g, detail, w);
       break;
     case StatusCode::partial_block:
-      print("%s = %llu is not a multiple of %llu, the block of %s", subject, g, w, detail);
+      print("%s = %llu is not a multiple of %llu, the block of %s", name, g, w, detail);
       break;
     case StatusCode::stride_too_small:
-      print("%s = %llu bytes is less than the %llu bytes of a row of %s", subject, g, w, detail);
+      print("%s.row_stride = %llu bytes is less than the %llu bytes of a row of %s", subject, g, w,
+            detail);
       break;
     case StatusCode::size_overflow:
       print("%s: %llu rows of %llu bytes do not fit the address space", subject, g, w);
       break;
     case StatusCode::unsupported_dtype:
       print("%s is %s (ggml type %llu), which %s", subject, name, g, detail);
+      break;
+    case StatusCode::unknown_choice:
+      print("%s = %llu is no value of %s", subject, g, detail);
       break;
     case StatusCode::misaligned:
       print("%s starts %llu bytes past a multiple of %llu", subject, g, w);

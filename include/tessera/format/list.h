@@ -56,6 +56,11 @@ inline Status unsupported(const char* subject, DType t, const char* why) noexcep
   std::snprintf(s.name, sizeof(s.name), "%s", dtype_name(t));
   return s;
 }
+inline Status partial_block(const char* name, DType t, size_t k) noexcept {
+  Status s = error(StatusCode::partial_block, "k", k, dtype_info(t).block_values, dtype_name(t));
+  std::snprintf(s.name, sizeof(s.name), "%s", name);
+  return s;
+}
 }  // namespace detail
 
 /// The DType of a ggml tensor type id, or `unsupported_dtype` with the type's name.
@@ -76,7 +81,7 @@ inline Result<size_t> row_bytes(DType t, size_t k) noexcept {
     return detail::unsupported("format", t, "is not among the formats of this library");
   }
   if (k % info.block_values != 0) {
-    return detail::error(StatusCode::partial_block, "k", k, info.block_values, dtype_name(t));
+    return detail::partial_block("k", t, k);
   }
   if (k / info.block_values > std::numeric_limits<size_t>::max() / 2 / info.block_bytes) {
     return detail::error(StatusCode::size_overflow, "row", k / info.block_values, info.block_bytes);
@@ -90,14 +95,16 @@ inline Status check_view(const MatView& v, const char* subject) noexcept {
   const Result<size_t> row = row_bytes(v.dtype, v.cols);
   if (!row.ok()) {
     Status s = row.status();
-    if (s.code != StatusCode::partial_block) s.subject = subject;
+    s.subject = subject;
+    if (s.code == StatusCode::partial_block) {
+      std::snprintf(s.name, sizeof(s.name), "%s.cols", subject);
+    }
     return s;
   }
   if (v.rows == 0 || v.cols == 0) return {};
   if (v.rows > 1 && v.row_stride < *row) {
-    Status s = detail::error(StatusCode::stride_too_small, "row_stride", v.row_stride, *row,
-                             dtype_name(v.dtype));
-    return s;
+    return detail::error(StatusCode::stride_too_small, subject, v.row_stride, *row,
+                         dtype_name(v.dtype));
   }
   const size_t stride = v.row_stride > *row ? v.row_stride : *row;
   if (v.rows > std::numeric_limits<size_t>::max() / 2 / stride) {

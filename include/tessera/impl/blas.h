@@ -10,6 +10,12 @@
 namespace tessera::inline v0_1::blas {
 namespace detail {
 
+inline Status check_op(Op op, const char* name) noexcept {
+  if (op == Op::none || op == Op::transpose) return {};
+  return v0_1::detail::error(StatusCode::unknown_choice, name, static_cast<uint64_t>(op), 0,
+                             "blas::Op");
+}
+
 // The stored matrix behind op(X) with `rows` x `cols`, checked; `name` is its leading dimension's.
 inline Status stored_view(Op op, size_t rows, size_t cols, const float* data, size_t ld,
                           const char* name, const char* limit, MatView& view) noexcept {
@@ -29,6 +35,8 @@ inline Status stored_view(Op op, size_t rows, size_t cols, const float* data, si
 TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
                          const float* a, size_t lda, const float* b, size_t ldb, float beta,
                          float* c, size_t ldc, Executor executor) noexcept {
+  if (Status s = detail::check_op(op_a, "op_a"); !s.ok()) return s;
+  if (Status s = detail::check_op(op_b, "op_b"); !s.ok()) return s;
   MatView av, bv, cv;
   const bool a_turned = op_a == Op::transpose, b_turned = op_b == Op::transpose;
   if (Status s = detail::stored_view(op_a, m, k, a, lda, "lda", a_turned ? "m" : "k", av);

@@ -115,12 +115,38 @@ struct MatmulAccess {
     return true;
   }
 
+  // Packed x of m rows, and the partial sums of as many columns as a block of W can have.
   static Status check_rows(const Matmul& p, size_t m) noexcept {
     const size_t row = packed_row_bytes(p, m);
     if (row != 0 && m > kMaxBytes / row) {
       return detail::error(StatusCode::size_overflow, "packed x", m, row);
     }
+    const size_t sums = kMaxNcPanels * p.entry_->shape.nr * sizeof(float);
+    if (m > kMaxBytes / sums) return detail::error(StatusCode::size_overflow, "sums", m, sums);
     return {};
+  }
+
+  // Whether the bytes of packed x and W can be counted.
+  static Status check_depth(const Matmul& p) noexcept {
+    const KernelEntry& e = *p.entry_;
+    const size_t row = std::max(p.x_panel_bytes_, p.x_alone_bytes_);
+    const size_t unit = std::max(
+        {e.panel_unit_bytes, e.shape.w_unit_bytes, e.shape.x_unit_bytes * e.packed_row_values});
+    if (p.units_ > kMaxBytes / unit) {
+      return detail::error(StatusCode::size_overflow, "packed w", p.units_, unit);
+    }
+    const size_t panel = p.units_ * e.panel_unit_bytes;
+    if (panel != 0 && p.panels_ > kMaxBytes / panel) {
+      return detail::error(StatusCode::size_overflow, "packed w", p.panels_, panel);
+    }
+    if (row > kMaxBytes) return detail::error(StatusCode::size_overflow, "packed x", 1, row);
+    return {};
+  }
+
+  static Status check_epilogue(const Epilogue& e) noexcept {
+    if (e.activation <= Activation::gelu) return {};
+    return detail::error(StatusCode::unknown_choice, "activation",
+                         static_cast<uint64_t>(e.activation), 0, "Activation");
   }
 
   // A caller's buffer of packed data: large enough, aligned to the words that it holds.
@@ -128,6 +154,9 @@ struct MatmulAccess {
                              const char* name) noexcept {
     if (buffer.size() < needed) {
       return detail::error(StatusCode::buffer_too_small, name, buffer.size(), needed);
+    }
+    if (buffer.data() == nullptr && !buffer.empty()) {
+      return detail::error(StatusCode::null_data, name, buffer.size());
     }
     constexpr size_t kAlign = alignof(float);
     const size_t off = reinterpret_cast<uintptr_t>(buffer.data()) % kAlign;
@@ -160,7 +189,9 @@ struct MatmulAccess {
   }
 
   static Status check_run(const Matmul& p, std::span<const std::byte> packed_x, const MutMatView& y,
-                          std::span<std::byte> worker, const Blocking& b) noexcept {
+                          std::span<std::byte> worker, const Epilogue& epilogue,
+                          const Blocking& b) noexcept {
+    if (Status s = check_epilogue(epilogue); !s.ok()) return s;
     if (Status s = check_y(p, y); !s.ok()) return s;
     if (Status s = check_buffer(packed_x, packed_x_bytes(p, y.rows), "packed_x"); !s.ok()) return s;
     return check_buffer(worker, worker_bytes(p, y.rows, b), "worker");
@@ -251,6 +282,10 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
   if (x_dtype != DType::f32 && x_dtype != DType::f16 && x_dtype != DType::bf16) {
     return detail::unsupported("x", x_dtype, "is not f32, f16 or bf16");
   }
+  if (options.accuracy > Accuracy::coarse) {
+    return detail::error(StatusCode::unknown_choice, "accuracy",
+                         static_cast<uint64_t>(options.accuracy), 0, "Accuracy");
+  }
   const Result<const KernelTable*> table = detail::find_table(options.target);
   if (!table.ok()) return table.status();
   Matmul p;
@@ -264,12 +299,7 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
   p.blocking_ = options.blocking;
   p.borrow_x_ = options.borrow_x;
   MatmulAccess::derive(p);
-  // So that packed_w_bytes() cannot overflow.
-  const size_t rows = p.n_ / p.entry_->shape.nr * p.entry_->shape.nr + p.entry_->shape.nr;
-  const size_t row = p.units_ * p.entry_->panel_unit_bytes / p.entry_->shape.nr;
-  if (row != 0 && rows > MatmulAccess::kMaxBytes / row) {
-    return detail::error(StatusCode::size_overflow, "packed w", rows, row);
-  }
+  if (Status s = MatmulAccess::check_depth(p); !s.ok()) return s;
   return p;
 }
 
@@ -360,7 +390,9 @@ TESSERA_IMPL Status Matmul::run(std::span<const std::byte> packed_x, const MutMa
                                 Part part) const noexcept {
   if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
   const Blocking b = MatmulAccess::blocking(*this, y.rows);
-  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, b); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, epilogue, b); !s.ok()) {
+    return s;
+  }
   if (Status s = MatmulAccess::check_part(part); !s.ok()) return s;
   const Rect rect = MatmulAccess::rect(*this, y.rows, part);
   MatmulAccess::run(*this, packed_x, y, worker, epilogue, rect, b);
@@ -372,7 +404,9 @@ TESSERA_IMPL Status Matmul::run_rect(std::span<const std::byte> packed_x, const 
                                      const Rect& rect) const noexcept {
   if (MatmulAccess::empty(*this)) return MatmulAccess::no_plan();
   const Blocking b = MatmulAccess::blocking(*this, y.rows);
-  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, b); !s.ok()) return s;
+  if (Status s = MatmulAccess::check_run(*this, packed_x, y, worker, epilogue, b); !s.ok()) {
+    return s;
+  }
   if (rect.row_end > y.rows) {
     return detail::error(StatusCode::rect_out_of_range, "rect.row_end", rect.row_end, y.rows);
   }

@@ -12,12 +12,15 @@
 namespace tessera::inline v0_1 {
 namespace detail {
 
+// Workers at most that get scratch of their own, whatever an executor says that it has.
+inline constexpr size_t kMostWorkers = 1024;
+
 // Packs x and runs a plan on an executor with scratch of its own.
 inline Status run_once(const Matmul& plan, const MutMatView& y, const MatView& x, bool x_k_major,
                        const Epilogue& epilogue, const Executor& executor) noexcept {
   constexpr size_t kAlign = 64;
   const auto round_up = [](size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; };
-  const PartCounts count = plan.parts(y.rows, executor.workers);
+  const PartCounts count = plan.parts(y.rows, std::min(executor.workers, kMostWorkers));
   const size_t x_bytes = round_up(plan.packed_x_bytes(y.rows));
   const size_t worker_bytes = round_up(plan.worker_bytes(y.rows));
   if (worker_bytes != 0 && count.run > (MatmulAccess::kMaxBytes - x_bytes) / worker_bytes) {
@@ -69,6 +72,7 @@ TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView&
   Result<Matmul> plan = Matmul::plan(w, x.dtype, options);
   if (!plan.ok()) return plan.status();
   MatmulAccess::set_borrow_x(*plan);
+  if (Status s = MatmulAccess::check_epilogue(epilogue); !s.ok()) return s;
   if (Status s = MatmulAccess::check_x(*plan, x); !s.ok()) return s;
   if (x.rows != y.rows) {
     return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");

@@ -3,6 +3,7 @@
 #ifndef TESSERA_IMPL_PACKED_WEIGHTS_H_
 #define TESSERA_IMPL_PACKED_WEIGHTS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <new>
 
@@ -16,6 +17,9 @@ namespace tessera::inline v0_1 {
 namespace detail {
 
 inline constexpr std::align_val_t kHugePage{size_t{2} << 20};
+
+// Parts at most that packing is cut into.
+inline constexpr size_t kMostParts = 4096;
 
 // Aligned to 2 MiB and, where the system knows the word, advised to be huge pages: the decode of a
 // large model reads 1.3 to 1.6 times faster from them. Null if there is none.
@@ -45,7 +49,8 @@ TESSERA_IMPL Result<PackedWeights> PackedWeights::pack(const Matmul& plan,
     const Matmul& plan;
     std::span<std::byte> panels;
     size_t parts;
-  } work{plan, panels, executor.workers > 1 ? executor.workers * 4 : 1};
+  } work{plan, panels,
+         executor.workers > 1 ? std::min(executor.workers, detail::kMostParts / 4) * 4 : 1};
   if (Status s = plan.pack_weights(panels, {0, work.parts}); !s.ok()) return s;
   executor(
       work.parts - 1,

@@ -20,10 +20,12 @@ namespace tessera::inline v0_1 {
 /// whole multiple of the block's scale: by up to max|x| / 254 with fast, where the scale is
 /// max|x| / 127, and max|x| / 127 with coarse, where it is the next power of two. That moves y by
 /// at most the sum over blocks of that times the sum of the block's |w|; of random values,
-/// by 3.7e-3 and 5.1e-3 of y (root mean square). To coarse, a magnitude of x above 127 * 2^104 is
-/// not finite. Perplexity of examples/models/holdout.txt, exact, fast and coarse:
-/// q8_0 24.675, 24.680, 24.676; q4_0 24.973, 24.973, 24.980; q4_1 24.914, 24.918, 24.915. Zen 4,
-/// 512 x 4096 x 4096 packed, Gop/s: q8_0 109, 337, 382; q4_0 107, 338, 380; q4_1 105, 300, 336.
+/// by 3.7e-3 and 5.1e-3 of y (root mean square). Limits: coarse takes a magnitude of x above
+/// 127 * 2^104 for not finite; q4_1, whose minimum is multiplied by the sum of a block of x, needs
+/// magnitudes of x up to 2^122 with fast and coarse, above which y may not be finite. Perplexity of
+/// examples/models/holdout.txt, exact, fast and coarse: q8_0 24.675, 24.680, 24.676;
+/// q4_0 24.973, 24.973, 24.980; q4_1 24.914, 24.918, 24.915. Zen 4, 512 x 4096 x 4096 packed,
+/// Gop/s: q8_0 109, 337, 382; q4_0 107, 338, 380; q4_1 105, 300, 336.
 enum class Accuracy : uint8_t {
   fast,    // x is rounded to what the format's dot takes: 8-bit blocks for q*, bf16 for bf16
   exact,   // W is widened to f32 and multiplied in f32; x is not rounded

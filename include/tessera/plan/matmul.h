@@ -69,14 +69,14 @@ class Matmul {
   /// Plans products with W read where it lies: any alignment, any row stride >= a row's bytes.
   /// x_dtype (f32, f16, bf16) is the format of later x. Cost: well under a microsecond.
   /// Errors: unsupported_dtype, partial_block, stride_too_small, size_overflow, null_data,
-  /// unknown_target, unavailable_target.
+  /// unknown_choice (an accuracy), unknown_target, unavailable_target.
   static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
 
   /// Bytes of W as panels: for block formats those of W with n rounded up to the panel height.
   size_t packed_w_bytes() const noexcept;
   /// Rearranges this part of W into `panels` (packed_w_bytes() long; aligned to 4 bytes, best to
   /// 64, in huge pages better still). Parts may run at once. Errors: wrong_plan, part_out_of_range,
-  /// buffer_too_small, misaligned.
+  /// buffer_too_small, null_data, misaligned.
   Status pack_weights(std::span<std::byte> panels, Part = {}) const noexcept;
   /// The plan that reads `panels` (filled by pack_weights of all parts of this plan) instead of W,
   /// whose bytes it then no longer needs.
@@ -103,8 +103,8 @@ class Matmul {
 
   /// Computes this part of y[m, n] (f32 or bf16), m = y.rows as it was packed. y must not overlap
   /// x or W. Parts may run at once, each with its own `worker` memory.
-  /// Errors: shape_mismatch, unsupported_dtype, stride_too_small, size_overflow, null_data,
-  /// buffer_too_small, misaligned, part_out_of_range.
+  /// Errors: unknown_choice (an activation), shape_mismatch, unsupported_dtype, stride_too_small,
+  /// size_overflow, null_data, buffer_too_small, misaligned, part_out_of_range.
   Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,
              const Epilogue& = {}, Part = {}) const noexcept;
 
