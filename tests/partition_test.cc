@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // core/partition.h: split and partition cover everything exactly once, evenly, at multiples of the
-// step; also plan/kernel_table.h's Panels.
+// step; also plan/geometry.h's Panels.
 #include <limits>
 #include <vector>
 

@@ -17,8 +17,8 @@ enum class Op : uint8_t { none, transpose };
 /// elements between rows as stored: A is [m, k] or, transposed, [k, m]; B is [k, n] or [n, k].
 /// As in BLAS, beta == 0 does not read C, and alpha == 0 or k == 0 does not read A or B. C must not
 /// overlap A or B. Allocates scratch. Thread-safe.
-/// Errors: unknown_choice (an Op), shape_mismatch (a leading dimension too small), size_overflow, null_data, out_of_memory,
-/// unknown_target, unavailable_target.
+/// Errors: unknown_choice (an Op), shape_mismatch (a leading dimension too small), size_overflow,
+/// null_data, out_of_memory, unknown_target, unavailable_target.
 Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha, const float* a, size_t lda,
             const float* b, size_t ldb, float beta, float* c, size_t ldc,
             Executor = serial()) noexcept;

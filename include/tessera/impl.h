@@ -21,16 +21,15 @@
 
 // clang-format off
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "tessera/simd/table-inl.h"
+#define HWY_TARGET_INCLUDE "tessera/simd/kernels-inl.h"
 #include "hwy/foreach_target.h"
-#include "tessera/simd/table-inl.h"
+#include "tessera/simd/kernels-inl.h"
 // clang-format on
 
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"
 #include "tessera/impl/matmul.h"
-#include "tessera/impl/one_call.h"
 #include "tessera/impl/packed_weights.h"
 #include "tessera/impl/quantize.h"
 

@@ -19,7 +19,7 @@ namespace user::HWY_NAMESPACE {
 void products(const tessera::f16_t* w, const std::vector<float>& x, size_t k, float* out) {
   namespace kernels = tessera::HWY_NAMESPACE;
   const auto* bytes = reinterpret_cast<const std::byte*>(w);
-  kernels::DotArgs args;
+  tessera::DotArgs args;
   args.w = bytes;
   args.x = reinterpret_cast<const std::byte*>(x.data());
   args.k = args.end = k;

@@ -39,8 +39,8 @@ static_assert(sizeof(BF16::Block) == 2 && Format<BF16>);
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 template <>
 struct SimdOf<BF16> {
@@ -72,8 +72,8 @@ struct SimdOf<BF16> {
   }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_FORMAT_BF16_SIMD_
 #endif  // TESSERA_SIMD_PASS

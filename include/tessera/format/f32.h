@@ -35,8 +35,8 @@ static_assert(sizeof(F32::Block) == 4 && Format<F32>);
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 template <>
 struct SimdOf<F32> {
@@ -55,8 +55,8 @@ struct SimdOf<F32> {
   }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_FORMAT_F32_SIMD_
 #endif  // TESSERA_SIMD_PASS

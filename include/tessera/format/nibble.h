@@ -41,8 +41,8 @@ void set_nibbles(uint8_t* codes, const CodeOf& code_of) noexcept {
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 struct NibbleCodes {
   // A quad and the one sixteen values on share their words: visited together they load once.
@@ -53,8 +53,8 @@ struct NibbleCodes {
   }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_FORMAT_NIBBLE_SIMD_
 #endif  // TESSERA_SIMD_PASS

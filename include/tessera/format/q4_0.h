@@ -68,12 +68,12 @@ static_assert(sizeof(Q4_0::Block) == 18 && BlockFormat<Q4_0>);
 #include "tessera/format/nibble.h"
 
 // No code here that would need the target's attributes.
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 template <>
 struct SimdOf<Q4_0> : NibbleCodes {};
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 
 #endif  // TESSERA_FORMAT_Q4_0_SIMD_
 #endif  // TESSERA_SIMD_PASS

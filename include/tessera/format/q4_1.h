@@ -69,12 +69,12 @@ static_assert(sizeof(Q4_1::Block) == 20 && BlockFormat<Q4_1>);
 #include "tessera/format/nibble.h"
 
 // No code here that would need the target's attributes.
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 template <>
 struct SimdOf<Q4_1> : NibbleCodes {};
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 
 #endif  // TESSERA_FORMAT_Q4_1_SIMD_
 #endif  // TESSERA_SIMD_PASS

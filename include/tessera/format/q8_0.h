@@ -68,8 +68,8 @@ static_assert(sizeof(Q8_0::Block) == 34 && BlockFormat<Q8_0>);
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 template <>
 struct SimdOf<Q8_0> {
@@ -78,8 +78,8 @@ struct SimdOf<Q8_0> {
   static HWY_INLINE VU word_quad(VU word, size_t /*quad*/) { return word; }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_FORMAT_Q8_0_SIMD_
 #endif  // TESSERA_SIMD_PASS

@@ -5,7 +5,7 @@
 #define TESSERA_IMPL_BLAS_H_
 
 #include "tessera/blas.h"
-#include "tessera/impl/one_call.h"
+#include "tessera/impl/matmul.h"
 
 namespace tessera::inline v0_1::blas {
 namespace detail {
@@ -65,11 +65,15 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
   const bool w_k_major = !b_turned && k != 0;
   MatView w{bv.data, n, k, bv.row_stride, DType::f32};
   if (w_k_major) w.row_stride = k * sizeof(float);  // only for the plan's checks
-  Result<Matmul> plan = Matmul::plan(w, DType::f32);
+  Result<Plan> plan = v0_1::detail::make_plan(w, DType::f32, {});
   if (!plan.ok()) return plan.status();
-  if (w_k_major) MatmulAccess::set_w_k_major(*plan, bv.row_stride);
-  MatmulAccess::set_borrow_x(*plan);
-  if (Status s = MatmulAccess::check_rows(*plan, m); !s.ok()) return s;
+  plan->borrow_x = true;
+  if (w_k_major) {
+    plan->w_k_major = true;
+    plan->w_stride = bv.row_stride;
+    derive(*plan);
+  }
+  if (Status s = v0_1::detail::check_rows(*plan, m); !s.ok()) return s;
   const MutMatView y{c, m, n, cv.row_stride, DType::f32};
   return v0_1::detail::run_once(*plan, y, av, a_turned && k != 0, epilogue, executor);
 }

@@ -13,7 +13,7 @@
 #include <sys/sysctl.h>
 #endif
 
-#include "tessera/plan/blocking.h"
+#include "tessera/plan/geometry.h"
 
 namespace tessera::inline v0_1::detail {
 
@@ -49,7 +49,7 @@ inline const CacheSizes& cache_sizes() noexcept {
       const size_t level = CacheFact(index, "level").number();
       if (level == 0) break;
       const size_t bytes = CacheFact(index, "size").number();
-      const bool data = CacheFact(index, "type").text[0] != 'I';  // nstruction
+      const bool data = CacheFact(index, "type").text[0] != 'I';  // skip instruction caches (type "Instruction")
       if (level <= 3 && data && bytes != 0) *of_level[level - 1] = bytes;
     }
 #elif defined(__APPLE__)

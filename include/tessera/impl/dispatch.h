@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The dispatcher: every target's kernel table, best first, and the choice among them.
+// The dispatcher: every instruction set, best first, and the choice among them.
 #ifndef TESSERA_IMPL_DISPATCH_H_
 #define TESSERA_IMPL_DISPATCH_H_
 
@@ -9,44 +9,44 @@
 
 #include "hwy/targets.h"
 #include "tessera/base/status.h"
-#include "tessera/plan/kernel_table.h"
+#include "tessera/plan/kernel.h"
 #include "tessera/plan/targets.h"
 
 namespace tessera::inline v0_1 {
 namespace detail {
 
-#define TESSERA_TABLE_OF(TARGET, NAMESPACE) &NAMESPACE::kTable,
-// The visitor names the baseline target twice where no emulated one is built: see kTables.
-inline constexpr std::array kVisited = {HWY_VISIT_TARGETS(TESSERA_TABLE_OF)};
-#undef TESSERA_TABLE_OF
+// All of this has internal linkage: two libraries in one program may be built for other targets.
+#define TESSERA_INSTRUCTION_SET(TARGET, NAMESPACE) &NAMESPACE::kInstructionSet,
+// The visitor names the baseline target twice where no emulated one is built.
+constexpr std::array kVisited = {HWY_VISIT_TARGETS(TESSERA_INSTRUCTION_SET)};
+#undef TESSERA_INSTRUCTION_SET
 
-// A better target has a lower bit.
-constexpr auto sorted_tables() {
-  std::array tables = kVisited;
-  std::sort(tables.begin(), tables.end(),
-            [](const KernelTable* a, const KernelTable* b) { return a->bit < b->bit; });
-  return tables;
-}
-inline constexpr auto kSorted = sorted_tables();
-inline constexpr size_t kTableCount = [] {
+constexpr auto kSorted = [] {
+  std::array sets = kVisited;
+  std::sort(sets.begin(), sets.end(),
+            [](const InstructionSet* a, const InstructionSet* b) { return a->rank > b->rank; });
+  return sets;
+}();
+constexpr size_t kSetCount = [] {
   size_t count = 1;
-  for (size_t i = 1; i < kSorted.size(); ++i) count += kSorted[i]->bit != kSorted[i - 1]->bit;
+  for (size_t i = 1; i < kSorted.size(); ++i) count += kSorted[i]->rank != kSorted[i - 1]->rank;
   return count;
 }();
-inline constexpr auto kTables = [] {
-  std::array<const KernelTable*, kTableCount> tables{};
-  std::unique_copy(kSorted.begin(), kSorted.end(), tables.begin(),
-                   [](const KernelTable* a, const KernelTable* b) { return a->bit == b->bit; });
-  return tables;
+// Every instruction set that is compiled in, best first.
+constexpr auto kSets = [] {
+  std::array<const InstructionSet*, kSetCount> sets{};
+  std::unique_copy(
+      kSorted.begin(), kSorted.end(), sets.begin(),
+      [](const InstructionSet* a, const InstructionSet* b) { return a->rank == b->rank; });
+  return sets;
 }();
 
-inline const std::array<Target, kTableCount>& known_targets() noexcept {
-  static const std::array<Target, kTableCount> known = [] {
-    std::array<Target, kTableCount> list{};
-    const int64_t supported = hwy::SupportedTargets();
-    for (size_t i = 0; i < kTableCount; ++i) {
-      const bool runs = (supported & kTables[i]->bit) != 0;
-      list[i] = {kTables[i]->target, runs, runs ? kTables[i]->vector_bytes() : 0};
+static const std::array<Target, kSetCount>& known_targets() noexcept {
+  static const std::array<Target, kSetCount> known = [] {
+    std::array<Target, kSetCount> list{};
+    for (size_t i = 0; i < kSetCount; ++i) {
+      const bool runs = kSets[i]->runs();
+      list[i] = {kSets[i]->name, runs, runs ? kSets[i]->vector_bytes : 0};
     }
     return list;
   }();
@@ -54,7 +54,7 @@ inline const std::array<Target, kTableCount>& known_targets() noexcept {
 }
 
 // Blank-separated names, for messages.
-inline const char* target_names(bool available_only) noexcept {
+static const char* target_names(bool available_only) noexcept {
   using Text = std::array<char, 256>;
   static const std::array<Text, 2> texts = [] {
     std::array<Text, 2> both{};
@@ -72,7 +72,7 @@ inline const char* target_names(bool available_only) noexcept {
   return texts[available_only].data();
 }
 
-inline const char* environment_target() noexcept {
+static const char* environment_target() noexcept {
 #if defined(TESSERA_NO_ENV)
   return nullptr;
 #else
@@ -81,13 +81,13 @@ inline const char* environment_target() noexcept {
 #endif
 }
 
-// The table of a target named by the caller, else by the environment, else the best one.
-inline Result<const KernelTable*> find_table(const char* name) noexcept {
+// The instruction set named by the caller, else by the environment, else the best one.
+static Result<const InstructionSet*> find_set(const char* name) noexcept {
   if (name == nullptr) name = environment_target();
-  for (size_t i = 0; i < kTableCount; ++i) {
+  for (size_t i = 0; i < kSetCount; ++i) {
     const Target& target = known_targets()[i];
     if (name == nullptr ? target.available : std::strcmp(name, target.name) == 0) {
-      if (target.available) return kTables[i];
+      if (target.available) return kSets[i];
       Status s = error(StatusCode::unavailable_target, "target", 0, 0, target_names(true));
       std::snprintf(s.name, sizeof(s.name), "%s", name);
       return s;
@@ -98,11 +98,14 @@ inline Result<const KernelTable*> find_table(const char* name) noexcept {
   return s;
 }
 
-inline const KernelEntry* find_entry(const KernelTable& table, DType w,
-                                     Accuracy accuracy) noexcept {
-  for (size_t i = 0; i < table.count; ++i) {
-    const KernelEntry& e = table.entries[i];
-    if (e.w == w && e.accuracy == accuracy) return &e;
+// The kernel that an instruction set has, or the closest of its parents; null for a choice that no
+// enumerator names.
+static const Kernel* find_kernel(const InstructionSet* set, DType w, Accuracy accuracy) noexcept {
+  for (; set != nullptr; set = set->parent) {
+    for (size_t i = 0; i < set->count; ++i) {
+      const Kernel& kernel = set->kernels[i];
+      if (kernel.w == w && kernel.accuracy == accuracy) return &kernel;
+    }
   }
   return nullptr;
 }
@@ -112,8 +115,8 @@ inline const KernelEntry* find_entry(const KernelTable& table, DType w,
 TESSERA_IMPL std::span<const Target> targets() noexcept { return detail::known_targets(); }
 
 TESSERA_IMPL const char* default_target() noexcept {
-  const Result<const KernelTable*> table = detail::find_table(nullptr);
-  if (table.ok()) return (*table)->target;
+  const Result<const InstructionSet*> set = detail::find_set(nullptr);
+  if (set.ok()) return (*set)->name;
   const char* asked = detail::environment_target();
   return asked == nullptr ? "" : asked;
 }

@@ -22,7 +22,7 @@
 #include "tessera/core/executor.h"
 #include "tessera/core/partition.h"
 #include "tessera/core/view.h"
-#include "tessera/plan/kernel_table.h"
+#include "tessera/plan/geometry.h"
 
 namespace tessera::inline v0_1 {
 
@@ -35,6 +35,8 @@ struct PlanOptions {
   /// unless their stride would have them evict each other from L1. Never changes a bit of the
   /// result.
   bool borrow_x = false;
+  /// Measured choices; null: those for this CPU. For tests and tuning; must outlive the plan.
+  const Tuning* tuning = nullptr;
 };
 
 /// What a plan does for a given m, for people and logs.
@@ -43,7 +45,7 @@ struct Explanation {
   const char* kernel = "";        // "int8 dot"
   const char* w = "";             // format of W
   const char* x = "";             // what x is packed to
-  const char* path = "";          // "matvec", "matmul" or "matmul, W packed per call"
+  const char* path = "";          // "matvec", "matmul", ", W packed per call", ...
   const char* note = "";          // why a faster path was not taken; empty if none is known
   size_t mr = 0, nr = 0;          // tile
   size_t mc = 0, nc = 0, kc = 0;  // blocking, in rows of x, rows of W and values
@@ -82,10 +84,11 @@ class Matmul {
   /// whose bytes it then no longer needs.
   Result<Matmul> with_packed(std::span<const std::byte> panels) const noexcept;
 
-  /// Bytes of x packed for m rows; 0 if that would overflow. The buffer is aligned to 4 bytes, best
-  /// to 64, as is a worker's.
+  /// Bytes of x packed for m rows, a multiple of kScratchAlign; 0 if that would overflow. The
+  /// buffer is aligned to 4 bytes, best to kScratchAlign, as is a worker's.
   size_t packed_x_bytes(size_t m) const noexcept;
-  /// Bytes of private memory that each concurrent run() needs for m rows.
+  /// Bytes of private memory that each concurrent run() needs for m rows, a multiple of
+  /// kScratchAlign: packed x and the memory of all workers may lie end to end in one piece.
   size_t worker_bytes(size_t m) const noexcept;
   /// True if x packed by one plan can be run by the other (q, k, v: pack once, run three).
   bool shares_packed_x(const Matmul& other) const noexcept;
@@ -113,28 +116,16 @@ class Matmul {
   Status run_rect(std::span<const std::byte> packed_x, const MutMatView& y,
                   std::span<std::byte> worker, const Epilogue&, const Rect&) const noexcept;
 
-  size_t n() const noexcept { return n_; }
-  size_t k() const noexcept { return k_; }
+  size_t n() const noexcept { return plan_.n; }
+  size_t k() const noexcept { return plan_.k; }
   size_t tile_rows(size_t m) const noexcept;
   size_t tile_cols() const noexcept;
   Explanation explain(size_t m) const noexcept;
 
  private:
-  friend struct MatmulAccess;
-  const KernelTable* table_ = nullptr;
-  const KernelEntry* entry_ = nullptr;
-  const std::byte* w_ = nullptr;  // rows, or panels if packed_
-  size_t w_stride_ = 0;
-  size_t n_ = 0, k_ = 0;
-  DType x_dtype_ = DType::f32;
-  bool packed_ = false;
-  bool w_k_major_ = false;  // W stored as [k, n], BLAS's untransposed B
-  bool borrow_x_ = false;
-  Blocking blocking_;  // as asked for; zeros mean automatic
-  // What follows from these, so that a small product need not divide.
-  size_t units_ = 0, panels_ = 0;                 // of depth, and of W's rows
-  size_t matvec_m_ = 0;                           // rows of x up to which W in place is not packed
-  size_t x_panel_bytes_ = 0, x_alone_bytes_ = 0;  // of a packed row of x, in a panel and alone
+  explicit Matmul(const Plan& plan) noexcept : plan_(plan) {}
+
+  Plan plan_;
 };
 
 /// y = epilogue(x W^T) in one call: plans, allocates scratch (the only place the library does, with

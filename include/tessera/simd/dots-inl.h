@@ -21,8 +21,8 @@
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // Four products of bytes at a time.
 struct QuadDots {
@@ -38,7 +38,7 @@ struct QuadDots {
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
-#if HWY_TARGET != HWY_SCALAR
+#if !TESSERA_ONE_LANE
 // Two products of 16 bits at a time: codes 0 and 2 of each quad, then 1 and 3.
 struct PairDots {
   static constexpr size_t kSteps = 2;
@@ -134,7 +134,7 @@ void order_codes(const int8_t* HWY_RESTRICT codes, int32_t* HWY_RESTRICT words) 
   }
 }
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_DOTS_INL_H_

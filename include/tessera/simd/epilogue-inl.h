@@ -10,11 +10,13 @@
 
 #include <algorithm>
 
-#include "tessera/plan/kernel_table.h"
+#include "tessera/core/dtype.h"
+#include "tessera/core/epilogue.h"
+#include "tessera/core/partition.h"
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // e^v to about 2 ulp for results in the normal range; arguments outside it are clamped, NaN stays.
 // v = n ln2 + r, |r| <= ln2 / 2, ln2 in two parts (Cody and Waite); e^r by its Taylor polynomial of
@@ -121,7 +123,7 @@ inline void finish(const Epilogue& e, const FinishArgs& a) {
   }
 }
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_EPILOGUE_INL_H_

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// A kernel ties together a tile, its matvec, how x is packed and what panels of W hold. Panel units
-// are what pack_weights writes; where they are not what the tile reads, widen() makes those. The
-// loops count depth in panel units, of kTileUnits units of the tile.
+// The kernels of this instruction set: for every format on the list and each accuracy, one Kernel
+// made of tiles, dots, how x is packed and what panels of W hold. A new kind of kernel is a
+// function here that returns one.
 #if defined(TESSERA_SIMD_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_KERNELS_INL_H_
 #undef TESSERA_SIMD_KERNELS_INL_H_
@@ -9,131 +9,232 @@
 #define TESSERA_SIMD_KERNELS_INL_H_
 #endif
 
-#include <type_traits>
+#include <array>
+#include <bit>
+#include <utility>
 
+#include "tessera/simd/loops-inl.h"
 #include "tessera/simd/matvec-inl.h"
+#include "tessera/simd/matvec_loops-inl.h"
 #include "tessera/simd/tile-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+// Without the attributes of the instruction set, which this CPU may not have.
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
+inline bool runs_here() { return (hwy::SupportedTargets() & HWY_TARGET) != 0; }
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
+
+// ---------------------------------------------------------------- parts of a kernel
+
+template <class Tile, size_t P, size_t... C>
+constexpr std::array<TileFn, sizeof...(C)> tiles_of_heights(std::index_sequence<C...>) {
+  return {&Tile::template run<C + 1, P>...};
+}
+template <class Tile>
+inline constexpr auto kTiles = tiles_of_heights<Tile, 1>(std::make_index_sequence<Tile::kMr>());
+template <class Tile>
+inline constexpr auto kPairTiles =
+    tiles_of_heights<Tile, 2>(std::make_index_sequence<Tile::kPairRows>());
+
+template <class Tile>
+constexpr TileSet tile_set(size_t unit_values) {
+  static_assert(Tile::kMr >= 1 && Tile::kMr <= kMostPanelRows && Tile::kPairRows <= Tile::kMr);
+  TileSet tiles;
+  tiles.run = kTiles<Tile>.data();
+  tiles.run_pair = kPairTiles<Tile>.data();
+  tiles.pair_rows = Tile::kPairRows;
+  tiles.steps = unit_values / Tile::kStepValues;
+  tiles.unit_bytes = tiles.steps * Tile::kStepBytes;
+  return tiles;
+}
+
+template <class Dot, size_t... C>
+constexpr std::array<DotFn, sizeof...(C)> few_dots(std::index_sequence<C...>) {
+  return {&Dot::template run<Dot::few_rows(C + 1), C + 1>...};
+}
+template <class Dot, size_t... C>
+constexpr std::array<DotFn, sizeof...(C)> many_dots(std::index_sequence<C...>) {
+  return {&Dot::template run<Dot::kManyRowsOfW, C + 1>...};
+}
+template <class Dot, size_t... C>
+constexpr std::array<uint8_t, sizeof...(C)> rows_of_few(std::index_sequence<C...>) {
+  return {uint8_t{Dot::few_rows(C + 1)}...};
+}
+template <class Dot>
+inline constexpr auto kFewDots = few_dots<Dot>(std::make_index_sequence<Dot::kFew>());
+template <class Dot>
+inline constexpr auto kManyDots = many_dots<Dot>(std::make_index_sequence<Dot::kMany>());
+template <class Dot>
+inline constexpr auto kRowsOfFew = rows_of_few<Dot>(std::make_index_sequence<Dot::kFew>());
+
+template <class Dot>
+constexpr DotSet dot_set() {
+  static_assert(Dot::kFew <= kMostDotRows && Dot::kMany <= kMostDotRows);
+  static_assert(kMatvecCols % Dot::kManyRowsOfW == 0 && Dot::few_rows(1) <= kMatvecCols);
+  static_assert(Dot::kDepthStep % Dot::kValues == 0 && std::has_single_bit(Dot::kValues));
+  DotSet dots;
+  dots.few = kFewDots<Dot>.data();
+  dots.few_rows = kRowsOfFew<Dot>.data();
+  dots.few_count = Dot::kFew;
+  dots.many = kManyDots<Dot>.data();
+  dots.many_count = Dot::kMany;
+  dots.many_rows = Dot::kManyRowsOfW;
+  dots.depth_step = Dot::kDepthStep;
+  dots.values = Dot::kValues;
+  dots.bytes = Dot::kBytes;
+  dots.x_bytes = Dot::kXBytes;
+  dots.in_l1 = Dot::kXInL1;
+  return dots;
+}
+
+// What all kernels of a format on tiles of one shape share.
+template <class F, class Tile, class X>
+constexpr Kernel kernel_of(Accuracy accuracy, size_t unit_values) {
+  static_assert(X::kStepValues % Tile::kStepValues == 0 && kPiece % X::kStepValues == 0);
+  Kernel kernel;
+  kernel.w = F::kDType;
+  kernel.accuracy = accuracy;
+  kernel.vector_bytes = kLanes * sizeof(float);
+  kernel.mr = Tile::kMr;
+  kernel.nr = Tile::kNr;
+  kernel.unit_values = unit_values;
+  kernel.x = panel_layout<X>(unit_values);
+  kernel.tiles = &tile_loops;
+  return kernel;
+}
+template <class Dot, class X>
+constexpr void add_matvec(Kernel& kernel) {
+  kernel.x_single = single_layout<X>();
+  kernel.dot = dot_set<Dot>();
+  kernel.matvec = &matvec_loops;
+}
+
+// ---------------------------------------------------------------- the kernels
+
+inline void pack_f32_panel(const PackWArgs& a) {
+  a.k_major ? pack_k_major_panel<kPanelVectors>(a) : pack_float_panel<F32, kPanelVectors>(a);
+}
+
+// Float formats by f32 multiply-add. Of a narrower one, a panel that many tiles use is widened into
+// the worker's memory once; for few tiles, the tile widens as it multiplies. Both are exact.
 template <class F>
-struct FmaKernel {
+constexpr Kernel fma_kernel(Accuracy accuracy) {
   using Tile = FmaTile<F>;
-  using Dot = FloatDot<FmaStep<F>>;
-  using X = XAsF32;
-  static constexpr const char* kName = "f32 fma";
-  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
-  static constexpr size_t kTileUnits = 1;
-  static constexpr bool kWidens = false;
-  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Matvec and packing, Zen 4, GFLOP/s. n = k = 4096 from memory, f32: m = 32 101 and 79, m = 256
-  // 109 and 107; f16 m = 32 109 and 83, m = 512 108 and 105. m x n x k, f32: 37 x 1000 x 992 107
-  // and 101, 32 x 1536 x 576 96 and 91, 512 x 1536 x 576 97 and 107, 256^3 93 and 111; f16 110 and
-  // 95, 101 and 94, 102 and 111, 92 and 111.
-  static constexpr size_t kMatvecM = 16;
-  // Emerald Rapids, 4096 x 4096, matvec and packing: f32 m = 32 100 and 94, m = 64 112 and 120, m =
-  // 512 91 and 160.
-  static constexpr size_t kMatvecDepth = kSapphireRapids ? 80 : kLanes == 16 ? 8 : 0;
-
-  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
-    if (a.k_major) {
-      pack_k_major_panel(a, first, end, units.begin, units.end, to);
-    } else {
-      pack_float_panel<F>(a, first, end, units.begin, units.end, to);
-    }
+  constexpr size_t kUnitValues = Tile::kStepValues;
+  Kernel kernel = kernel_of<F, Tile, XAsF32>(accuracy, kUnitValues);
+  kernel.name = "f32 fma";
+  kernel.direct = tile_set<Tile>(kUnitValues);
+  kernel.panel_unit_bytes = kernel.direct.unit_bytes;
+  if constexpr (kUnitValues == 1) {
+    kernel.kind = KernelKind::f32;
+    kernel.pack_panel = &pack_f32_panel;
+  } else {
+    kernel.kind = F::kDType == DType::f16 ? KernelKind::f16 : KernelKind::bf16;
+    kernel.note = F::kDType == DType::f16       ? "f16 is storage: W is widened to f32"
+                  : accuracy == Accuracy::exact ? "accuracy exact: the bf16 dot is not used"
+                  : kTwoWideUnits
+                      ? "f32 fma is faster than this CPU's bf16 dot: W is widened to f32"
+                      : "no bf16 dot on this target: W is widened to f32";
+    kernel.pack_panel = &pack_float_panel<F, kPanelVectors>;
+    kernel.prepared = tile_set<FmaTile<F32>>(kUnitValues);
+    kernel.prepared.prepare = &widen_float_panel<F, kPanelVectors>;
   }
-};
-
-// A format narrower than f32: a panel that many tiles use is widened into the worker's memory once;
-// for few tiles, Narrow widens as it multiplies. Both are exact.
-template <class F>
-struct WidenFloatKernel : FmaKernel<F> {
-  using Narrow = FmaKernel<F>;
-  using Tile = FmaTile<F32>;
-  static constexpr size_t kTileUnits = Narrow::Tile::kUnitValues;
-  static constexpr bool kWidens = true;
-  // Panels of packed x up to which Narrow is faster. 16 halves are widened where they could be
-  // multiplied, 8 of them, or bf16, are not. Zen 4, 4096 x 4096, GFLOP/s of Narrow and of this: f16
-  // m = 25 100 and 100, m = 37 102 and 105, m = 64 102 and 107, m = 96 104 and 109; AVX2 m = 32 112
-  // and 100; bf16 on AVX3 m = 32 109 and 103, m = 96 110 and 109.
-  static constexpr size_t kNarrowPanels =
-      std::is_same_v<F, F16> && kLanes == 16 && !kSapphireRapids ? 2 : 8;
-  static constexpr size_t kAheadUnitBytes = Narrow::kPanelUnitBytes / kTileUnits, kAheadC = 1;
-
-  static void widen(const std::byte* panel, size_t units, std::byte* to) {
-    widen_float_panel<F>(panel, units, reinterpret_cast<float*>(to));
-  }
-};
+  add_matvec<FloatDot<FmaStep<F>>, XAsF32>(kernel);
+  return kernel;
+}
 
 #if TESSERA_BF16_DOT
-struct Bf16Kernel : FmaKernel<BF16> {
-  using Tile = Bf16Tile;
-  using Dot = FloatDot<Bf16Step>;
-  using X = XAsBf16;
-  static constexpr const char* kName = "bf16 dot";
-  // m = 64 207 and 188, m = 128 212 and 207, m = 256 215 and 218; 37 x 1000 x 992 177 and 198,
-  // 32 x 1536 x 576 176 and 193.
-  static constexpr size_t kMatvecDepth = kLanes == 16 ? 32 : 0;
-};
+constexpr Kernel bf16_kernel(Accuracy accuracy) {
+  Kernel kernel = kernel_of<BF16, Bf16Tile, XAsBf16>(accuracy, Bf16Tile::kStepValues);
+  kernel.name = "bf16 dot";
+  kernel.kind = KernelKind::bf16_dot;
+  kernel.direct = tile_set<Bf16Tile>(Bf16Tile::kStepValues);
+  kernel.panel_unit_bytes = kernel.direct.unit_bytes;
+  kernel.pack_panel = &pack_float_panel<BF16, kPanelVectors>;
+  add_matvec<FloatDot<Bf16Step>, XAsBf16>(kernel);
+  return kernel;
+}
 #endif
 
-template <class F, bool kCoarse = false>
-struct Int8Kernel {
-  using Tile = Int8Tile<F, kCoarse>;
-  using Dot = Int8Dot<F, kCoarse>;
-  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin, kCoarse>;
-  static constexpr const char* kName = "int8 dot";
-  static constexpr size_t kPanelUnitBytes = Tile::kWUnitBytes;
-  static constexpr size_t kTileUnits = 1;
-  static constexpr bool kWidens = false;
-  static constexpr size_t kAheadUnitBytes = Tile::kWUnitBytes, kAheadC = Tile::kAheadC;
-  // Zen 4, 4096 x 4096, matvec and packing: m = 12 q8_0 188 and 157 Gop/s, q4_0 229 and 188, q4_1
-  // 224 and 171; m = 24 185 and 216, 230 and 243, 226 and 220.
-  static constexpr size_t kMatvecM = 16;
-  static constexpr size_t kMatvecDepth = 0;
-
-  static void pack_panel(const PackWArgs& a, size_t first, size_t end, Range units, std::byte* to) {
-    pack_block_panel<F>(a, first, end, units.begin, units.end, to);
-  }
-};
-
-// Codes of four bits on CPUs where unpacking them takes the dot's time: a panel that many tiles use
-// is unpacked into the worker's memory once. Two units do all that has 512 bits there: of 160
-// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack. Emerald Rapids,
-// n = k = 4096 packed, Gop/s, m = 512 and 128: q4_0 410 -> 436, 412 -> 425; q4_1 357 -> 369, 361 ->
-// 379.
+// Blocks by integer dots. Where unpacking 4-bit codes takes the dot's time, a panel that many tiles
+// use is unpacked into the worker's memory once. (Emerald Rapids, n = k = 4096 packed, Gop/s
+// without and with, at m = 512 and at m = 128: q4_0 410 and 436, 412 and 425; q4_1 357 and 369, 361
+// and 379.)
 template <class F, bool kCoarse>
-struct UnpackKernel : Int8Kernel<F, kCoarse> {
-  using Narrow = Int8Kernel<F, kCoarse>;
-  using Tile = Int8Tile<Unpacked<F>, kCoarse>;
-  static constexpr bool kWidens = true;
-  static constexpr size_t kNarrowPanels = 8;
-  static constexpr size_t kAheadC = 1;
-
-  static void widen(const std::byte* panel, size_t units, std::byte* to) {
-    unpack_block_panel<F>(panel, units, to);
+constexpr Kernel int8_kernel(Accuracy accuracy) {
+  using Tile = Int8Tile<F, kCoarse>;
+  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin, kCoarse>;
+  Kernel kernel = kernel_of<F, Tile, X>(accuracy, Tile::kStepValues);
+  kernel.name = "int8 dot";
+  kernel.kind = F::kCodeWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
+  kernel.direct = tile_set<Tile>(Tile::kStepValues);
+  kernel.panel_unit_bytes = kernel.direct.unit_bytes;
+  kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
+  if constexpr (kTwoWideUnits && F::kCodeWords == 4) {
+    kernel.prepared = tile_set<Int8Tile<Unpacked<F>, kCoarse>>(Tile::kStepValues);
+    kernel.prepared.prepare = &unpack_block_panel<F, kPanelVectors>;
   }
-};
+  add_matvec<Int8Dot<F, kCoarse>, X>(kernel);
+  return kernel;
+}
 
-// Block formats in f32: the same panels, widened into the worker's memory once per pass.
+// Blocks in f32: the same packed panels, widened into the worker's memory once per pass.
 template <class F>
-struct WidenKernel : Int8Kernel<F> {
+constexpr Kernel widened_kernel(Accuracy accuracy) {
   using Tile = FmaTile<F32>;
-  using X = XAsF32;
-  static constexpr const char* kName = "widen to f32, fma";
-  static constexpr size_t kTileUnits = 32;
-  static constexpr bool kWidens = true;
-  static constexpr size_t kAheadUnitBytes = Int8Kernel<F>::kPanelUnitBytes / 32, kAheadC = 1;
-  static constexpr size_t kMatvecM = 0;
-  static constexpr size_t kMatvecDepth = 0;
+  Kernel kernel = kernel_of<F, Tile, XAsF32>(accuracy, F::kBlockValues);
+  kernel.name = "widen to f32, fma";
+  kernel.note = "accuracy exact: W is widened, the int8 dot is not used";
+  kernel.kind = KernelKind::blocks_as_f32;
+  kernel.panel_unit_bytes = kBlockPanelBytes<F, kPanelVectors>;
+  kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
+  kernel.prepared = tile_set<Tile>(F::kBlockValues);
+  kernel.prepared.prepare = &widen_block_panel<F, kPanelVectors>;
+  return kernel;
+}
 
-  static void widen(const std::byte* panel, size_t units, std::byte* to) {
-    widen_block_panel<F>(panel, units, reinterpret_cast<float*>(to));
+// ---------------------------------------------------------------- the list
+
+template <class F, Accuracy kAccuracy>
+constexpr Kernel choose_kernel() {
+  if constexpr (F::kIsBlock) {
+    if constexpr (kAccuracy == Accuracy::exact) {
+      return widened_kernel<F>(kAccuracy);
+    } else {
+      return int8_kernel<F, kAccuracy == Accuracy::coarse>(kAccuracy);
+    }
+#if TESSERA_BF16_DOT
+  } else if constexpr (F::kDType == DType::bf16 && kAccuracy != Accuracy::exact) {
+    return bf16_kernel(kAccuracy);
+#endif
+  } else {
+    return fma_kernel<F>(kAccuracy);
   }
-};
+}
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+template <class... F>
+constexpr std::array<Kernel, 3 * sizeof...(F)> all_kernels(TypeList<F...>) {
+  return {choose_kernel<F, Accuracy::fast>()..., choose_kernel<F, Accuracy::exact>()...,
+          choose_kernel<F, Accuracy::coarse>()...};
+}
+
+// Not inline: two libraries in one program may be built with other targets and formats, so each has
+// its own.
+constexpr auto kKernels = all_kernels(Formats{});
+
+// A better target has a lower bit. Odd ranks are for what adds to one of Highway's targets.
+constexpr InstructionSet kInstructionSet = {
+    kTargetName,
+    2 * (63 - std::countr_zero(static_cast<uint64_t>(HWY_TARGET))),
+    kLanes * sizeof(float),
+    &runs_here,
+    kKernels.data(),
+    kKernels.size(),
+    nullptr};
+
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_KERNELS_INL_H_

@@ -13,8 +13,8 @@
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 inline constexpr size_t kQuarterBlocks = kLanes < 4 ? 1 : kLanes / 4;
 
@@ -22,7 +22,7 @@ constexpr size_t block_lane(size_t block) {
   return block % kQuarterBlocks * 4 + block / kQuarterBlocks;
 }
 
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL
+#if TESSERA_BYTE_TABLES
 // One instruction picks bytes from two vectors. Loads then decide: 64 bytes that cross a cache
 // line, as nearly all of these do, take two cycles, and one in a block's place (of 16 bytes, with
 // inserts) is slower still. So what holds codes and scales is loaded once.
@@ -64,7 +64,7 @@ class LaneBlocks {
   HWY_INLINE VF f16() const {
     const D16 d;
     const auto indices = hn::SetTableIndices(d, kF16Indices<kOffset>.data());
-    const auto pick = [&](V8 first, V8 second) HWY_ATTR {
+    const auto pick = [&](V8 first, V8 second) TESSERA_ATTR {
       return hn::TwoTablesLookupLanes(d, hn::BitCast(d, first), hn::BitCast(d, second), indices);
     };
     VU half[2];  // of the quarters
@@ -143,11 +143,11 @@ class LaneBlocks {
     VU quarter[4];
     TESSERA_UNROLL
     for (size_t i = 0; i < 4; ++i) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
       quarter[i] = load_bytes(DU(), from_ + kOffset + 4 * i);
 #else
       const uint8_t* from = from_ + i * kQuarterBlocks * kStride + kOffset;
-      quarter[i] = load_16_bytes([from](size_t b) HWY_ATTR { return from + b * kStride; });
+      quarter[i] = load_16_bytes([from](size_t b) TESSERA_ATTR { return from + b * kStride; });
 #endif
     }
     transpose_quarters(quarter, words);
@@ -166,7 +166,7 @@ class LaneBlocks {
       const size_t lane = block_lane(i);
       quads[lane / 4] |= static_cast<uint64_t>(f16) << (lane % 4 * 16);
     }
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
     return widen_f16(df, hn::Set(dh, static_cast<uint16_t>(quads[0])));
 #else
     const hn::Repartition<uint64_t, decltype(dh)> du64;
@@ -189,7 +189,7 @@ class LaneBlocks {
 };
 #endif
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_LANES_INL_H_

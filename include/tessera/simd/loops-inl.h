@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The loops around the micro-kernels, over one rectangle of y.
+// The five loops around the tiles, over one rectangle of y.
 //
-//   for mc rows of x                x stays in L3
-//     for nc rows of W                a few panels: read, packed or widened once per mc
-//       for kc units of depth           the block of W, and what fits of x, stay in L2
-//         for nr rows of W                one panel, past which x streams
+//   for mc rows of x
+//     for nc rows of W                a few panels of W
+//       for kc units of depth           made ready (read, packed or prepared) once for mc rows of x
+//         for nr rows of W                one panel of W, which stays in L2 while x passes
 //           for mr rows of x                a tile
 //
-// This is the order of BLIS with the roles of the matrices swapped: W is the large operand, used
-// once per mc, and x the small one that is used again.
+// W is the large operand and is read once for each mc rows of x. plan/geometry.h says which caches
+// the three outer sizes are for.
 //
 // Sums between two ranges of depth stay in the worker's memory, tile by tile: in y, whose rows are
 // often a power of two apart, they would evict each other. The last range writes straight to y
@@ -20,341 +20,203 @@
 #define TESSERA_SIMD_LOOPS_INL_H_
 #endif
 
-#include <array>
-#include <utility>
-
+#include "tessera/plan/geometry.h"
 #include "tessera/simd/epilogue-inl.h"
-#include "tessera/simd/kernels-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// ---------------------------------------------------------------- matmul
-
-using TileFn = void (*)(const TileArgs&);
-
-template <class Tile, size_t P, size_t... C>
-constexpr std::array<TileFn, sizeof...(C)> tiles_of(std::index_sequence<C...>) {
-  return {&Tile::template run<C + 1, P>...};
-}
-template <class Tile>
-inline constexpr auto kTiles = tiles_of<Tile, 1>(std::make_index_sequence<Tile::kMr>());
-template <class Tile>
-inline constexpr auto kPairTiles = tiles_of<Tile, 2>(std::make_index_sequence<Tile::kPairC>());
-
-// Sums that tiles may write to y as they are.
-HWY_INLINE bool is_plain(const RunArgs& a) {
-  const Epilogue& e = a.epilogue;
-  const bool aligned = (reinterpret_cast<uintptr_t>(a.y) | a.y_stride) % sizeof(float) == 0;
-  return a.y_dtype == DType::f32 && aligned && e.scale == 1.0f && e.beta == 0.0f &&
-         e.bias == nullptr && e.activation == Activation::none;
-}
-
-// The worker's memory: panels that tiles read, a panel to widen, partial sums.
-struct WorkerMemory {
-  std::byte* tile_panels;
-  size_t tile_panel_bytes;
-  std::byte* packed_panel;
-  float* sums;
+// A few panels of W over one range of depth, and the panels of x that they multiply.
+struct PanelGroup {
+  const std::byte* w[kMaxNcPanels];      // as tiles read them
+  const std::byte* later[kMaxNcPanels];  // what is read from memory after each; null: unknown
+  size_t count = 0;
+  Range cols;        // of y
+  Range units;       // of depth
+  bool first, last;  // of the ranges of depth
+  Range x_panels;    // [begin, end)
+  size_t first_row;  // of the first of them,
+  size_t rows;       // and of all of them
+  bool lone;         // there is one panel of x
+  size_t share;      // bytes of W that a tile asks for with each step
 };
 
-template <class K>
-WorkerMemory worker_memory(const RunArgs& a) {
-  WorkerMemory worker{a.worker, a.blocking.kc_units * K::kTileUnits * K::Tile::kWUnitBytes, nullptr,
-                      nullptr};
-  std::byte* end = a.worker;
-  if (K::kWidens || !a.w_packed) end += a.blocking.nc / kNr * worker.tile_panel_bytes;
-  if (K::kWidens && !a.w_packed) {
-    worker.packed_panel = end;
-    end += a.blocking.kc_units * K::kPanelUnitBytes;
-  }
-  worker.sums = reinterpret_cast<float*>(end);
-  return worker;
-}
+// What the loops work with: the arguments, and what they need again and again.
+struct Loops {
+  const RunArgs& a;
+  const Plan& plan;
+  const Kernel& kernel;
+  const Geometry& geometry;
+  const TileSet& tiles;
+  const Panels x_panels;
+  float* sums;  // the worker's
+  bool plain;   // tiles may write finished sums to y as they are
+  bool prepares;
+  size_t step_bytes;  // of a packed panel of W, in one step of a tile
 
-// Units of rows [first, first + nr) of W in the order that tiles read, the i-th panel of a block.
-template <class K>
-const std::byte* tile_panel(const RunArgs& a, const WorkerMemory& worker, size_t i, size_t first,
-                            Range units, size_t all_units) {
+  explicit Loops(const RunArgs& args)
+      : a(args),
+        plan(*a.plan),
+        kernel(*plan.kernel),
+        geometry(*a.geometry),
+        tiles(tiles_of(kernel, geometry.path)),
+        x_panels(a.y.rows, geometry.mr, kernel.row_step),
+        sums(reinterpret_cast<float*>(a.worker + geometry.worker.sums)),
+        prepares(geometry.path == Path::prepared),
+        step_bytes(kernel.panel_unit_bytes / tiles.steps) {
+    const Epilogue& e = a.epilogue;
+    const bool words =
+        (reinterpret_cast<uintptr_t>(a.y.data) | a.y.row_stride) % sizeof(float) == 0;
+    plain = a.y.dtype == DType::f32 && words && e.scale == 1.0f && e.beta == 0.0f &&
+            e.bias == nullptr && e.activation == Activation::none;
+  }
+  std::byte* y_row(size_t row) const {
+    return static_cast<std::byte*>(a.y.data) + row * a.y.row_stride;
+  }
+};
+
+// The panel of W that begins at row `first`, over `units`, as the i-th that tiles read: W's own, or
+// packed or prepared in the worker's memory.
+inline const std::byte* ready_panel(const Loops& l, size_t i, size_t first, Range units) {
   if (units.begin == units.end) return nullptr;  // k = 0: there are no bytes
-  std::byte* ready = worker.tile_panels + i * worker.tile_panel_bytes;
+  const WorkerLayout& worker = l.geometry.worker;
+  std::byte* ready = l.a.worker + worker.tile_panels + i * worker.tile_panel_bytes;
   const std::byte* panel;
-  if (a.w_packed) {
-    panel = a.w + (first / kNr * all_units + units.begin) * K::kPanelUnitBytes;
+  if (l.plan.packed) {
+    panel =
+        l.plan.w + (first / l.kernel.nr * l.plan.units + units.begin) * l.kernel.panel_unit_bytes;
   } else {
-    std::byte* to = K::kWidens ? worker.packed_panel : ready;
-    const PackWArgs pack{a.w, a.w_stride, a.w_k_major, a.n, a.k, {}, nullptr};
-    K::pack_panel(pack, first, std::min(first + kNr, a.n), units, to);
+    std::byte* to = l.prepares ? l.a.worker + worker.packed_panel : ready;
+    const size_t end = std::min(first + l.kernel.nr, l.plan.n);
+    l.kernel.pack_panel(
+        {l.plan.w, l.plan.w_stride, l.plan.w_k_major, l.plan.k, first, end, units, to});
     panel = to;
   }
-  if constexpr (K::kWidens) {
-    K::widen(panel, units.end - units.begin, ready);
-    panel = ready;
-  }
-  return panel;
+  if (!l.prepares) return panel;
+  l.tiles.prepare(panel, units.end - units.begin, ready);
+  return ready;
 }
 
-// What the loops must know of a kernel, so that they are compiled once and not per kernel.
-struct LoopKernel {
-  const TileFn* tiles;       // [height - 1]
-  const TileFn* pair_tiles;  // of two panels of W, for heights up to pair_c
-  size_t pair_c;
-  const std::byte* (*tile_panel)(const RunArgs&, const WorkerMemory&, size_t i, size_t first,
-                                 Range units, size_t all_units);
-  size_t tile_units;  // of the tile, in a unit of the loops
-  size_t unit_values;
-  size_t x_unit_bytes;
-  size_t x_word_bytes;  // float tiles: an f32 with its copies, or a pair of bf16
-  size_t panel_unit_bytes;
-  size_t ahead_unit_bytes;  // the same for a unit of the tile: W that is asked for early
-  size_t ahead_c;           // where there is one panel of x, its least height for that,
-  size_t near_ahead;        // and the tile's kNearAhead
-  bool widens;
-};
+// Columns [cols.begin, cols.end), whose panels begin at `col`, over `units`, for x_panels.
+inline PanelGroup make_panel_group(const Loops& l, size_t col, Range cols, Range units,
+                                   Range x_panels) {
+  PanelGroup g;
+  g.cols = cols;
+  g.units = units;
+  g.first = units.begin == 0;
+  g.last = units.end == l.plan.units;
+  g.x_panels = x_panels;
+  g.first_row = l.x_panels.rows(x_panels.begin).begin;
+  g.rows = l.x_panels.rows(x_panels.end - 1).end - g.first_row;
+  g.lone = x_panels.end - x_panels.begin == 1;
+  g.share = (l.step_bytes / (x_panels.end - x_panels.begin) + 63) / 64 * 64;
+  const size_t nr = l.kernel.nr;
+  for (size_t first = col; first < cols.end; first += nr, ++g.count) {
+    g.w[g.count] = ready_panel(l, g.count, first, units);
+  }
+  for (size_t i = 0; i < g.count; ++i) {
+    g.later[i] = nullptr;
+    if (!l.plan.packed) continue;
+    // The next panel of this group; after its last one, the next group's. Panels to be prepared are
+    // wanted all at once, when the next group is made.
+    const bool same_group = !l.prepares && i + 1 < g.count;
+    const size_t panel = same_group ? i + 1 : (l.prepares ? i : 0) + (g.last ? g.count : 0);
+    const size_t unit = same_group ? units.begin : g.last ? 0 : units.end;
+    g.later[i] = l.plan.w + ((col / nr + panel) * l.plan.units + unit) * l.kernel.panel_unit_bytes;
+  }
+  return g;
+}
 
-// A block of W over units [units.begin, units.end), and the panels [panels.begin, panels.end) of x
-// that it multiplies.
-struct Block {
-  const std::byte* w[kMaxNcPanels];
-  // Packed W: what to ask for while this panel is used, as many bytes as it has; null for nothing.
-  const std::byte* next[kMaxNcPanels];
-  Range cols;  // of y
-  Range units;
-  size_t all_units;
-  Range panels;
-};
+// What a tile asks for while it computes, as W comes from memory: its share of what follows its
+// panel; or, if it alone uses its panel, what it reads itself soon.
+HWY_INLINE void plan_early(const Loops& l, const PanelGroup& g, const std::byte* later, size_t p,
+                           size_t height, TileArgs& tile) {
+  tile.early_bytes = 0;
+  if (later == nullptr) return;
+  const size_t before = (p - g.x_panels.begin) * g.share;  // of a step, by earlier tiles
+  const Tuning& tuning = *l.plan.tuning;
+  if (before >= l.step_bytes) return;
+  if (g.lone && height < (l.prepares ? 1 : tuning.early_rows)) return;
+  const bool near = g.lone && !l.prepares && tuning.early_bytes > 0;
+  tile.early_bytes = g.share;
+  tile.early = near ? reinterpret_cast<uintptr_t>(tile.w) + tuning.early_bytes
+                    : reinterpret_cast<uintptr_t>(later) + tile.steps * before;
+}
 
-inline void run_tiles(const RunArgs& a, const LoopKernel& kernel, const Panels& panels,
-                      size_t x_row_bytes, float* partial_sums, const Block& b) {
-  const bool plain = is_plain(a);
-  const bool first = b.units.begin == 0, last = b.units.end == b.all_units;
-  const size_t first_row = panels.rows(b.panels.begin).begin;
-  const size_t block_rows = panels.rows(b.panels.end - 1).end - first_row;
-  const size_t tiles = b.panels.end - b.panels.begin;
-  const size_t share = (kernel.ahead_unit_bytes / tiles + 63) / 64 * 64;
+// Panels i and, of a pair, i + 1 of W times panel p of x.
+HWY_INLINE void run_tile(const Loops& l, const PanelGroup& g, size_t i, size_t col, bool pair,
+                         size_t p, TileArgs& tile) {
+  const RunArgs& a = l.a;
+  const Kernel& kernel = l.kernel;
+  const size_t width = pair ? 2 * kernel.nr : kernel.nr;
+  const Range tall = l.x_panels.rows(p);
+  const size_t height = tall.end - tall.begin, padded = l.x_panels.padded(height);
+  const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
+  const Range cols{std::max(col, g.cols.begin), std::min(col + width, g.cols.end)};
+  float* sums = l.sums;  // [height, width]
+  if (!g.first || !g.last) sums += i * kernel.nr * g.rows + (tall.begin - g.first_row) * width;
+  tile.in = g.first ? nullptr : sums;
+  tile.out = sums;
+  tile.out_stride = width;
+  const bool direct =
+      g.last && l.plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
+  if (direct) {
+    tile.out = reinterpret_cast<float*>(l.y_row(tall.begin)) + col;
+    tile.out_stride = a.y.row_stride / sizeof(float);
+  }
+  const size_t x_unit = g.units.begin * kernel.x.unit_bytes;  // of one row
+  if (a.borrowed.rows != nullptr) {
+    tile.x = a.borrowed.rows + tall.begin * a.borrowed.row_stride + x_unit;
+    tile.x_row = a.borrowed.row_stride;
+    tile.x_step = kernel.x.word_bytes;
+  } else {
+    tile.x = a.packed_x + l.x_panels.padded_begin(p) * l.geometry.x_row_bytes + padded * x_unit;
+    tile.x_row = kernel.x.word_bytes;
+    tile.x_step = padded * kernel.x.word_bytes;
+  }
+  plan_early(l, g, pair ? nullptr : g.later[i], p, height, tile);
+  (pair ? l.tiles.run_pair : l.tiles.run)[height - 1](tile);
+  if (g.last && !direct) {
+    finish(a.epilogue, {sums + (rows.begin - tall.begin) * width + (cols.begin - col), width,
+                        static_cast<std::byte*>(a.y.data), a.y.row_stride, a.y.dtype, rows, cols});
+  }
+}
+
+// The rectangle a.rect of y, by tiles.
+inline void tile_loops(const RunArgs& a) {
+  const Loops l(a);
+  const auto& [mc, kc_units, nc] = l.geometry.blocking;
+  const size_t nr = l.kernel.nr, units = l.plan.units;
   TileArgs tile{};
-  tile.units = (b.units.end - b.units.begin) * kernel.tile_units;
-  const bool few = tiles == 1 && block_rows <= kernel.pair_c;
-  for (size_t i = 0, step, col = b.cols.begin / kNr * kNr; col < b.cols.end; i += step) {
-    const bool pair = few && col + kNr < b.cols.end;
-    step = pair ? 2 : 1;
-    const size_t width = step * kNr;
-    const Range cols{std::max(col, b.cols.begin), std::min(col + width, b.cols.end)};
-    tile.w = b.w[i];
-    tile.w_panel = pair ? static_cast<size_t>(b.w[i + 1] - b.w[i]) : 0;
-    const std::byte* next = pair ? nullptr : b.next[i];
-    for (size_t p = b.panels.begin; p < b.panels.end; ++p) {
-      const Range tall = panels.rows(p);
-      const size_t height = tall.end - tall.begin;
-      const Range rows{std::max(tall.begin, a.rect.row_begin), std::min(tall.end, a.rect.row_end)};
-      const bool direct =
-          last && plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
-      float* sums = partial_sums;
-      if (!first || !last) sums += i * kNr * block_rows + (tall.begin - first_row) * width;
-      if (a.x_rows != nullptr) {
-        tile.x = a.x_rows + tall.begin * a.x_stride + b.units.begin * kernel.x_unit_bytes;
-        tile.x_row = a.x_stride;
-        tile.x_step = kernel.x_word_bytes;
-      } else {
-        tile.x =
-            a.packed_x + tall.begin * x_row_bytes + b.units.begin * height * kernel.x_unit_bytes;
-        tile.x_row = kernel.x_word_bytes;
-        tile.x_step = height * kernel.x_word_bytes;
-      }
-      tile.in = first ? nullptr : sums;
-      tile.out = sums;
-      tile.out_stride = width;
-      if (direct) {
-        tile.out = reinterpret_cast<float*>(a.y + tall.begin * a.y_stride) + col;
-        tile.out_stride = a.y_stride / sizeof(float);
-      }
-      // Meanwhile W comes from memory: the next panel, a share with each tile of this one; or,
-      // where that is one tile, what it reads itself soon.
-      const size_t behind = (p - b.panels.begin) * share;
-      const bool more = next != nullptr && behind < kernel.ahead_unit_bytes &&
-                        (tiles > 1 || height >= kernel.ahead_c);
-      const bool near = tiles == 1 && kernel.near_ahead > 0;
-      tile.ahead = near ? reinterpret_cast<uintptr_t>(tile.w) + kernel.near_ahead
-                        : reinterpret_cast<uintptr_t>(next) + tile.units * behind;
-      tile.ahead_bytes = more ? share : 0;
-      (pair ? kernel.pair_tiles : kernel.tiles)[height - 1](tile);
-      if (last && !direct) {
-        finish(a.epilogue, {sums + (rows.begin - tall.begin) * width + (cols.begin - col), width,
-                            a.y, a.y_stride, a.y_dtype, rows, cols});
-      }
-    }
-    col += width;
-  }
-}
-
-inline void run_loops(const RunArgs& a, const LoopKernel& kernel, size_t x_row_bytes,
-                      const WorkerMemory& worker) {
-  const Panels panels(a.m, a.mr);
-  const size_t units = (a.k + kernel.unit_values - 1) / kernel.unit_values;
-  const size_t first_col = a.rect.col_begin / kNr * kNr;
-  for (size_t row = a.rect.row_begin; row < a.rect.row_end;) {
-    // Panels that hold rows of this mc block; the first and last may reach outside the rectangle.
-    const size_t last_row = std::min(a.rect.row_end, row + a.blocking.mc) - 1;
-    const Range mc{panels.panel_of(row), panels.panel_of(last_row) + 1};
-    for (size_t col = first_col; col < a.rect.col_end; col += a.blocking.nc) {
-      const Range nc{std::max(col, a.rect.col_begin),
-                     std::min(col + a.blocking.nc, a.rect.col_end)};
+  for (size_t row = a.rect.row_begin; row < a.rect.row_end;) {  // mc rows of x, in whole panels
+    const size_t last_row = std::min(a.rect.row_end, row + mc) - 1;
+    const Range x_panels{l.x_panels.panel_of(row), l.x_panels.panel_of(last_row) + 1};
+    for (size_t first = a.rect.col_begin / nr * nr; first < a.rect.col_end; first += nc) {
+      const Range cols{std::max(first, a.rect.col_begin), std::min(first + nc, a.rect.col_end)};
       size_t unit = 0;
-      do {  // once even if k is 0: the epilogue still has its say
-        const Range kc{unit, std::min(units, unit + a.blocking.kc_units)};
-        Block block{{}, {}, nc, kc, units, mc};
-        size_t count = 0;
-        for (size_t first = col; first < nc.end; first += kNr, ++count) {
-          block.w[count] = kernel.tile_panel(a, worker, count, first, kc, units);
+      do {  // kc units of depth; once even if k is 0, as the epilogue still has its say
+        const Range depth{unit, std::min(units, unit + kc_units)};
+        const PanelGroup g = make_panel_group(l, first, cols, depth, x_panels);
+        const bool pairs =
+            g.lone && g.rows <= std::min(l.tiles.pair_rows, l.plan.tuning->pair_rows);
+        tile.steps = (depth.end - depth.begin) * l.tiles.steps;
+        for (size_t i = 0; i < g.count;) {  // nr rows of W, or twice as many
+          const bool pair = pairs && i + 1 < g.count;
+          tile.w = g.w[i];
+          tile.w_panel = pair ? static_cast<size_t>(g.w[i + 1] - g.w[i]) : 0;
+          for (size_t p = x_panels.begin; p < x_panels.end; ++p) {  // mr rows of x
+            run_tile(l, g, i, first + i * nr, pair, p, tile);
+          }
+          i += pair ? 2 : 1;
         }
-        for (size_t i = 0; a.w_packed && i < count; ++i) {
-          // The next panel of this block; after its last one, the next block's. Widened panels are
-          // wanted all at once, when the next block is made.
-          const bool same_block = !kernel.widens && i + 1 < count, last_range = kc.end == units;
-          const size_t panel =
-              same_block ? i + 1 : (kernel.widens ? i : 0) + (last_range ? count : 0);
-          const size_t unit_at = same_block ? kc.begin : last_range ? 0 : kc.end;
-          block.next[i] = a.w + ((col / kNr + panel) * units + unit_at) * kernel.panel_unit_bytes;
-        }
-        run_tiles(a, kernel, panels, x_row_bytes, worker.sums, block);
-        unit = kc.end;
+        unit = depth.end;
       } while (unit < units);
     }
-    row = panels.rows(mc.end - 1).end;
+    row = l.x_panels.rows(x_panels.end - 1).end;
   }
 }
 
-template <class K>
-void matmul_rect(const RunArgs& a) {
-  if constexpr (requires { typename K::Narrow; }) {
-    if (a.m <= a.mr * (a.w_packed ? K::kNarrowPanels : 4))
-      return matmul_rect<typename K::Narrow>(a);
-  }
-  using Tile = typename K::Tile;
-  static constexpr LoopKernel kKernel = {kTiles<Tile>.data(),
-                                         kPairTiles<Tile>.data(),
-                                         Tile::kPairC,
-                                         &tile_panel<K>,
-                                         K::kTileUnits,
-                                         K::kTileUnits * Tile::kUnitValues,
-                                         K::kTileUnits * Tile::kXUnitBytes,
-                                         4 * K::X::kCopies,
-                                         K::kPanelUnitBytes,
-                                         K::kAheadUnitBytes,
-                                         K::kAheadC,
-                                         K::kWidens ? 0 : Tile::kNearAhead,
-                                         K::kWidens};
-  using X = typename K::X;
-  run_loops(a, kKernel, panel_row_bytes<X>(padded_values<X>(a.k)), worker_memory<K>(a));
-}
-
-// ---------------------------------------------------------------- matvec
-
-// Columns of y that are computed before the epilogue takes them.
-inline constexpr size_t kMatvecCols = 32;
-// Rows of W that stay in L2 while groups of rows of x pass and the next ones arrive.
-inline constexpr size_t kMatvecBlockBytes = 256 * 1024;
-using DotFn = void (*)(const DotArgs&);
-
-// [C - 1]: the micro-kernels for few rows of x, and for groups of many.
-template <class Dot, size_t... C>
-constexpr std::array<DotFn, sizeof...(C)> few_dots(std::index_sequence<C...>) {
-  return {&Dot::template run<Dot::few_rows(C + 1), C + 1>...};
-}
-template <class Dot, size_t... C>
-constexpr std::array<DotFn, sizeof...(C)> many_dots(std::index_sequence<C...>) {
-  return {&Dot::template run<Dot::kManyRows, C + 1>...};
-}
-template <class Dot>
-inline constexpr auto kFewDots = few_dots<Dot>(std::make_index_sequence<Dot::kFewC>());
-template <class Dot>
-inline constexpr auto kManyDots = many_dots<Dot>(std::make_index_sequence<Dot::kManyC>());
-
-// One block of columns for `rows` rows of x from `first` on, in groups: many of them read W from
-// L2, and each group asks for its share of the next columns' rows.
-template <class K>
-void matvec_block(const RunArgs& a, Range rows, Range cols) {
-  using Dot = typename K::Dot;
-  float sums[Dot::kMaxC * kMatvecCols];
-  float partial[kMatvecCols * Dot::kMaxC * kLanes];
-  const size_t count = rows.end - rows.begin, width = cols.end - cols.begin;
-  const bool few = count <= Dot::kFewC;
-  const Panels groups(count, few ? Dot::kFewC : Dot::kManyC);
-  DotArgs args;
-  args.x_stride = row_alone_bytes<typename K::X>(a.k);
-  args.w_stride = a.w_stride;
-  args.k = a.k;
-  args.out_stride = kMatvecCols;
-  for (size_t g = 0; g < groups.count; ++g) {
-    const Range group{rows.begin + groups.rows(g).begin, rows.begin + groups.rows(g).end};
-    const size_t height = group.end - group.begin;
-    const DotFn dot = few ? kFewDots<Dot>[height - 1] : kManyDots<Dot>[height - 1];
-    const size_t step = few ? Dot::few_rows(height) : Dot::kManyRows;
-    const Range share = split(step, 1, g, groups.count);
-    args.x = a.packed_x + group.begin * args.x_stride;
-    args.ahead_rows = share.end - share.begin;
-    const size_t piece = std::max(Dot::piece(height, few), Dot::kDepthStep);
-    args.begin = 0;
-    do {  // once even if k is 0
-      args.end = std::min(a.k, args.begin + piece);
-      // Few rows of x: further rows of W in this range, then in the next one, then of the next
-      // columns.
-      const size_t bytes = std::max<size_t>(1, Dot::row_bytes(args.end - args.begin));
-      const size_t distance = few || Dot::kManyRows == 1
-                                  ? std::min(Dot::kAheadBytes / bytes / step * step + step, width)
-                                  : width;
-      for (size_t j = 0; j < width; j += step) {
-        size_t row = j + distance, begin = args.begin;
-        if (row >= width && distance < width) {
-          if (args.end < a.k) {
-            row -= width;
-            begin = args.end;
-          } else {
-            begin = 0;
-          }
-        }
-        args.w = a.w + (cols.begin + j) * a.w_stride;
-        args.rows = std::min(step, width - j);
-        args.ahead = reinterpret_cast<uintptr_t>(a.w) +
-                     (cols.begin + row + share.begin) * a.w_stride + Dot::row_bytes(begin);
-        args.out = sums + j;
-        args.partial = partial + j * Dot::kMaxC * kLanes;
-        dot(args);
-      }
-      args.begin = args.end;
-    } while (args.begin < a.k);
-    finish(a.epilogue, {sums, kMatvecCols, a.y, a.y_stride, a.y_dtype, group, cols});
-  }
-}
-
-template <class K>
-void matvec_rect(const RunArgs& a) {
-  constexpr size_t kStep = std::max(K::Dot::kManyRows, K::Dot::few_rows(1));
-  const size_t fit = kMatvecBlockBytes / std::max<size_t>(1, a.w_stride) / kStep * kStep;
-  const size_t width = std::clamp(fit, kStep, kMatvecCols);
-  const Panels blocks(a.rect.row_end - a.rect.row_begin, kMatvecMc);
-  for (size_t i = 0; i < blocks.count; ++i) {
-    const Range rows{a.rect.row_begin + blocks.rows(i).begin,
-                     a.rect.row_begin + blocks.rows(i).end};
-    for (size_t col = a.rect.col_begin; col < a.rect.col_end; col += width) {
-      matvec_block<K>(a, rows, {col, std::min(col + width, a.rect.col_end)});
-    }
-  }
-}
-
-// ---------------------------------------------------------------- panels to keep
-
-template <class K>
-void pack_w(const PackWArgs& a) {
-  constexpr size_t kUnitValues = K::kTileUnits * K::Tile::kUnitValues;
-  const size_t units = (a.k + kUnitValues - 1) / kUnitValues;
-  for (size_t first = a.rows.begin; first < a.rows.end; first += kNr) {
-    K::pack_panel(a, first, std::min(first + kNr, a.n), {0, units},
-                  a.packed + first / kNr * units * K::kPanelUnitBytes);
-  }
-}
-
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_LOOPS_INL_H_

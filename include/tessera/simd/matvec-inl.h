@@ -11,32 +11,11 @@
 #define TESSERA_SIMD_MATVEC_INL_H_
 #endif
 
-#include <bit>
-
 #include "tessera/simd/pack-inl.h"
 #include "tessera/simd/pack_x-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
-
-// One row of W and C rows of packed x (each alone, as pack_x_rows leaves them), x_stride bytes
-// apart. Values [begin, end) of k; ranges begin at multiples of the dot's kDepthStep, and between
-// them vectors of sums wait in `partial`.
-struct DotArgs {
-  const std::byte* w = nullptr;
-  size_t w_stride = 0;
-  size_t rows = 1;  // of W that exist, up to the micro-kernel's
-  const std::byte* x = nullptr;
-  size_t x_stride = 0;
-  size_t k = 0;
-  size_t begin = 0, end = 0;
-  float* partial = nullptr;
-  float* out = nullptr;  // C rows of a sum for each row of W, out_stride floats apart
-  size_t out_stride = 1;
-  // Pieces of so many rows, as long as this range, that will be read later: to be asked for.
-  uintptr_t ahead = 0;
-  size_t ahead_rows = 0;
-};
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // f32 multiply-add on values of any float format.
 template <class F>
@@ -46,18 +25,16 @@ struct FmaStep {
   static constexpr size_t kXBytes = 4;
 
   static constexpr bool kNarrow = kBytes < kLanes * 4;
-  static constexpr size_t kFewC = kNarrow ? 6 : 8;
-  // As FloatDot says. 4 x 8 sums of f32 spill: GCC gains by them all the same (72 -> 84 GFLOP/s),
-  // Clang loses (80 -> 71). On Emerald Rapids one row waits for its own sum: bf16 m = 1 12 and 17
-  // GFLOP/s with one row and four; m = 2 and 4, 31 and 48 with two, 35 and 54 with four; f16 10 and
-  // 16; 31 and 45, 34 and 58.
+  static constexpr size_t kFewRows = kNarrow ? 6 : 8;  // of x
+  // Rows of W for so many rows of x, as FloatDot says. 4 x 8 sums of f32 spill: GCC gains by them
+  // all the same (72 -> 84 GFLOP/s), Clang loses (80 -> 71). On Emerald Rapids one row of W waits
+  // for its own sum. GFLOP/s there with one row (m = 1) or two (m = 2 and 4), and with four: bf16
+  // 12 and 17, 31 and 35, 48 and 54; f16 10 and 16, 31 and 34, 45 and 58.
   static constexpr size_t rows(size_t c) {
-    if (kSapphireRapids) return kNarrow ? 4 : c == 1 ? 8 : c <= 3 ? 4 : 2;
+    if (kTwoWideUnits) return kNarrow ? 4 : c == 1 ? 8 : c <= 3 ? 4 : 2;
     if (kNarrow) return c <= 2 ? 8 : c <= 4 ? 2 : 4;
     return c <= 4 ? 8 : c == 8 && !HWY_COMPILER_CLANG ? 4 : 2;
   }
-  // Up to so many rows of x the CPU's own prefetching is better.
-  static constexpr size_t kHardwareC = kSapphireRapids && !kNarrow ? 1 : 0;
 
   static HWY_INLINE VF load(const std::byte* w) { return SimdOf<F>::load_values(DF(), w); }
   static HWY_INLINE VF load_tail(const std::byte* row, size_t k, size_t k_end) {
@@ -72,9 +49,8 @@ struct Bf16Step {
   static constexpr size_t kValues = 2 * kLanes;
   static constexpr size_t kBytes = 4 * kLanes;
   static constexpr size_t kXBytes = 2;
-  static constexpr size_t kFewC = 8;
+  static constexpr size_t kFewRows = 8;
   static constexpr size_t rows(size_t c) { return c <= 4 ? 8 : 2; }
-  static constexpr size_t kHardwareC = 0;
 
   static HWY_INLINE VU load(const std::byte* w) { return load_bytes(DU(), w); }
   static HWY_INLINE VU load_tail(const std::byte* row, size_t k, size_t k_end) {
@@ -110,27 +86,16 @@ struct Bf16Step {
 // 67, 85 36 (f16 by 4 rows 100).
 template <class Step>
 struct FloatDot {
-  static constexpr size_t kManyRows = kRegisters == 32 ? 4 : 2;
-  static constexpr size_t kManyC = kRegisters == 32 ? 6 : 4;
-  static constexpr size_t kFewC = kRegisters == 32 ? Step::kFewC : 4;
-  static constexpr size_t kMaxC = std::max(kManyC, kFewC);
+  static constexpr size_t kManyRowsOfW = kRegisters == 32 ? 4 : 2;
+  static constexpr size_t kMany = kRegisters == 32 ? 6 : 4;
+  static constexpr size_t kFew = kRegisters == 32 ? Step::kFewRows : 4;
   static constexpr size_t few_rows(size_t c) {
     return kLanes == 16 ? Step::rows(c) : c <= 2 ? 4 : 2;
   }
   static constexpr size_t kDepthStep = 2 * Step::kValues;
-  static constexpr size_t kAheadBytes = 64 * 1024;
-
-  static constexpr size_t row_bytes(size_t values) { return values / Step::kValues * Step::kBytes; }
-
-  // Values of a row at a time: whole pages or even parts of one, within which the CPU's own
-  // prefetching works (f32 m = 5, 820 and 1024 values 47 and 65 GFLOP/s; bf16 m = 8, 1366 and 1024
-  // 133 and 167). Where not as above, as many as leave x in L1, with many rows of it in L2.
-  static constexpr size_t piece(size_t rows_of_x, bool few) {
-    if (few && !kSapphireRapids) {
-      return (few_rows(rows_of_x) >= 4 ? 8 : 2) * 1024 / Step::kBytes * Step::kValues;
-    }
-    return std::bit_floor((few ? 24 : 384) * 1024 / (rows_of_x * Step::kXBytes));
-  }
+  static constexpr size_t kValues = Step::kValues, kBytes = Step::kBytes;
+  static constexpr size_t kXBytes = Step::kValues * Step::kXBytes;
+  static constexpr bool kXInL1 = false;
 
   template <size_t kRows, size_t C>
   static void run(const DotArgs& a) {
@@ -147,22 +112,23 @@ struct FloatDot {
     const std::byte* w[kRows];  // where there are fewer, the last one again: sums nobody reads
     TESSERA_UNROLL
     for (size_t r = 0; r < kRows; ++r) w[r] = a.w + std::min(r, a.rows - 1) * a.w_stride;
-    size_t at = row_bytes(a.begin);
-    const uintptr_t ahead = a.ahead - at;
-    const size_t ahead_rows = C > Step::kHardwareC || kLanes < 16 ? a.ahead_rows : 0;
+    size_t at = a.begin / kValues * kBytes;
+    const uintptr_t early = a.early - at;
+    const size_t early_rows = a.early_rows;
     size_t k = a.begin;
     for (; k + kDepthStep <= a.end; k += kDepthStep) {
-      for (size_t r = 0; r < ahead_rows; ++r) {
-        prefetch_to_l2<2 * Step::kBytes>(ahead + r * a.w_stride + at);
+      for (size_t r = 0; r < early_rows; ++r) {
+        prefetch_to_l2<2 * Step::kBytes>(early + r * a.w_stride + at);
       }
       TESSERA_UNROLL
       for (size_t i = 0; i < 2; ++i, at += Step::kBytes) {
-        const auto load = [&w, at](size_t r) HWY_ATTR { return Step::load(w[r] + at); };
+        const auto load = [&w, at](size_t r) TESSERA_ATTR { return Step::load(w[r] + at); };
         add<C, kRows>(load, a, k + i * Step::kValues, sums);
       }
     }
     for (; k < a.end; k += Step::kValues) {  // what is past the end are zeros
-      const auto load = [&w, k, &a](size_t r) HWY_ATTR { return Step::load_tail(w[r], k, a.k); };
+      const auto load = [&w, k, &a](size_t r)
+                            TESSERA_ATTR { return Step::load_tail(w[r], k, a.k); };
       add<C, kRows>(load, a, k, sums);
     }
     TESSERA_UNROLL
@@ -204,28 +170,24 @@ struct FloatDot {
 template <class F, bool kCoarse>
 struct Int8Dot {
   static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
-  static constexpr size_t kManyRows = 1, kManyC = 6, kFewC = 6, kMaxC = 6;
+  static constexpr size_t kManyRowsOfW = 1, kMany = 6, kFew = 6;
   // One row of x: as for floats, 8 rows of W. Zen 4, n = k = 4096, median Gop/s on 4 KiB pages (2
-  // MiB) of one row and of 8: q4_0 73 83 (103 106), q4_1 66 81 (92 92); but q8_0 43 51 (62 57).
+  // MiB) of one row and of 8: q4_0 73 and 83 (103 and 106), q4_1 66 and 81 (92 and 92); but q8_0 43
+  // and 51 (62 and 57).
   static constexpr size_t few_rows(size_t c) {
-    return c == 1 && F::kCodeWords < 8 && !kSapphireRapids ? 8 : 1;
+    return c == 1 && F::kCodeWords < 8 && !kTwoWideUnits ? 8 : 1;
   }
-
-  // The hardware's prefetcher follows one stream well, but stumbles over x: Zen 4, 4096 x 4096 from
-  // memory, median Gop/s, m = 4 q8_0 63 -> 146, q4_0 97 -> 184; m = 6 60 -> 134, 63 -> 169; less
-  // with 8 KiB, none into L1. Only q8_0 with m = 1 is better off alone (best 54 and 49 Gop/s), q4_0
-  // not (72 and 77), nor either on Emerald Rapids (q8_0 16 and 23).
-  template <size_t C>
-  static constexpr bool kPrefetch = C > 1 || F::kCodeWords < 8 || kSapphireRapids;
-  static constexpr size_t kAheadBytes = 16 * 1024;
   static constexpr size_t kDepthStep = 32 * kLanes;
+  static constexpr size_t kValues = 32, kBytes = sizeof(typename F::Block);
+  static constexpr bool kXInL1 = true;  // Zen 4, k = 11008, m = 8: q8_0 87 -> 151, q4_0 144 -> 189
 
-  static constexpr size_t row_bytes(size_t values) { return values / 32 * kBytes; }
+ private:
+  using Dots = DotsOf<F>;
+  using X = XAsQ8<Dots, F::kOffset, F::kHasMin, kCoarse>;
+  static constexpr size_t kGroupBytes = kLanes * kBytes;
 
-  // x in L1. Zen 4, k = 11008, m = 8: q8_0 87 -> 151 Gop/s, q4_0 144 -> 189.
-  static constexpr size_t piece(size_t rows_of_x, bool) {
-    return std::bit_floor(24 * 1024 / (rows_of_x * X::kBlockBytes)) * 32;
-  }
+ public:
+  static constexpr size_t kXBytes = X::kBlockBytes;
 
   template <size_t kRows, size_t C>
   static void run(const DotArgs& a) {
@@ -252,12 +214,13 @@ struct Int8Dot {
             a.begin == 0 ? hn::Zero(DF()) : hn::LoadU(DF(), a.partial + (c * kRows + r) * kLanes);
       }
     }
-    uintptr_t ahead = a.ahead;
+    uintptr_t early = a.early;
+    const bool asks = a.early_rows > 0;
     size_t b = a.begin / 32;
     const std::byte* x = a.x + b * X::kBlockBytes;
-    for (; b < end; b += kLanes, ahead += kGroupBytes, x += kLanes * X::kBlockBytes) {
+    for (; b < end; b += kLanes, early += kGroupBytes, x += kLanes * X::kBlockBytes) {
       for (size_t r = 0; r < kRows; ++r) {
-        if (kPrefetch<C> && a.ahead_rows > 0) prefetch_to_l2<kGroupBytes>(ahead + r * a.w_stride);
+        if (asks) prefetch_to_l2<kGroupBytes>(early + r * a.w_stride);
         add_blocks<C>(b + kLanes <= blocks ? w[r] : last[r], x, a.x_stride, sums[r]);
         w[r] += kGroupBytes;
       }
@@ -275,18 +238,13 @@ struct Int8Dot {
   }
 
  private:
-  using Dots = DotsOf<F>;
-  using X = XAsQ8<Dots, F::kOffset, F::kHasMin, kCoarse>;
-  static constexpr size_t kBytes = sizeof(typename F::Block);
-  static constexpr size_t kGroupBytes = kLanes * kBytes;
-
   template <size_t C>
   static HWY_INLINE void add_blocks(const uint8_t* w, const std::byte* x, size_t x_stride,
                                     VF (&sums)[C]) {
-    const auto load_x = [x, x_stride](auto d, size_t c, size_t word) HWY_ATTR {
+    const auto load_x = [x, x_stride](auto d, size_t c, size_t word) TESSERA_ATTR {
       return load_bytes(d, x + c * x_stride + word * kLanes * 4);
     };
-    const auto start = [&load_x](size_t c) HWY_ATTR {
+    const auto start = [&load_x](size_t c) TESSERA_ATTR {
       return start_dot<kCoarse, F::kHasMin>(load_x(DF(), c, 0), load_x(DI(), c, 1));
     };
     const DF df;
@@ -332,7 +290,7 @@ struct Int8Dot {
   }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_MATVEC_INL_H_

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The few vector helpers that Highway lacks, and the vector types that all kernels share. The only
-// place, beside tiles for one special instruction, that asks which target is compiled.
+// The few vector helpers that Highway lacks, and the vector types that all kernels share.
 #if defined(TESSERA_SIMD_OPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef TESSERA_SIMD_OPS_INL_H_
 #undef TESSERA_SIMD_OPS_INL_H_
@@ -13,9 +12,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "tessera/simd/targets.h"
-// targets.h first: it says what Highway builds.
-#include "hwy/highway.h"
+#include "tessera/simd/target-inl.h"
 
 // Loops over the arrays of a tile, which must vanish for the tile to live in registers. Under a
 // sanitizer they stay: instrumented and unrolled, a compiler needs ten minutes for what follows.
@@ -37,10 +34,8 @@
 #endif
 #endif
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
-
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 using DF = hn::ScalableTag<float>;
 using DU = hn::RebindToUnsigned<DF>;
 using DI = hn::RebindToSigned<DF>;
@@ -50,54 +45,6 @@ using VI = hn::VFromD<DI>;
 
 inline constexpr size_t kLanes = hn::MaxLanes(DF());
 
-// Vector registers, which bound the tiles. NEON, AVX-512 and VSX have 32, older x86 16.
-#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 || HWY_ARCH_PPC || HWY_ARCH_S390X
-inline constexpr size_t kRegisters = 32;
-#else
-inline constexpr size_t kRegisters = 16;
-#endif
-
-// The CPUs that this target is for, Sapphire Rapids and its successors, differ from others in what
-// is measured beside the constants that ask. Numbers are of Emerald Rapids.
-inline constexpr bool kSapphireRapids = HWY_TARGET == HWY_AVX3_SPR;
-
-// One instruction for two bf16 products, where it is worth having; else bf16 is widened to f32.
-// Sapphire Rapids starts one every other cycle, and two f32 multiply-adds in each (89 and 178
-// GFLOP/s).
-#undef TESSERA_BF16_DOT
-#if HWY_NATIVE_DOT_BF16 && HWY_TARGET != HWY_AVX3_SPR
-#define TESSERA_BF16_DOT 1
-#else
-#define TESSERA_BF16_DOT 0
-#endif
-
-// How four products of bytes are best added up per 32-bit lane. x86 before VNNI has no instruction
-// for it, and Highway's emulation is slower than products of 16 bits; with SSSE3, products of bytes
-// in pairs are faster still where 16 bits hold their sum.
-#if HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2
-inline constexpr bool kHasQuadDot = false;
-#else
-inline constexpr bool kHasQuadDot = true;
-#endif
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3
-inline constexpr bool kHasBytePairs = true;
-#else
-inline constexpr bool kHasBytePairs = false;
-#endif
-
-// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
-// AVX that is no load of one value but a load and a shuffle, which takes a slot of the unit that
-// adds or multiplies; a pair of copies is a load alone (movddup) from SSE3 on, and a whole vector
-// is on SSE2. With more, x is less in cache. Zen 4, SSE4, tiles of 6 x 8 from L2, % of the peak of
-// multiplications and additions, 1, 2 and 4 copies: GCC 66, 89, 84; Clang 66, 89, 86.
-#if HWY_ARCH_X86 && HWY_TARGET == HWY_SSE2
-inline constexpr size_t kXCopies = 4;
-#elif HWY_ARCH_X86 && (HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4)
-inline constexpr size_t kXCopies = 2;
-#else
-inline constexpr size_t kXCopies = 1;
-#endif
-
 // How vectors read a format; specialised by its file.
 template <class F>
 struct SimdOf;
@@ -106,7 +53,7 @@ struct SimdOf;
 // promises more.
 template <class D>
 HWY_INLINE hn::VFromD<D> load_bytes(D d, const void* p) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
   hn::TFromD<D> value;
   std::memcpy(&value, p, sizeof(value));
   return hn::Set(d, value);
@@ -134,7 +81,7 @@ HWY_INLINE hn::VFromD<D> load_copies(D df, const std::byte* x) {
 
 template <class D>
 HWY_INLINE void store_bytes(hn::VFromD<D> v, D /*d*/, void* p) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
   const hn::TFromD<D> value = hn::GetLane(v);
   std::memcpy(p, &value, sizeof(value));
 #else
@@ -161,7 +108,7 @@ HWY_INLINE void prefetch_to_l2(uintptr_t at) {
 // and run out of registers.
 template <class V>
 HWY_INLINE V in_order(V v) {
-#if HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+#if TESSERA_X86_REGISTERS
   asm("" : "+v"(v.raw));
 #endif
   return v;
@@ -187,7 +134,7 @@ HWY_INLINE hn::VFromD<D> widen_f16_bits(D df, V bits) {
 
 template <class D>
 HWY_INLINE hn::VFromD<D> widen_f16(D df, hn::VFromD<hn::Rebind<uint16_t, D>> bits) {
-#if (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64
+#if TESSERA_F16_CONVERSION
   return hn::PromoteTo(df, hn::BitCast(hn::Rebind<hwy::float16_t, D>(), bits));
 #else
   return widen_f16_bits(df, hn::PromoteTo(hn::RebindToUnsigned<D>(), bits));
@@ -204,7 +151,7 @@ HWY_INLINE hn::VFromD<D> load_f16(D df, const void* p) {
 template <class D>
 HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::VFromD<D> a,
                               hn::VFromD<D> acc) {
-#if HWY_TARGET == HWY_SCALAR  // one lane: no vector of bytes fits it
+#if TESSERA_ONE_LANE  // one lane: no vector of bytes fits it
   const uint32_t wu = hn::GetLane(w);
   const int32_t as = hn::GetLane(a);
   int32_t sum = hn::GetLane(acc);
@@ -234,7 +181,7 @@ HWY_INLINE VU bf16_bits(VF v) {
 // words[j] lane 4 b + i = word j of block b of quarter[i], blocks of 16 bytes: a 4 x kLanes
 // transposition in eight shuffles.
 HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
   TESSERA_UNROLL
   for (size_t j = 0; j < 4; ++j) words[j] = quarter[j];
 #else
@@ -256,7 +203,7 @@ template <class D, size_t kCount, class Op>
 HWY_INLINE void store_reduced(D d, const hn::VFromD<D> (&v)[kCount], const Op& op,
                               hn::TFromD<D>* to) {
   static_assert(kCount <= 4);
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
   (void)d, (void)op;
   for (size_t i = 0; i < kCount; ++i) to[i] = hn::GetLane(v[i]);
 #else
@@ -264,7 +211,7 @@ HWY_INLINE void store_reduced(D d, const hn::VFromD<D> (&v)[kCount], const Op& o
   TESSERA_UNROLL
   for (size_t i = 0; i < 4; ++i) quarters[i] = hn::BitCast(DU(), v[i % kCount]);
   transpose_quarters(quarters, words);
-  const auto word = [&words, d](size_t j) HWY_ATTR { return hn::BitCast(d, words[j]); };
+  const auto word = [&words, d](size_t j) TESSERA_ATTR { return hn::BitCast(d, words[j]); };
   const auto blocks = op(op(word(0), word(1)), op(word(2), word(3)));
   const hn::CappedTag<hn::TFromD<D>, 4> d4;
   hn::Vec<decltype(d4)> all;
@@ -298,11 +245,11 @@ HWY_INLINE void store_sums(D d, const hn::VFromD<D> (&v)[kCount], hn::TFromD<D>*
     TESSERA_UNROLL
     for (size_t i = 0; i < kFour; ++i) four[i] = v[first + i];
     store_reduced(
-        d, four, [](auto x, auto y) HWY_ATTR { return hn::Add(x, y); }, to + first);
+        d, four, [](auto x, auto y) TESSERA_ATTR { return hn::Add(x, y); }, to + first);
   }
 }
 
-#if HWY_TARGET != HWY_SCALAR
+#if !TESSERA_ONE_LANE
 // The 16 bytes at at(0), at(1), ..: one to each block of a vector.
 template <class At>
 HWY_INLINE VU load_16_bytes(const At& at) {
@@ -327,16 +274,16 @@ HWY_INLINE void load_transposed(const uint8_t* const* rows, size_t offset, VU (&
   VU quarter[4];
   TESSERA_UNROLL
   for (size_t i = 0; i < 4; ++i) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
     quarter[i] = load_bytes(DU(), rows[0] + offset + 4 * i);
 #else
-    quarter[i] = load_16_bytes([=](size_t b) HWY_ATTR { return rows[4 * b + i] + offset; });
+    quarter[i] = load_16_bytes([=](size_t b) TESSERA_ATTR { return rows[4 * b + i] + offset; });
 #endif
   }
   transpose_quarters(quarter, words);
 }
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_OPS_INL_H_

@@ -13,16 +13,15 @@
 
 #include <algorithm>
 
-#include "tessera/plan/kernel_table.h"
+#include "tessera/plan/kernel.h"
 #include "tessera/simd/formats-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// Two vectors of rows of W a tile: each broadcast of x then feeds two multiplications, and loads
-// (one broadcast and two vectors a step) stay below one a cycle.
-inline constexpr size_t kR = 2;
-inline constexpr size_t kNr = kR * kLanes;
+// Vectors of rows of W in a panel: with two, each broadcast of x feeds two multiplications, and
+// loads (one broadcast and two vectors a step) stay below one a cycle.
+inline constexpr size_t kPanelVectors = 2;
 
 // The rows of one group of kLanes lanes. Lanes past the last row repeat it: their columns of y do
 // not exist, so what they hold is never stored.
@@ -38,25 +37,24 @@ struct RowGroup {
 
 // ---------------------------------------------------------------- W, float formats
 
-// Units [unit_begin, unit_end) of rows [first, min(first + nr, end)) -> one panel.
-template <class F>
-void pack_float_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_begin,
-                      size_t unit_end, std::byte* panel) {
+// A panel of R vectors of rows.
+template <class F, size_t R>
+void pack_float_panel(const PackWArgs& a) {
   using S = SimdOf<F>;
-  constexpr size_t kUnitBytes = kNr * 4;
+  constexpr size_t kNr = R * kLanes, kUnitBytes = kNr * 4;
   const size_t row_end = a.k * sizeof(typename F::Block);  // bytes of a row that exist
-  for (size_t r = 0; r < kR; ++r) {
-    const RowGroup group(a.w, a.row_stride, first + r * kLanes, end);
-    std::byte* to = panel;
-    size_t unit = unit_begin;
+  for (size_t r = 0; r < R; ++r) {
+    const RowGroup group(a.w, a.row_stride, a.first + r * kLanes, a.end);
+    std::byte* to = a.panel;
+    size_t unit = a.units.begin;
     VU words[4];
-    for (; unit + 4 <= unit_end && (unit + 4) * 4 <= row_end; unit += 4) {
+    for (; unit + 4 <= a.units.end && (unit + 4) * 4 <= row_end; unit += 4) {
       load_transposed(group.row, unit * 4, words);
       TESSERA_UNROLL
       for (size_t j = 0; j < 4; ++j, to += kUnitBytes)
         S::store_words(words[j], to, kNr, r * kLanes);
     }
-    while (unit < unit_end) {  // through a copy that may end anywhere, zeros behind it
+    while (unit < a.units.end) {  // through a copy that may end anywhere, zeros behind it
       uint8_t tail[kLanes][16] = {};
       const uint8_t* rows[kLanes];
       const size_t at = unit * 4;
@@ -65,7 +63,7 @@ void pack_float_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_
         rows[i] = tail[i];
       }
       load_transposed(rows, 0, words);
-      for (size_t j = 0; j < 4 && unit < unit_end; ++j, ++unit, to += kUnitBytes) {
+      for (size_t j = 0; j < 4 && unit < a.units.end; ++j, ++unit, to += kUnitBytes) {
         S::store_words(words[j], to, kNr, r * kLanes);
       }
     }
@@ -73,12 +71,14 @@ void pack_float_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_
 }
 
 // Units of a panel of a narrow format -> an f32 panel, exactly.
-template <class F>
-void widen_float_panel(const std::byte* panel, size_t units, float* HWY_RESTRICT out) {
+template <class F, size_t R>
+void widen_float_panel(const std::byte* panel, size_t units, std::byte* to) {
   const DF df;
+  constexpr size_t kNr = R * kLanes;
+  float* HWY_RESTRICT out = reinterpret_cast<float*>(to);
   for (size_t unit = 0; unit < units; ++unit, panel += kNr * 4, out += 2 * kNr) {
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) {
+    for (size_t r = 0; r < R; ++r) {
       const size_t lane = r * kLanes;
       hn::StoreU(SimdOf<F>::template panel_value<0>(df, panel, kNr, lane), df, out + lane);
       hn::StoreU(SimdOf<F>::template panel_value<1>(df, panel, kNr, lane), df, out + kNr + lane);
@@ -87,30 +87,32 @@ void widen_float_panel(const std::byte* panel, size_t units, float* HWY_RESTRICT
 }
 
 // f32 stored as [k, n]: the panel's rows are pieces of its rows.
-inline void pack_k_major_panel(const PackWArgs& a, size_t first, size_t end, size_t k_begin,
-                               size_t k_end, std::byte* panel) {
-  const size_t bytes = std::min(kNr, end - first) * sizeof(float);
-  for (size_t k = k_begin; k < k_end; ++k, panel += kNr * sizeof(float)) {
-    std::memcpy(panel, a.w + k * a.row_stride + first * sizeof(float), bytes);
-    std::memset(panel + bytes, 0, kNr * sizeof(float) - bytes);
+template <size_t R>
+void pack_k_major_panel(const PackWArgs& a) {
+  constexpr size_t kPanelBytes = R * kLanes * sizeof(float);
+  const size_t bytes = (a.end - a.first) * sizeof(float);
+  std::byte* panel = a.panel;
+  for (size_t k = a.units.begin; k < a.units.end; ++k, panel += kPanelBytes) {
+    std::memcpy(panel, a.w + k * a.row_stride + a.first * sizeof(float), bytes);
+    std::memset(panel + bytes, 0, kPanelBytes - bytes);
   }
 }
 
 // ---------------------------------------------------------------- W, block formats
 
-template <class F>
-inline constexpr size_t kBlockPanelBytes = kNr * sizeof(typename F::Block);
+template <class F, size_t R>
+inline constexpr size_t kBlockPanelBytes = R* kLanes * sizeof(typename F::Block);
 
-template <class F>
-void pack_block_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_begin,
-                      size_t unit_end, std::byte* panel) {
+template <class F, size_t R>
+void pack_block_panel(const PackWArgs& a) {
   const DU du;
+  constexpr size_t kNr = R * kLanes;
   constexpr size_t kBlockBytes = sizeof(typename F::Block);
   const VU code_xor = hn::Set(du, F::kCodeXor);
-  for (size_t r = 0; r < kR; ++r) {
-    const RowGroup group(a.w, a.row_stride, first + r * kLanes, end);
-    std::byte* to = panel;
-    for (size_t b = unit_begin; b < unit_end; ++b, to += kBlockPanelBytes<F>) {
+  for (size_t r = 0; r < R; ++r) {
+    const RowGroup group(a.w, a.row_stride, a.first + r * kLanes, a.end);
+    std::byte* to = a.panel;
+    for (size_t b = a.units.begin; b < a.units.end; ++b, to += kBlockPanelBytes<F, R>) {
       const size_t at = b * kBlockBytes;
       for (size_t field = 0; field < F::kScaleBytes; field += 2) {
         std::byte* scales = to + field * kNr + r * kLanes * 2;
@@ -136,8 +138,9 @@ void pack_block_panel(const PackWArgs& a, size_t first, size_t end, size_t unit_
 }
 
 // One block of a block panel, as vector r of a tile reads it.
-template <class F>
+template <class F, size_t R>
 struct BlockPanel {
+  static constexpr size_t kNr = R * kLanes;
   const std::byte* at;
 
   HWY_INLINE VF scale(size_t r) const { return load_f16(DF(), at + r * kLanes * 2); }
@@ -165,31 +168,35 @@ struct SimdOf<Unpacked<F>> {
 };
 
 // Blocks of a panel -> the same of a panel of Unpacked<F>.
-template <class F>
-void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* HWY_RESTRICT out) {
-  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F>) {
-    const BlockPanel<F> block{panel};
+template <class F, size_t R>
+void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
+  constexpr size_t kNr = R * kLanes;
+  std::byte* HWY_RESTRICT out = to;
+  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>) {
+    const BlockPanel<F, R> block{panel};
     std::memcpy(out, panel, F::kScaleBytes * kNr);
     uint32_t* words = reinterpret_cast<uint32_t*>(out + F::kScaleBytes * kNr);
     TESSERA_UNROLL
     for (size_t quad = 0; quad < 8; ++quad) {
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) {
+      for (size_t r = 0; r < R; ++r) {
         hn::StoreU(block.quad(r, quad), DU(), words + quad * kNr + r * kLanes);
       }
     }
-    out += kBlockPanelBytes<Unpacked<F>>;
+    out += kBlockPanelBytes<Unpacked<F>, R>;
   }
 }
 
 // Blocks of a panel -> an f32 panel. Every step is exact, so this is decode().
-template <class F>
-void widen_block_panel(const std::byte* panel, size_t blocks, float* HWY_RESTRICT out) {
+template <class F, size_t R>
+void widen_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
   const DF df;
   const DU du;
-  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F>, out += 32 * kNr) {
-    const BlockPanel<F> block{panel};
-    for (size_t r = 0; r < kR; ++r) {
+  constexpr size_t kNr = R * kLanes;
+  float* HWY_RESTRICT out = reinterpret_cast<float*>(to);
+  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>, out += 32 * kNr) {
+    const BlockPanel<F, R> block{panel};
+    for (size_t r = 0; r < R; ++r) {
       const VF scale = block.scale(r);
       VF min = hn::Zero(df);
       if constexpr (F::kHasMin) min = block.min(r);
@@ -210,7 +217,7 @@ void widen_block_panel(const std::byte* panel, size_t blocks, float* HWY_RESTRIC
   }
 }
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_PACK_INL_H_

@@ -15,14 +15,14 @@
 
 #include <algorithm>
 
-#include "tessera/plan/kernel_table.h"
+#include "tessera/plan/geometry.h"
 #include "tessera/simd/dots-inl.h"
 #include "tessera/simd/formats-inl.h"
 #include "tessera/simd/lanes-inl.h"
 #include "tessera/simd/q8-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // Values [k, k + kLanes) of one row of a float format as f32; zeros past the end of the row.
 template <class F>
@@ -33,9 +33,6 @@ HWY_INLINE VF load_row_values(const std::byte* row, size_t k, size_t k_end) {
   if (k < k_end) std::memcpy(tail, row + k * kBytes, (k_end - k) * kBytes);
   return SimdOf<F>::load_values(DF(), tail);
 }
-
-// Rows of a panel at most.
-inline constexpr size_t kMostRows = 12;
 
 // x passes through f32 in pieces that stay in L1, those of all rows of a panel.
 inline constexpr size_t kPiece = 32 * Q8Blocks::kMax;
@@ -71,7 +68,7 @@ inline const float* load_piece(const PackXArgs& a, size_t row, size_t k,
   return values;
 }
 
-#if HWY_TARGET != HWY_SCALAR
+#if !TESSERA_ONE_LANE
 // The 16-byte blocks of a vector, the i-th to where(first + i).
 template <class D, class Where>
 HWY_INLINE void store_blocks(hn::VFromD<D> v, D d, size_t first, const Where& where) {
@@ -90,7 +87,7 @@ HWY_INLINE void store_copies(hn::VFromD<D> v, D d, const Where& where) {
   if constexpr (kCopies == 1) {
     store_blocks(v, d, 0, where);
   } else {
-    const auto upper = [&where](size_t b) HWY_ATTR { return where(b) + 2 * kCopies; };
+    const auto upper = [&where](size_t b) TESSERA_ATTR { return where(b) + 2 * kCopies; };
     store_copies<kCopies / 2>(hn::InterleaveLower(d, v, v), d, where);
     store_copies<kCopies / 2>(hn::InterleaveUpper(d, v, v), d, upper);
   }
@@ -104,7 +101,7 @@ template <size_t kCopies = 1, class Place>
 void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to,
                 const Place& place) {
   size_t done = 0;
-#if HWY_TARGET != HWY_SCALAR
+#if !TESSERA_ONE_LANE
   const DU du;
   size_t offset[kLanes];  // from a vector's first word, the same for each
   for (size_t i = 0; i < kLanes; ++i) offset[i] = (place(i) - place(0)) * height * kCopies;
@@ -118,7 +115,7 @@ void interleave(const std::byte* const* rows, size_t height, size_t count, uint3
       transpose_quarters(quarter, words);  // block b of words[j]: word 4 b + j of the four rows
       TESSERA_UNROLL
       for (size_t j = 0; j < 4; ++j) {
-        store_copies<kCopies>(words[j], du, [&](size_t b) HWY_ATTR {
+        store_copies<kCopies>(words[j], du, [&](size_t b) TESSERA_ATTR {
           return group + offset[4 * b + j] + at * kCopies;
         });
       }
@@ -134,17 +131,15 @@ void interleave(const std::byte* const* rows, size_t height, size_t count, uint3
 }
 
 // How a row of x is packed: values to words, bytes() of them, which a panel interleaves and holds
-// kCopies times; a row alone has them once. Where kBorrows, rows of the format kSame are those
-// words already, and tiles can read them where they lie.
+// kCopies times; a single row has them once. Rows are padded to whole steps. Where kBorrows, rows
+// of the format kBorrowed are those words already, and tiles can read them where they lie.
 struct XAsF32 {
   static constexpr PackedX kKind = PackedX::f32;
-  static constexpr uint16_t kVariant = 0;
-  static constexpr size_t kRowValues = 32;  // rows are padded to whole vectors and units
-  static constexpr size_t kAloneValues = kRowValues;
+  static constexpr size_t kStepValues = 32;  // whole vectors and units
+  static constexpr size_t kSingleStepValues = kStepValues;
   static constexpr size_t kCopies = kXCopies;
-
   static constexpr bool kBorrows = true;
-  static constexpr DType kSame = DType::f32;
+  static constexpr DType kBorrowed = DType::f32;
 
   static constexpr size_t bytes(size_t values) { return values * 4; }
 
@@ -158,13 +153,11 @@ struct XAsF32 {
 
 struct XAsBf16 {
   static constexpr PackedX kKind = PackedX::bf16;
-  static constexpr uint16_t kVariant = 0;
-  static constexpr size_t kRowValues = 64;
-  static constexpr size_t kAloneValues = kRowValues;
+  static constexpr size_t kStepValues = 64;
+  static constexpr size_t kSingleStepValues = kStepValues;
   static constexpr size_t kCopies = 1;
-
   static constexpr bool kBorrows = true;
-  static constexpr DType kSame = DType::bf16;
+  static constexpr DType kBorrowed = DType::bf16;
 
   static constexpr size_t bytes(size_t values) { return values * 2; }
 
@@ -187,10 +180,9 @@ template <class Dots, int kOffset, bool kHasMin, bool kCoarse>
 struct XAsQ8 {
   static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
   static constexpr bool kIsCoarse = kCoarse;
-  static constexpr uint16_t kVariant = (kHasMin ? 1000 : kOffset) + (Dots::kSteps == 2 ? 2000 : 0);
   static constexpr bool kBorrows = false;
-  static constexpr size_t kRowValues = 32;
-  static constexpr size_t kAloneValues = 32 * kLanes;
+  static constexpr size_t kStepValues = 32;
+  static constexpr size_t kSingleStepValues = 32 * kLanes;
   static constexpr size_t kCopies = 1;
   static constexpr size_t kCodeWords = 8 * Dots::kSteps;
   static constexpr size_t kBlockBytes = 4 * (2 + kCodeWords);
@@ -199,8 +191,8 @@ struct XAsQ8 {
 
   // Rows of whole blocks, quantized, to a panel of them.
   static void interleave_blocks(Q8Blocks* rows, size_t height, size_t count, std::byte* panel) {
-    const std::byte *scale[kMostRows], *aux[kMostRows], *codes[kMostRows];
-    alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostRows][Q8Blocks::kMax][kCodeWords];
+    const std::byte *scale[kMostPanelRows], *aux[kMostPanelRows], *codes[kMostPanelRows];
+    alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostPanelRows][Q8Blocks::kMax][kCodeWords];
     for (size_t i = 0; i < height; ++i) {
       make_aux(rows[i]);
       scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
@@ -266,70 +258,98 @@ struct XAsQ8 {
 // Values of a packed row, padding included.
 template <class X>
 constexpr size_t padded_values(size_t k) {
-  return (k + X::kRowValues - 1) / X::kRowValues * X::kRowValues;
+  return detail::rounded_up(k, X::kStepValues);
 }
 
-// Bytes of so many values of one row in a panel.
+// `count` values from k on of the rows of one panel -> that part of the panel. Rows of padding are
+// zeros.
 template <class X>
-constexpr size_t panel_row_bytes(size_t values) {
-  return X::bytes(values) * X::kCopies;
-}
-
-template <class X>
-void pack_x(const PackXArgs& a) {
-  const Panels panels(a.m, a.mr);
-  const size_t k_padded = padded_values<X>(a.k);
+void pack_panel_piece(const PackXArgs& a, Range rows, size_t padded, size_t k, size_t count,
+                      std::byte* panel) {
   alignas(64) float values[kPiece];
-  for (size_t first = a.rows.begin; first < a.rows.end;) {
-    const size_t height = panels.rows(panels.panel_of(first)).end - first;
-    std::byte* to = a.packed + first * panel_row_bytes<X>(k_padded);
-    for (size_t k = 0; k < k_padded; k += kPiece) {
-      const size_t count = std::min(kPiece, k_padded - k);
-      std::byte* panel = to + height * panel_row_bytes<X>(k);
-      if constexpr (requires { X::kIsCoarse; }) {
-        Q8Blocks blocks[kMostRows];
-        for (size_t i = 0; i < height; ++i) {
-          quantize_blocks<X::kIsCoarse>(load_piece(a, first + i, k, values), count / 32, blocks[i]);
-        }
-        X::interleave_blocks(blocks, height, count / 32, panel);
+  const auto piece = [&](size_t row) -> const float* {
+    if (row < rows.end) return load_piece(a, row, k, values);
+    std::memset(values, 0, sizeof(values));
+    return values;
+  };
+  if constexpr (requires { X::kIsCoarse; }) {
+    Q8Blocks blocks[kMostPanelRows];
+    for (size_t i = 0; i < padded; ++i) {
+      quantize_blocks<X::kIsCoarse>(piece(rows.begin + i), count / 32, blocks[i]);
+    }
+    X::interleave_blocks(blocks, padded, count / 32, panel);
+  } else {
+    alignas(64) std::byte words[kMostPanelRows][X::bytes(kPiece)];
+    const std::byte* lines[kMostPanelRows];
+    const bool as_it_is = a.dtype == X::kBorrowed && !a.k_major && k + count <= a.k;
+    for (size_t i = 0; i < padded; ++i) {
+      const size_t row = rows.begin + i;
+      if (as_it_is && row < rows.end) {
+        lines[i] = a.x + row * a.row_stride + X::bytes(k);
       } else {
-        alignas(64) std::byte words[kMostRows][X::bytes(kPiece)];
-        const std::byte* rows[kMostRows];
-        for (size_t i = 0; i < height; ++i) {
-          if (a.dtype == X::kSame && !a.k_major && k + count <= a.k) {
-            rows[i] = a.x + (first + i) * a.row_stride + k * (X::kSame == DType::f32 ? 4 : 2);
-          } else {
-            X::pack(load_piece(a, first + i, k, values), count, words[i]);
-            rows[i] = words[i];
-          }
-        }
-        interleave<X::kCopies>(rows, height, X::bytes(count) / 4,
-                               reinterpret_cast<uint32_t*>(panel), [](size_t i) { return i; });
+        X::pack(piece(row), count, words[i]);
+        lines[i] = words[i];
       }
     }
-    first += height;
+    interleave<X::kCopies>(lines, padded, X::bytes(count) / 4, reinterpret_cast<uint32_t*>(panel),
+                           [](size_t i) { return i; });
   }
 }
 
-// From one row alone to the next.
+// For tiles: the panels that hold a.rows.
 template <class X>
-constexpr size_t row_alone_bytes(size_t k) {
-  return row_alone_stride(X::bytes((k + X::kAloneValues - 1) / X::kAloneValues * X::kAloneValues));
+void pack_x(const PackXArgs& a) {
+  const Panels panels(a.m, a.mr, a.row_step);
+  const size_t k_padded = padded_values<X>(a.k);
+  for (size_t p = panels.panel_of(a.rows.begin); panels.rows(p).begin < a.rows.end; ++p) {
+    const Range rows = panels.rows(p);
+    const size_t padded = panels.padded(rows.end - rows.begin);
+    std::byte* panel = a.packed + panels.padded_begin(p) * a.row_bytes;
+    for (size_t k = 0; k < k_padded; k += kPiece) {
+      pack_panel_piece<X>(a, rows, padded, k, std::min(kPiece, k_padded - k),
+                          panel + padded * X::bytes(k) * X::kCopies);
+    }
+  }
 }
 
 // For matvec: each row alone, in the order that lanes along k take it.
 template <class X>
 void pack_x_rows(const PackXArgs& a) {
-  static_assert(kPiece % X::kAloneValues == 0);
+  static_assert(kPiece % X::kSingleStepValues == 0);
   const size_t k_padded = padded_values<X>(a.k);
   alignas(64) float values[kPiece];
   for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
-    std::byte* to = a.packed + row * row_alone_bytes<X>(a.k);
+    std::byte* to = a.packed + row * a.row_bytes;
     for (size_t k = 0; k < k_padded; k += kPiece) {
       const size_t count = std::min(kPiece, k_padded - k);
       X::pack_lanes(load_piece(a, row, k, values), count, to + X::bytes(k));
     }
   }
+}
+
+// What the two functions above write.
+template <class X>
+constexpr XLayout panel_layout(size_t unit_values) {
+  XLayout x;
+  x.kind = X::kKind;
+  x.step_values = X::kStepValues;
+  x.step_bytes = X::bytes(X::kStepValues) * X::kCopies;
+  x.unit_bytes = x.step_bytes * unit_values / X::kStepValues;
+  x.word_bytes = 4 * X::kCopies;
+  x.copies = X::kCopies;
+  x.borrows = X::kBorrows;
+  if constexpr (X::kBorrows) x.borrowed = X::kBorrowed;
+  x.pack = &pack_x<X>;
+  return x;
+}
+template <class X>
+constexpr XLayout single_layout() {
+  XLayout x;
+  x.kind = X::kKind;
+  x.step_values = X::kSingleStepValues;
+  x.step_bytes = X::bytes(X::kSingleStepValues);
+  x.pack = &pack_x_rows<X>;
+  return x;
 }
 
 // One block of 32 values of a panel of C rows, as XAsQ8 wrote it.
@@ -353,7 +373,7 @@ struct XBlock {
   }
 };
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_PACK_X_INL_H_

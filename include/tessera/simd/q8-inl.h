@@ -12,8 +12,8 @@
 
 #include "tessera/simd/ops-inl.h"
 
-HWY_BEFORE_NAMESPACE();
-namespace tessera::inline v0_1::HWY_NAMESPACE {
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // Blocks of 32 signed bytes, scale = max|v| / 127 kept in f32 (if coarse, the next power of two),
 // codes rounded as ggml rounds them, and their sum.
@@ -47,7 +47,7 @@ HWY_INLINE VI code_of(const float* value, VF factor) {
 
 // 4 * kLanes codes as bytes, in order.
 HWY_INLINE void store_codes(const VI (&codes)[4], int8_t* to) {
-#if HWY_TARGET == HWY_SCALAR
+#if TESSERA_ONE_LANE
   for (size_t i = 0; i < 4; ++i) to[i] = static_cast<int8_t>(hn::GetLane(codes[i]));
 #else
   const DI di;
@@ -101,7 +101,7 @@ void quantize_blocks(const float* HWY_RESTRICT values, size_t count, Q8Blocks& o
   const DI di;
   alignas(64) int32_t max[Q8Blocks::kMax] = {};
   alignas(64) float inverse[Q8Blocks::kMax];
-  const auto max_of = [](auto x, auto y) HWY_ATTR { return hn::Max(x, y); };
+  const auto max_of = [](auto x, auto y) TESSERA_ATTR { return hn::Max(x, y); };
   for (size_t b = 0; b < count; b += 4) {
     VI bits[4];  // of magnitudes; as integers NaN > infinity > finite
     TESSERA_UNROLL
@@ -136,7 +136,7 @@ void quantize_blocks(const float* HWY_RESTRICT values, size_t count, Q8Blocks& o
   }
 }
 
-}  // namespace tessera::inline v0_1::HWY_NAMESPACE
-HWY_AFTER_NAMESPACE();
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_SIMD_Q8_INL_H_

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+// What can be done with a Plan: make it, check what a caller hands over, pack and run. The members
+// of Matmul, matmul() and blas::gemm are these.
+#ifndef TESSERA_IMPL_PLAN_H_
+#define TESSERA_IMPL_PLAN_H_
+
+#include <algorithm>
+#include <limits>
+
+#include "tessera/format/list.h"
+#include "tessera/impl/cache_sizes.h"
+#include "tessera/impl/cpu_family.h"
+#include "tessera/impl/dispatch.h"
+#include "tessera/plan/geometry.h"
+#include "tessera/plan/matmul.h"
+
+namespace tessera::inline v0_1::detail {
+
+inline constexpr size_t kMaxBytes = std::numeric_limits<size_t>::max() / 4;
+
+// ---- Checks
+// ---------------------------------------------------------------------------------------
+
+inline Status check_plan(const Plan& p) noexcept {
+  if (p.kernel != nullptr) return {};
+  return error(StatusCode::wrong_plan, "plan", 0, 0,
+               "the plan is empty: it was not made by Matmul::plan");
+}
+
+// Packed x of m rows, and the partial sums of as many columns as can be ready at once.
+inline Status check_rows(const Plan& p, size_t m) noexcept {
+  const size_t row = m <= p.matvec_rows ? p.x_single_bytes : p.x_panel_bytes;
+  if (row != 0 && m > kMaxBytes / row) {
+    return error(StatusCode::size_overflow, "packed x", m, row);
+  }
+  const size_t sums = kMaxNcPanels * p.kernel->nr * sizeof(float);
+  if (m > kMaxBytes / sums) return error(StatusCode::size_overflow, "sums", m, sums);
+  return {};
+}
+
+// Whether the bytes of packed x and W can be counted.
+inline Status check_depth(const Plan& p) noexcept {
+  const Kernel& kernel = *p.kernel;
+  const size_t unit = std::max({kernel.panel_unit_bytes, kernel.direct.unit_bytes,
+                                kernel.prepared.unit_bytes, kernel.x.step_bytes});
+  if (p.units > kMaxBytes / unit) {
+    return error(StatusCode::size_overflow, "packed w", p.units, unit);
+  }
+  const size_t panel = p.units * kernel.panel_unit_bytes;
+  if (panel != 0 && p.panels > kMaxBytes / panel) {
+    return error(StatusCode::size_overflow, "packed w", p.panels, panel);
+  }
+  const size_t row = std::max(p.x_panel_bytes, p.x_single_bytes);
+  if (row > kMaxBytes) return error(StatusCode::size_overflow, "packed x", 1, row);
+  return {};
+}
+
+inline Status check_part(const Part& part) noexcept {
+  if (part.index < part.count) return {};
+  return error(StatusCode::part_out_of_range, "part", part.index, part.count);
+}
+
+// A caller's buffer of packed data: large enough, aligned to the words that it holds.
+inline Status check_buffer(std::span<const std::byte> buffer, size_t needed,
+                           const char* name) noexcept {
+  if (buffer.size() < needed) {
+    return error(StatusCode::buffer_too_small, name, buffer.size(), needed);
+  }
+  if (buffer.data() == nullptr && !buffer.empty()) {
+    return error(StatusCode::null_data, name, buffer.size());
+  }
+  constexpr size_t kAlign = alignof(float);
+  const size_t off = reinterpret_cast<uintptr_t>(buffer.data()) % kAlign;
+  if (off != 0) return error(StatusCode::misaligned, name, off, kAlign);
+  return {};
+}
+
+inline Status check_epilogue(const Epilogue& e) noexcept {
+  if (e.activation <= Activation::gelu) return {};
+  return error(StatusCode::unknown_choice, "activation", static_cast<uint64_t>(e.activation), 0,
+               "Activation");
+}
+
+inline Status check_x(const Plan& p, const MatView& x) noexcept {
+  if (Status s = check_view(x, "x"); !s.ok()) return s;
+  if (x.cols != p.k) return error(StatusCode::shape_mismatch, "x.cols", x.cols, p.k, "w.cols");
+  return check_rows(p, x.rows);
+}
+
+inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
+  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
+    return unsupported("y", y.dtype, "is not f32 or bf16");
+  }
+  if (Status s = check_view(y, "y"); !s.ok()) return s;
+  if (y.cols != p.n) return error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n, "w.rows");
+  return check_rows(p, y.rows);
+}
+
+// ---- Planning
+// -------------------------------------------------------------------------------------
+
+inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
+                              const PlanOptions& options) noexcept {
+  if (Status s = check_view(w, "w"); !s.ok()) return s;
+  if (x_dtype != DType::f32 && x_dtype != DType::f16 && x_dtype != DType::bf16) {
+    return unsupported("x", x_dtype, "is not f32, f16 or bf16");
+  }
+  if (options.accuracy > Accuracy::coarse) {
+    return error(StatusCode::unknown_choice, "accuracy", static_cast<uint64_t>(options.accuracy), 0,
+                 "Accuracy");
+  }
+  const Result<const InstructionSet*> set = find_set(options.target);
+  if (!set.ok()) return set.status();
+  Plan p;
+  p.set = *set;
+  p.kernel = find_kernel(*set, w.dtype, options.accuracy);
+  p.tuning = options.tuning != nullptr
+                 ? options.tuning
+                 : &tuning_for(this_cpu_family(), p.kernel->kind, p.kernel->vector_bytes);
+  p.w = static_cast<const std::byte*>(w.data);
+  p.w_stride = w.row_stride;
+  p.n = w.rows;
+  p.k = w.cols;
+  p.x_dtype = x_dtype;
+  p.blocking = options.blocking;
+  p.borrow_x = options.borrow_x;
+  derive(p);
+  if (Status s = check_depth(p); !s.ok()) return s;
+  return p;
+}
+
+inline size_t packed_w_bytes(const Plan& p) noexcept {
+  return p.panels * p.units * p.kernel->panel_unit_bytes;
+}
+
+// This part of W -> panels.
+inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept {
+  const size_t nr = p.kernel->nr;
+  const Range rows = split(p.n, nr, part.index, part.count);
+  if (p.k == 0) return;
+  for (size_t first = rows.begin; first < rows.end; first += nr) {
+    p.kernel->pack_panel({p.w,
+                          p.w_stride,
+                          p.w_k_major,
+                          p.k,
+                          first,
+                          std::min(first + nr, p.n),
+                          {0, p.units},
+                          panels + first / nr * p.units * p.kernel->panel_unit_bytes});
+  }
+}
+
+inline Plan over_panels(Plan p, const std::byte* panels) noexcept {
+  p.w = panels;
+  p.w_stride = 0;
+  p.packed = true;
+  p.w_k_major = false;
+  derive(p);
+  return p;
+}
+
+// ---- Products
+// -------------------------------------------------------------------------------------
+
+inline Geometry geometry_of(const Plan& p, size_t m) noexcept {
+  return geometry(p, m, cache_sizes());
+}
+
+// x[m, k], or stored as [k, m] for blas::gemm, where the view is the stored matrix.
+inline void pack(const Plan& p, const Geometry& g, const MatView& x, bool k_major,
+                 std::byte* packed_x, const Part& part) noexcept {
+  const size_t m = k_major ? x.cols : x.rows;
+  std::byte* to = packed_x;
+  if (p.borrow_x) {
+    const bool in_place = !k_major && can_borrow(p, g, x);
+    if (part.index == 0) {
+      BorrowedX borrowed;
+      if (in_place) borrowed = {static_cast<const std::byte*>(x.data), x.row_stride};
+      std::memcpy(to, &borrowed, sizeof(borrowed));
+    }
+    if (in_place) return;
+    to += kBorrowedXBytes;
+  }
+  const Panels panels(m, g.mr);
+  const Range mine = split(panels.count, 1, part.index, part.count);
+  if (mine.begin == mine.end) return;
+  const bool single = g.path == Path::matvec;
+  const XLayout& layout = single ? p.kernel->x_single : p.kernel->x;
+  layout.pack({static_cast<const std::byte*>(x.data),
+               x.row_stride,
+               x.dtype,
+               k_major,
+               m,
+               p.k,
+               g.mr,
+               single ? 1 : p.kernel->row_step,
+               g.x_row_bytes,
+               {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
+               to});
+}
+
+// This part's rectangle of y: columns in whole panels of W, rows in whole panels of x.
+inline Rect rect_of(const Plan& p, const Geometry& g, size_t m, const Part& part) noexcept {
+  if (part.count == 1) return {0, m, 0, p.n};
+  const Panels panels(m, g.mr);
+  Rect r = partition(panels.count, p.n, 1, p.kernel->nr, part);
+  if (m == 0 || r.empty()) return {};
+  r.row_begin = panels.rows(r.row_begin).begin;
+  r.row_end = panels.rows(r.row_end - 1).end;
+  return r;
+}
+
+inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, const MutMatView& y,
+                std::byte* worker, const Epilogue& epilogue, const Rect& rect) noexcept {
+  if (rect.empty()) return;
+  RunArgs a{&p, &g, packed_x, {}, y, epilogue, rect, worker};
+  if (p.borrow_x) {
+    std::memcpy(&a.borrowed, packed_x, sizeof(a.borrowed));
+    a.packed_x += kBorrowedXBytes;
+  }
+  (g.path == Path::matvec ? p.kernel->matvec : p.kernel->tiles)(a);
+}
+
+// For m rows and so many workers: see Matmul::parts.
+inline PartCounts part_counts(const Plan& p, size_t m, size_t workers) noexcept {
+  // Work that one thread completes in the time of a few hand-overs. Below eight rows a product
+  // waits for W and counts as eight. (Zen 4, GFLOP/s with one part and with two: bf16 64^3 110 and
+  // 56, 96^3 111 and 133, 128^3 203 and 270; f32 128^3 99 and 141.)
+  constexpr double kPackValues = 8 << 10, kRunProducts = 512 << 10;
+  const auto real = [](size_t v) { return static_cast<double>(v); };
+  const auto at_most = [&](double parts) {
+    if (parts < 2 || workers < 2) return size_t{1};
+    return parts < real(workers) ? static_cast<size_t>(parts) : workers;
+  };
+  const double panels = real(m <= p.matvec_rows ? m : steps_of(m, p.kernel->mr));
+  return {at_most(std::min(panels, real(m) * real(p.k) / kPackValues)),
+          at_most(real(std::max<size_t>(m, 8)) * real(p.n) * real(p.k) / kRunProducts)};
+}
+
+}  // namespace tessera::inline v0_1::detail
+
+#endif  // TESSERA_IMPL_PLAN_H_

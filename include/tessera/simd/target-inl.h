@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+// What is compiled: the namespace and attributes of the instruction set, and what it can do. No
+// other file asks which target this is.
+#if defined(TESSERA_SIMD_TARGET_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef TESSERA_SIMD_TARGET_INL_H_
+#undef TESSERA_SIMD_TARGET_INL_H_
+#else
+#define TESSERA_SIMD_TARGET_INL_H_
+#endif
+
+#include <cstddef>
+
+#include "tessera/simd/targets.h"
+// targets.h first: it says what Highway builds.
+#include "hwy/highway.h"
+
+// The namespace of everything that is compiled for this instruction set, what opens and closes its
+// attributes, and the attribute of a lambda that uses vectors. Highway's, until an instruction set
+// adds something to one of its targets.
+#undef TESSERA_SIMD_NAMESPACE
+#undef TESSERA_BEFORE_NAMESPACE
+#undef TESSERA_AFTER_NAMESPACE
+#undef TESSERA_ATTR
+#define TESSERA_SIMD_NAMESPACE HWY_NAMESPACE
+#define TESSERA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
+#define TESSERA_AFTER_NAMESPACE() HWY_AFTER_NAMESPACE()
+#define TESSERA_ATTR HWY_ATTR
+
+// Vectors have a single lane: no vector of bytes exists, and nothing is to be shuffled.
+#undef TESSERA_ONE_LANE
+#define TESSERA_ONE_LANE (HWY_TARGET == HWY_SCALAR)
+
+// One instruction picks bytes from two whole vectors (AVX-512 VBMI).
+#undef TESSERA_BYTE_TABLES
+#define TESSERA_BYTE_TABLES (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL)
+
+// An instruction widens f16.
+#undef TESSERA_F16_CONVERSION
+#define TESSERA_F16_CONVERSION ((HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64)
+
+// One instruction for two bf16 products, where it is worth having; else bf16 is widened to f32.
+// Sapphire Rapids starts one every other cycle, and two f32 multiply-adds in each (89 and 178
+// GFLOP/s on Emerald Rapids).
+#undef TESSERA_BF16_DOT
+#define TESSERA_BF16_DOT (HWY_NATIVE_DOT_BF16 && HWY_TARGET != HWY_AVX3_SPR)
+
+// x86, where values pass through registers that inline assembly can name with "v".
+#undef TESSERA_X86_REGISTERS
+#define TESSERA_X86_REGISTERS \
+  (HWY_ARCH_X86 && HWY_TARGET <= HWY_SSE2 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG))
+
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+/// Highway's name for the target, and its bit; the namespace is N_ and the name.
+inline constexpr const char* kTargetName = &HWY_STR(HWY_NAMESPACE)[2];
+inline constexpr int64_t kTargetBit = HWY_TARGET;
+
+/// Vector registers, which bound the tiles. NEON, AVX-512 and VSX have 32, older x86 16.
+#if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 || HWY_ARCH_PPC || HWY_ARCH_S390X
+inline constexpr size_t kRegisters = 32;
+#else
+inline constexpr size_t kRegisters = 16;
+#endif
+
+/// How four products of bytes are best added up per 32-bit lane. x86 before VNNI has no instruction
+/// for it, and Highway's emulation is slower than products of 16 bits; with SSSE3, products of
+/// bytes in pairs are faster still where 16 bits hold their sum.
+inline constexpr bool kHasQuadDot =
+    !(HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2);
+inline constexpr bool kHasBytePairs = HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3;
+
+/// Unpacking 4-bit codes takes the integer dot's time: two units do all that has 512 bits, and of
+/// 160 instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack. Such an
+/// instruction set also has tiles that read unpacked panels, and micro-kernels of matvec of other
+/// shapes, as one row of W waits for its own sum.
+inline constexpr bool kTwoWideUnits = HWY_TARGET == HWY_AVX3_SPR;
+
+/// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
+/// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair
+/// of copies is a load alone (movddup) from SSE3 on, and a whole vector is on SSE2. With more
+/// copies, x takes more of the caches. Zen 4, SSE4, tiles of 6 x 8 from L2, % of the peak of
+/// multiplications and additions with 1, 2 and 4 copies: GCC 66, 89, 84; Clang 66, 89, 86.
+#if HWY_ARCH_X86 && HWY_TARGET == HWY_SSE2
+inline constexpr size_t kXCopies = 4;
+#elif HWY_ARCH_X86 && (HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4)
+inline constexpr size_t kXCopies = 2;
+#else
+inline constexpr size_t kXCopies = 1;
+#endif
+
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+
+#endif  // TESSERA_SIMD_TARGET_INL_H_
