@@ -43,9 +43,9 @@ class Tessera : public Backend {
 
   void prepare(size_t m) override {
     m_ = m;
-    worker_bytes_ = (plans_[0].worker_bytes(m) + 63) / 64 * 64;
+    worker_bytes_ = plans_[0].worker_bytes(m);
     packed_x_bytes_ = plans_[0].packed_x_bytes(m);
-    scratch_ = Arena(packed_x_bytes_ + 64 + worker_bytes_ * p_->threads, Pages::huge);
+    scratch_ = Arena(packed_x_bytes_ + worker_bytes_ * p_->threads, Pages::huge);
   }
 
   void run(size_t copy, float* y) override {
@@ -57,12 +57,11 @@ class Tessera : public Backend {
       size_t worker_bytes;
       tessera::PartCounts count;
     };
-    const size_t x_bytes = (packed_x_bytes_ + 63) / 64 * 64;
     Call call{plans_[copy % p_->copies],
               x_view(m_),
               {y, m_, p_->n, p_->n * sizeof(float), DType::f32},
               {scratch_.data(), packed_x_bytes_},
-              {scratch_.data() + x_bytes, worker_bytes_ * p_->threads},
+              {scratch_.data() + packed_x_bytes_, worker_bytes_ * p_->threads},
               worker_bytes_,
               plans_[copy % p_->copies].parts(m_, p_->threads)};
     const auto part = [](void* argument, size_t i) {

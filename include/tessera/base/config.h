@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Version, inline namespace and debug checks: every macro that a user of the library may see.
+// The version, and the macros that the plain headers share.
 #ifndef TESSERA_BASE_CONFIG_H_
 #define TESSERA_BASE_CONFIG_H_
 

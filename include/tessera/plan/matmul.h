@@ -67,6 +67,10 @@ class Matmul {
  public:
   /// An empty plan: every call on it returns `wrong_plan`.
   Matmul() noexcept = default;
+  /// The plan behind a plain value, and that value: for bindings, and for tests with kernels of
+  /// their own. A value is good if value() gave it, or derive() was called on it.
+  explicit Matmul(const Plan& plan) noexcept : plan_(plan) {}
+  const Plan& value() const noexcept { return plan_; }
 
   /// Plans products with W read where it lies: any alignment, any row stride >= a row's bytes.
   /// x_dtype (f32, f16, bf16) is the format of later x. Cost: well under a microsecond.
@@ -123,8 +127,6 @@ class Matmul {
   Explanation explain(size_t m) const noexcept;
 
  private:
-  explicit Matmul(const Plan& plan) noexcept : plan_(plan) {}
-
   Plan plan_;
 };
 

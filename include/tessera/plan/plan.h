@@ -30,7 +30,7 @@ struct Plan {
   bool w_k_major = false;  // W stored as [k, n], BLAS's untransposed B
   bool borrow_x = false;
   Blocking blocking;  // as asked for; zeros mean automatic
-  // What follows from these, so that a small product need not divide.
+  // What follows from these: see derive().
   size_t units = 0, panels = 0;                  // of depth, and of W's rows
   size_t matvec_rows = 0;                        // rows of x up to which W in place is not packed
   size_t x_panel_bytes = 0, x_single_bytes = 0;  // of a packed row of x, in a panel and single
