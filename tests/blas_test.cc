@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "support/stored.h"
 #include "support/suite.h"
 #include "tessera/thread_pool.h"
 
@@ -14,27 +15,7 @@ namespace {
 using blas::gemm;
 using blas::Op;
 
-constexpr Op kOps[] = {Op::none, Op::transpose};
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
-
-/// op(X)[rows, cols] as stored with a leading dimension `extra` above the least, NaN between rows,
-/// flush against an unreadable page.
-struct Stored {
-  size_t ld, count;
-  GuardedBuffer memory;
-  bool turned;
-
-  Stored(Op op, size_t rows, size_t cols, size_t extra)
-      : ld((op == Op::none ? cols : rows) + extra),
-        count(rows == 0 || cols == 0 ? 0 : ((op == Op::none ? rows : cols) - 1) * ld + ld - extra),
-        memory(count * sizeof(float)),
-        turned(op == Op::transpose) {}
-
-  float* data() const { return reinterpret_cast<float*>(memory.data()); }
-  float& at(size_t row, size_t col) const {
-    return turned ? data()[col * ld + row] : data()[row * ld + col];
-  }
-};
 
 struct Gemm {
   Op op_a, op_b;

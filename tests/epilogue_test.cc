@@ -66,8 +66,7 @@ TESSERA_FORMAT_TEST(rounded_epilogue, "all of the epilogue within the derived bo
       setup.y = y_dtype;
       const Product p(w, kCols, setup);
       const Expected e = reference_product(x, w, packed_x_of(p.plan().explain(17).x));
-      for (const Activation a :
-           {Activation::none, Activation::relu, Activation::silu, Activation::gelu}) {
+      for (const Activation a : kActivations) {
         const Epilogue epilogue{0.037f, -1.3f, bias.data(), a};
         for (const size_t m : kBatches) {
           check_bounded(p, m, p.run(x, m, epilogue, {1, 1}, &old_y), e, epilogue, &old_y);
@@ -104,8 +103,7 @@ TEST_CASE("activations over all of f32", "[epilogue]") {
     Setup setup;
     setup.target = target;
     const Product p(no_depth, inputs.size(), setup);
-    for (const Activation a :
-         {Activation::none, Activation::relu, Activation::silu, Activation::gelu}) {
+    for (const Activation a : kActivations) {
       INFO("activation " << static_cast<int>(a));
       const Epilogue epilogue{1.0f, 0.0f, inputs.data(), a};
       check_bounded(p, 1, p.run(x, 1, epilogue), zeros, epilogue);
@@ -123,8 +121,7 @@ TEST_CASE("activations of NaN and infinity", "[epilogue]") {
   const Matrix x = empty_matrix(DType::f32, 1, 0);
   for_each_target([&](const char* target) {
     for (const DType y_dtype : kYTypes) {
-      for (const Activation a :
-           {Activation::none, Activation::relu, Activation::silu, Activation::gelu}) {
+      for (const Activation a : kActivations) {
         Setup setup;
         setup.target = target;
         setup.y = y_dtype;

@@ -3,7 +3,6 @@
 // number and wherever they are cut; blocking; how x and W are packed in parts; for packed weights
 // the batch that a row of x comes in; a sharer's packed x; threads.
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "support/suite.h"
@@ -27,21 +26,6 @@ struct BusyEpilogue {
 
 // Several units of depth on every kernel.
 size_t depth_of(DType w) { return is_block_format(w) ? 352 : 331; }
-
-std::vector<Rect> random_covering(size_t m, size_t n, Rng& rng) {
-  std::vector<Rect> rects;
-  for (size_t row = 0; row < m;) {
-    const size_t rows = 1 + rng.below(m - row);
-    for (size_t col = 0; col < n;) {
-      const size_t cols = 1 + rng.below(n - col);
-      rects.push_back({row, row + rows, col, col + cols});
-      col += cols;
-    }
-    row += rows;
-  }
-  for (size_t i = rects.size(); i > 1; --i) std::swap(rects[i - 1], rects[rng.below(i)]);
-  return rects;
-}
 
 TESSERA_FORMAT_TEST(parts_and_rects, "any parts and rectangles give the same bits", "[bits]") {
   Rng rng = suite_rng();

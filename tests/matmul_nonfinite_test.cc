@@ -41,11 +41,6 @@ Matrix weights_with_zeros(DType t, size_t n, size_t k, Rng& rng) {
   return w;
 }
 
-void put_value(Matrix& x, size_t row, size_t col, float value) {
-  const Matrix one = encode(x.dtype, 1, 1, {value});
-  std::copy(one.bytes.begin(), one.bytes.end(), x.row(row) + col * one.row_bytes);
-}
-
 TESSERA_FORMAT_TEST(in_x, "NaN and Inf in a row of x", "[nonfinite]") {
   Rng rng = suite_rng();
   const std::vector<size_t> depths =
@@ -80,15 +75,8 @@ TESSERA_FORMAT_TEST(in_x, "NaN and Inf in a row of x", "[nonfinite]") {
 TESSERA_FORMAT_TEST(in_w, "NaN and Inf in a row of W or a block's scale", "[nonfinite]") {
   Rng rng = suite_rng();
   const size_t k = is_block_format(w_dtype) ? 160 : 39;
-  size_t places = k, scales = 1;  // what can be poisoned in a row
-  visit_format(w_dtype, [&]<class F>(F) {
-    if constexpr (F::kIsBlock) {
-      scales = F::kScaleBytes / 2;
-      places = k / 32 * scales;
-    }
-  });
   const Matrix w = weights_with_zeros(w_dtype, 70, k, rng);
-  const DTypeInfo block = dtype_info(w_dtype);
+  const size_t places = places_in_row(w);
   for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
     setup.y = kYTypes[rng.below(2)];
     setup.blocking = rng.below(2) == 0 ? Blocking{} : Blocking{0, 1};
@@ -102,13 +90,7 @@ TESSERA_FORMAT_TEST(in_w, "NaN and Inf in a row of W or a block's scale", "[nonf
         const size_t row = rng.below(n);
         const float value = place % 3 == 0 ? kNaN : place % 3 == 1 ? kInf : -kInf;
         Matrix poisoned = w;
-        if (is_block_format(w_dtype)) {
-          const f16_t bits = to_f16(value);
-          std::memcpy(poisoned.row(row) + place / scales * block.block_bytes + place % scales * 2,
-                      &bits, 2);
-        } else {
-          put_value(poisoned, row, place, value);
-        }
+        put_in_place(poisoned, row, place, value);
         const Product p(poisoned, n, setup);
         check_poison(
             p, m, p.run(x, m), clean.y, [&](size_t, size_t j) { return j == row; },

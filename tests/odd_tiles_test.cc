@@ -41,8 +41,10 @@ constexpr Kernel odd_int8_kernel() {
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, R>;
-  kernel.prepared = tile_set<Int8Tile<Unpacked<F>, false, R, kRows>>(Tile::kStepValues);
-  kernel.prepared.prepare = &unpack_block_panel<F, R>;
+  using UnpackedTile = Int8Tile<Unpacked<F>, false, R, kRows>;
+  if constexpr (std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>) {
+    add_unpacked<Tile, UnpackedTile>(kernel, &unpack_block_panel<F, R>);
+  }
   return kernel;
 }
 

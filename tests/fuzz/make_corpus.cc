@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "gguf_builder.h"
+#include "support/random.h"
 
 namespace {
 
@@ -63,6 +64,13 @@ int main(int argc, char** argv) {
   for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
     seed("gguf", pre, tiny_bpe_model(pre));
   }
+  tessera::test::Rng rng(1);
+  for (number = 0; number < 64; ++number) {  // as many bytes as a case draws
+    std::string bytes(160, '\0');
+    for (char& byte : bytes) byte = static_cast<char>(rng.below(256));
+    seed("matmul", std::to_string(number), bytes);
+  }
+
   Builder small;  // a file of some hundred bytes reaches further in the same time
   small.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", {"<unk>", "a"});
   small.number("general.alignment", Kind::u32, uint32_t{32}).f32("t", {4, 2});

@@ -186,6 +186,37 @@ inline Matrix random_x(DType t, size_t rows, size_t cols, Rng& rng) {
   return encode(t, rows, cols, values);
 }
 
+// ---- NaN and Inf -------------------------------------------------------------------------------
+// Bytes only: what value and magnitudes say is not changed.
+
+/// One value of a float format.
+inline void put_value(Matrix& a, size_t row, size_t col, float value) {
+  const Matrix one = encode(a.dtype, 1, 1, {value});
+  std::copy(one.bytes.begin(), one.bytes.end(), a.row(row) + col * one.row_bytes);
+}
+
+/// Where a row of W can hold a NaN: its values, or the scale and min of each block.
+inline size_t places_in_row(const Matrix& w) {
+  size_t places = w.cols;
+  visit_format(w.dtype, [&]<class F>(F) {
+    if constexpr (F::kIsBlock) places = w.cols / F::kBlockValues * (F::kScaleBytes / 2);
+  });
+  return places;
+}
+
+inline void put_in_place(Matrix& w, size_t row, size_t place, float value) {
+  visit_format(w.dtype, [&]<class F>(F) {
+    if constexpr (F::kIsBlock) {
+      constexpr size_t kScales = F::kScaleBytes / 2;
+      const f16_t bits = to_f16(value);
+      const size_t at = place / kScales * sizeof(typename F::Block) + place % kScales * 2;
+      std::memcpy(w.row(row) + at, &bits, sizeof(bits));
+    } else {
+      put_value(w, row, place, value);
+    }
+  });
+}
+
 }  // namespace tessera::test
 
 #endif  // TESSERA_TESTS_SUPPORT_MATRIX_H_

@@ -16,6 +16,7 @@
 
 #include "support/guarded.h"
 #include "support/matrix.h"
+#include "support/random.h"
 #include "tessera/tessera.h"
 
 namespace tessera::test {
@@ -35,7 +36,11 @@ struct Setup {
 struct Layout {
   Placement place = {};
   size_t w_padding = 0, x_padding = 0, y_padding = 0;
-  Placement scratch() const { return {place.at_end, 4 * place.offset}; }
+  size_t w_offset = 0, x_offset = 0, y_offset = 0, scratch_words = 0;  // beyond the common offset
+  Placement w_place() const { return {place.at_end, place.offset + w_offset}; }
+  Placement x_place() const { return {place.at_end, place.offset + x_offset}; }
+  Placement y_place() const { return {place.at_end, place.offset + y_offset}; }
+  Placement scratch() const { return {place.at_end, 4 * (place.offset + scratch_words)}; }
 };
 
 /// How its work is cut.
@@ -43,7 +48,24 @@ struct Work {
   size_t pack_parts = 1;
   size_t parts = 1;
   std::vector<Rect> rects = {};  // used instead of parts if there are any
+  bool last_first = false;       // the order of the calls
 };
+
+/// Rectangles of any size that cover y[m, n], in any order.
+inline std::vector<Rect> random_covering(size_t m, size_t n, Rng& rng) {
+  std::vector<Rect> rects;
+  for (size_t row = 0; row < m;) {
+    const size_t rows = 1 + rng.below(m - row);
+    for (size_t col = 0; col < n;) {
+      const size_t cols = 1 + rng.below(n - col);
+      rects.push_back({row, row + rows, col, col + cols});
+      col += cols;
+    }
+    row += rows;
+  }
+  for (size_t i = rects.size(); i > 1; --i) std::swap(rects[i - 1], rects[rng.below(i)]);
+  return rects;
+}
 
 struct Output {
   std::string error;     // empty if all went well
@@ -54,10 +76,11 @@ inline std::string describe(const Setup& s, size_t m, size_t n, size_t k) {
   char text[256];
   std::snprintf(
       text, sizeof(text),
-      "w %s, x %s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu}, m %zu n %zu k %zu",
-      dtype_name(s.w), dtype_name(s.x), dtype_name(s.y), to_string(s.accuracy),
-      s.packed ? "packed" : "in place", s.target != nullptr ? s.target : "(default)", s.blocking.mc,
-      s.blocking.kc_units, m, n, k);
+      "w %s, x %s%s, y %s, accuracy %s, %s, target %s, blocking {%zu, %zu, %zu}, m %zu n %zu k %zu",
+      dtype_name(s.w), dtype_name(s.x), s.borrow_x ? " lent" : "", dtype_name(s.y),
+      to_string(s.accuracy), s.packed ? "packed" : "in place",
+      s.target != nullptr ? s.target : "(default)", s.blocking.mc, s.blocking.kc_units,
+      s.blocking.nc, m, n, k);
   return text;
 }
 
@@ -145,11 +168,12 @@ class GuardedY {
 class PackedInput {
  public:
   PackedInput(const Matmul& plan, const Matrix& x, size_t m, const Layout& layout, size_t parts,
-              std::string& error, bool borrow_x = false)
+              std::string& error, bool borrow_x = false, bool last_first = false)
       : buffer_(plan.packed_x_bytes(m), layout.scratch()),
-        rows_(x, m, layout.x_padding, layout.place) {
+        rows_(x, m, layout.x_padding, layout.x_place()) {
     for (size_t i = 0; i < parts; ++i) {
-      const Status s = plan.pack(rows_.view(), buffer_.bytes(), {i, parts});
+      const Part part{last_first ? parts - 1 - i : i, parts};
+      const Status s = plan.pack(rows_.view(), buffer_.bytes(), part);
       if (!s.ok()) error = std::string("pack: ") + s.message().c_str();
     }
     if (!borrow_x) rows_.make_unreadable();
@@ -163,13 +187,13 @@ class PackedInput {
   GuardedRows rows_;
 };
 
-/// The first n rows of W in guarded memory, planned and, if asked for, packed; then W itself is
-/// taken away.
+/// The first n rows of W in guarded memory, planned and, if asked for, packed, in parts or by
+/// PackedWeights on the executor `owner`; then W itself is taken away.
 class Product {
  public:
   Product(const Matrix& w, size_t n, const Setup& setup, const Layout& layout = {},
-          size_t pack_parts = 1)
-      : setup_(setup), layout_(layout), w_(w, n, layout.w_padding, layout.place) {
+          size_t pack_parts = 1, const Executor* owner = nullptr)
+      : setup_(setup), layout_(layout), w_(w, n, layout.w_padding, layout.w_place()) {
     const Result<Matmul> plan = Matmul::plan(
         w_.view(), setup.x, {setup.accuracy, setup.target, setup.blocking, setup.borrow_x});
     if (!plan.ok()) {
@@ -177,7 +201,13 @@ class Product {
       return;
     }
     plan_ = *plan;
-    if (setup.packed) pack_weights(pack_parts);
+    if (!setup.packed) return;
+    if (owner != nullptr) {
+      pack_weights(*owner);
+    } else {
+      pack_weights(pack_parts);
+    }
+    w_.make_unreadable();
   }
 
   const std::string& error() const { return error_; }
@@ -191,7 +221,8 @@ class Product {
     Output out;
     out.error = error_;
     if (!error_.empty()) return out;
-    const PackedInput packed_x(plan_, x, m, layout_, work.pack_parts, out.error, setup_.borrow_x);
+    const PackedInput packed_x(plan_, x, m, layout_, work.pack_parts, out.error, setup_.borrow_x,
+                               work.last_first);
     if (out.error.empty()) out = run_packed(packed_x.bytes(), m, epilogue, work, old_y);
     return out;
   }
@@ -200,10 +231,11 @@ class Product {
   Output run_packed(std::span<const std::byte> packed_x, size_t m, const Epilogue& epilogue = {},
                     const Work& work = {}, const std::vector<float>* old_y = nullptr) const {
     Output out;
-    const GuardedY y(setup_.y, m, plan_.n(), layout_.y_padding, layout_.place, old_y);
+    const GuardedY y(setup_.y, m, plan_.n(), layout_.y_padding, layout_.y_place(), old_y);
     const GuardedBuffer worker(plan_.worker_bytes(m), layout_.scratch());
     const size_t calls = work.rects.empty() ? work.parts : work.rects.size();
-    for (size_t i = 0; i < calls; ++i) {
+    for (size_t call = 0; call < calls; ++call) {
+      const size_t i = work.last_first ? calls - 1 - call : call;
       const Status s =
           work.rects.empty()
               ? plan_.run(packed_x, y.view(), worker.bytes(), epilogue, {i, work.parts})
@@ -231,13 +263,22 @@ class Product {
       return;
     }
     plan_ = *packed;
-    w_.make_unreadable();
+  }
+  void pack_weights(const Executor& executor) {
+    Result<PackedWeights> owned = PackedWeights::pack(plan_, executor);
+    if (!owned.ok()) {
+      error_ = std::string("PackedWeights: ") + owned.status().message().c_str();
+      return;
+    }
+    owned_ = std::move(*owned);
+    plan_ = owned_.plan();
   }
 
   Setup setup_;
   Layout layout_;
   GuardedRows w_;
   GuardedBuffer panels_;
+  PackedWeights owned_;
   Matmul plan_;
   std::string error_;
 };

@@ -116,19 +116,7 @@ inline bool is_untouched(float value, DType y) {
 }
 
 // ---- Kernels and shapes
-// --------------------------------------------------------------------------------------
-
-/// The tile of a plan for W[1, k] on a target: what shapes are chosen around.
-struct Tile {
-  size_t mr = 1, nr = 1;
-};
-
-inline Tile tile_of(DType w, const char* target, Accuracy accuracy) {
-  const MatView none{nullptr, 0, 0, 0, w};
-  const Result<Matmul> plan = Matmul::plan(none, DType::f32, {accuracy, target, {}});
-  REQUIRE(plan.ok());
-  return {plan->explain(1000).mr, plan->tile_cols()};
-}
+// --------------------------------------------------------------------------
 
 /// Every way to multiply a format here: visitor(setup, tile) for each target, accuracy, and weights
 /// in place or packed.

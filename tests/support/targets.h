@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Every compiled target that this CPU runs, one after the other, passed as an argument; one that it
-// does not run is printed as skipped.
+// does not run is printed as skipped. And the other lists that tests walk.
 #ifndef TESSERA_TESTS_SUPPORT_TARGETS_H_
 #define TESSERA_TESTS_SUPPORT_TARGETS_H_
 
@@ -35,6 +35,21 @@ void for_each_format(const Visitor& visitor) {
 inline constexpr Accuracy kAccuracies[] = {Accuracy::fast, Accuracy::exact, Accuracy::coarse};
 inline constexpr DType kXTypes[] = {DType::f32, DType::f16, DType::bf16};
 inline constexpr DType kYTypes[] = {DType::f32, DType::bf16};
+inline constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::silu,
+                                              Activation::gelu};
+
+/// The tile of a plan on a target: what shapes are chosen around. Of a plan that is refused, which
+/// its product then reports, 1 x 1.
+struct Tile {
+  size_t mr = 1, nr = 1;
+};
+
+inline Tile tile_of(DType w, const char* target, Accuracy accuracy) {
+  const MatView none{nullptr, 0, 0, 0, w};
+  const Result<Matmul> plan = Matmul::plan(none, DType::f32, {accuracy, target, {}});
+  if (!plan.ok()) return {};
+  return {plan->explain(1000).mr, plan->tile_cols()};
+}
 
 }  // namespace tessera::test
 

@@ -22,8 +22,9 @@
 //   monotonous, so y lies between the rounded ends of the interval of the f32 value.
 // Activations: relu is exact. The others are v / (1 + e^t): 2 roundings; e^t to 8 u relative; for
 //   gelu t = -2 z meets 6 roundings, so e^t changes by |t| * 6 u relative; e^t has the weight
-//   e^t / (1 + e^t). Their slopes are at most 1.13. Where e^t leaves the range of f32 the result
-//   is below 2^-118.
+//   e^t / (1 + e^t). Their slopes are at most 1.13. Where t is above 88, e^t is taken for e^88,
+//   which is above 2^126: there the result, and what it should be, are between 0 and |v| 2^-126. A
+//   subnormal result is rounded by up to 2^-150.
 #ifndef TESSERA_TESTS_SUPPORT_TOLERANCE_H_
 #define TESSERA_TESTS_SUPPORT_TOLERANCE_H_
 
@@ -66,7 +67,8 @@ inline Bounded bounded_activation(Activation a, Bounded v) {
   const double weight = t > 700 ? 1.0 : std::exp(t) / (1.0 + std::exp(t));
   const double roundings_of_t = a == Activation::silu ? 0.0 : 6.0;
   const double relative = 2 + weight * (8 + roundings_of_t * std::min(std::fabs(t), 90.0));
-  return {value, 1.13 * v.bound + gamma(relative) * std::fabs(value) + 0x1p-118};
+  const double huge_t = (std::fabs(v.value) + v.bound) * 0x1p-126;
+  return {value, 1.13 * v.bound + gamma(relative) * std::fabs(value) + huge_t + 0x1p-149};
 }
 
 /// What the epilogue makes of a product; `bias` and `old_y` are this element's.

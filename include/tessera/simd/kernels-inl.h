@@ -11,6 +11,7 @@
 
 #include <array>
 #include <bit>
+#include <type_traits>
 #include <utility>
 
 #include "tessera/simd/loops-inl.h"
@@ -158,6 +159,15 @@ constexpr Kernel bf16_kernel(Accuracy accuracy) {
 }
 #endif
 
+// Tiles that read unpacked panels, from the same packed x as those that read packed ones.
+template <class Tile, class UnpackedTile>
+constexpr void add_unpacked(Kernel& kernel, void (*unpack)(const std::byte*, size_t, std::byte*)) {
+  static_assert(std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>);
+  static_assert(Tile::kMr == UnpackedTile::kMr && Tile::kNr == UnpackedTile::kNr);
+  kernel.prepared = tile_set<UnpackedTile>(Tile::kStepValues);
+  kernel.prepared.prepare = unpack;
+}
+
 // Blocks by integer dots. Where unpacking 4-bit codes takes the dot's time, a panel that many tiles
 // use is unpacked into the worker's memory once. (Emerald Rapids, n = k = 4096 packed, Gop/s
 // without and with, at m = 512 and at m = 128: q4_0 410 and 436, 412 and 425; q4_1 357 and 369, 361
@@ -173,8 +183,8 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
   if constexpr (kTwoWideUnits && F::kCodeWords == 4) {
-    kernel.prepared = tile_set<Int8Tile<Unpacked<F>, kCoarse>>(Tile::kStepValues);
-    kernel.prepared.prepare = &unpack_block_panel<F, kPanelVectors>;
+    add_unpacked<Tile, Int8Tile<Unpacked<F>, kCoarse>>(kernel,
+                                                       &unpack_block_panel<F, kPanelVectors>);
   }
   add_matvec<Int8Dot<F, kCoarse>, X>(kernel);
   return kernel;
