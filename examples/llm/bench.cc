@@ -9,7 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "session.h"
+#include "commands.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
 
 namespace llm {
 namespace {
@@ -44,7 +48,7 @@ void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t v
   }
 }
 
-void time_test(const BenchArguments& arguments, const Loaded& loaded, Test& test) {
+void time_test(const BenchArguments& arguments, const LoadedModel& loaded, Test& test) {
   const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
   const auto forward =
       Forward::create(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
@@ -79,7 +83,7 @@ void explain(const Test& test, const Model& model) {
 }
 
 // What is known of a test, under the names of llama-bench.
-nlohmann::ordered_json row_of(const BenchArguments& arguments, const Loaded& loaded,
+nlohmann::ordered_json row_of(const BenchArguments& arguments, const LoadedModel& loaded,
                               const Test& test) {
   size_t bytes = 0;
   uint64_t values = 0;
@@ -140,7 +144,7 @@ void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
 }  // namespace
 
 void bench(const BenchArguments& arguments) {
-  const Loaded loaded = load(arguments.model);
+  const LoadedModel loaded = load(arguments.model);
   std::vector<Test> tests;
   for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
   for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "splitter.h"
+#include "text.h"
 #include "tokenizer.h"
 
 namespace llm {

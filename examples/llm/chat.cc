@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "chat.h"
 
+#include "text.h"
+
 #include <algorithm>
 #include <iterator>
 

@@ -10,7 +10,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "session.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
+#include "terminal.h"
+#include "text.h"
 
 namespace llm {
 namespace {
@@ -50,7 +55,7 @@ double sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<To
 
 void perplexity(const PerplexityArguments& arguments) {
   const std::string text = read_text(arguments.text_path);
-  const Loaded loaded = load(arguments.model);
+  const LoadedModel loaded = load(arguments.model);
   std::vector<TokenId> tokens = loaded.tokenizer->encode(text, Specials::as_text);
   const size_t context = loaded.context, chunks = tokens.size() / context;
   if (chunks == 0 || context < 3) {
@@ -58,7 +63,7 @@ void perplexity(const PerplexityArguments& arguments) {
                 tokens.size(), context);
   }
   const auto forward = Forward::create(loaded.model, *loaded.pool,
-                                       {context, kLogitBatch, kLogitBatch, arguments.model.kv});
+                                       {context, kLogitRows, kLogitRows, arguments.model.kv});
   const Stopwatch watch;
   tokens.resize(chunks * context);
   const double total = sum_surprise(*forward, loaded.tokenizer->vocabulary(), tokens);

@@ -8,6 +8,8 @@
 
 #include "model.h"
 
+#include "text.h"
+
 namespace llm {
 namespace {
 

@@ -13,6 +13,9 @@
 
 namespace llm {
 
+constexpr size_t kPromptRows = 512;  // tokens of a prompt that one run() should take
+constexpr size_t kLogitRows = 128;   // the same where logits of all of them are wanted
+
 struct ForwardOptions {
   size_t context = 0;                       // positions that there is room for
   size_t batch = 1;                         // most tokens in one run()

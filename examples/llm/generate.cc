@@ -10,11 +10,37 @@
 #include <nlohmann/json.hpp>
 
 #include "chat.h"
+#include "commands.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
 #include "sampler.h"
-#include "session.h"
+#include "terminal.h"
+#include "text.h"
 
 namespace llm {
 namespace {
+
+// Runs tokens in batches, with progress shown if there are several; stops at Ctrl-C. Returns the
+// row in which the logits behind the last token are. Those of all positions go to `logits`, unless
+// it is null.
+size_t run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits) {
+  const size_t all = tokens.size();
+  Progress progress("prompt tokens", all);
+  size_t rows = 0;
+  while (!tokens.empty() && !interrupted()) {
+    if (all > forward.batch()) progress.at(all - tokens.size());
+    const size_t count = std::min(tokens.size(), forward.batch());
+    rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
+    forward.run(tokens.first(count), rows);
+    for (size_t row = 0; logits != nullptr && row < rows; ++row) {
+      std::fwrite(forward.logits(row).data(), sizeof(float), forward.logits(row).size(), logits);
+    }
+    tokens = tokens.subspan(count);
+  }
+  return rows > 0 ? rows - 1 : 0;
+}
 
 // Text that streams to stdout. The bytes of an unfinished character wait for the rest of it.
 class TextStream {
@@ -38,7 +64,7 @@ class TextStream {
 // A model, and the text that it has read and written so far.
 class Writer {
  public:
-  Writer(const GenerateArguments& arguments, const Loaded& loaded, Forward& forward)
+  Writer(const GenerateArguments& arguments, const LoadedModel& loaded, Forward& forward)
       : arguments_(arguments), loaded_(loaded), forward_(forward), sampler_(arguments.sampling) {}
 
   TextStream out;
@@ -99,7 +125,7 @@ class Writer {
 
  private:
   const GenerateArguments& arguments_;
-  const Loaded& loaded_;
+  const LoadedModel& loaded_;
   Forward& forward_;
   Sampler sampler_;
   size_t row_ = 0;             // of the logits behind the last token read
@@ -120,7 +146,7 @@ void continue_text(const GenerateArguments& arguments, std::vector<TokenId> prom
   writer.write();
 }
 
-void talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTemplate& chat,
+void talk(const GenerateArguments& arguments, const LoadedModel& loaded, const ChatTemplate& chat,
           Writer& writer) {
   std::string line = arguments.prompt;
   bool given = !line.empty(), first = true;
@@ -147,7 +173,7 @@ void talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTe
 
 void generate(GenerateArguments arguments) {
   if (!arguments.prompt_path.empty()) arguments.prompt = read_text(arguments.prompt_path);
-  const Loaded loaded = load(arguments.model);
+  const LoadedModel loaded = load(arguments.model);
   std::optional<ChatTemplate> chat;
   std::vector<TokenId> prompt;
   if (arguments.chat) {
@@ -163,7 +189,7 @@ void generate(GenerateArguments arguments) {
   const uint64_t room = chat ? loaded.context
                              : std::min<uint64_t>(loaded.context - prompt.size(),
                                                   static_cast<uint64_t>(arguments.count));
-  const size_t most = logits ? kLogitBatch : kBatch;
+  const size_t most = logits ? kLogitRows : kPromptRows;
   const size_t batch = chat ? most : std::min(prompt.size(), most);
   const auto forward =
       Forward::create(loaded.model, *loaded.pool,

@@ -23,6 +23,7 @@
 #include "error.h"
 #include "memory.h"
 #include "tessera/core/dtype.h"
+#include "text.h"
 
 namespace llm::gguf {
 

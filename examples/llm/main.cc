@@ -15,7 +15,10 @@
 
 #include <CLI/CLI.hpp>
 
-#include "session.h"
+#include "commands.h"
+#include "error.h"
+#include "files.h"
+#include "terminal.h"
 #include "tessera/base/config.h"
 
 namespace {

@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "decode.h"
+#include "text.h"
 #include "threads.h"
 
 namespace llm {

@@ -7,7 +7,13 @@
 #include <memory>
 #include <vector>
 
-#include "session.h"
+#include "commands.h"
+#include "error.h"
+#include "files.h"
+#include "gguf.h"
+#include "tessera/tessera.h"
+#include "tessera/thread_pool.h"
+#include "text.h"
 #include "threads.h"
 
 namespace llm {

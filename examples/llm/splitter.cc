@@ -8,6 +8,7 @@
 #include <new>
 
 #include "error.h"
+#include "text.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer.h"
 
+#include "text.h"
+
 #include <algorithm>
 #include <array>
 #include <cinttypes>

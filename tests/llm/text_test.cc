@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// error.h, tokenizer.h, sampler.h: text to tokens and back, and the choice of a token.
+// text.h, tokenizer.h, sampler.h: text to tokens and back, and the choice of a token.
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <fstream>
@@ -9,11 +9,11 @@
 #include <sstream>
 
 #include "chat.h"
-#include "error.h"
 #include "gguf_builder.h"
 #include "sampler.h"
 #include "splitter.h"
 #include "tessera/thread_pool.h"
+#include "text.h"
 #include "threads.h"
 #include "tokenizer.h"
 
