@@ -58,10 +58,10 @@ struct Numbers {
   }
 };
 
-// The pair that turns `turns` times within the original context, as a fractional index (YaRN,
+// The pair that rotates `rotations` times within the original context, as a fractional index (YaRN,
 // arXiv:2309.00071, section 3.2).
-double pair_of_turns(double turns, double pairs, double context, double base) {
-  return pairs * std::log(context / (turns * 2.0 * std::numbers::pi)) / std::log(base);
+double pair_of_rotations(double rotations, double pairs, double context, double base) {
+  return pairs * std::log(context / (rotations * 2.0 * std::numbers::pi)) / std::log(base);
 }
 
 // Frequencies as they were trained, then stretched for a longer context.
@@ -88,8 +88,8 @@ void read_rope(const Numbers& numbers, Config& c) {
   double first = 0.0, last = 0.0;  // of the pairs between "as trained" and "stretched"
   c.rope.magnitude = attention * (yarn ? 1.0 + 0.1 * std::log(factor) : 1.0);
   if (yarn) {
-    first = std::max(0.0, std::floor(pair_of_turns(fast, pairs, context, base)));
-    last = std::min(2.0 * pairs - 1.0, std::ceil(pair_of_turns(slow, pairs, context, base)));
+    first = std::max(0.0, std::floor(pair_of_rotations(fast, pairs, context, base)));
+    last = std::min(2.0 * pairs - 1.0, std::ceil(pair_of_rotations(slow, pairs, context, base)));
   }
   for (double i = 0.0; i < pairs; i += 1.0) {
     const double as_trained = std::pow(base, -i / pairs);

@@ -151,7 +151,7 @@ void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
     return tessera::Status();
   });
   check(status, shown(t));
-  let_go(t.data);
+  release_pages(t.data);
   Loss& loss = losses_[t.dtype];
   loss.tensors += 1;
   loss.bytes += t.data.size();
@@ -162,7 +162,7 @@ void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
   }
 }
 
-// Copies a matrix into panels and lets go what they are made of.
+// Copies a matrix into panels and gives back the memory of what they are made of.
 void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   constexpr size_t kPieceBytes = size_t{4} << 20;
   const size_t bytes = m.plan->packed_w_bytes();
@@ -174,7 +174,7 @@ void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   *m.plan = *m.plan->with_packed(panels);
   model_.packed_bytes += round_up(bytes);
   const bool needed = decoded_.contains(m.tensor) && m.w.data == model_.embedding.data;
-  if (!needed) let_go({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
+  if (!needed) release_pages({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
 }
 
 // Whether the weights are to be packed, for which there is room then.

@@ -20,8 +20,8 @@
 
 namespace llm {
 
-/// Rotary position embedding: at position p, pair i of a head turns by p * frequencies[i] radians
-/// and grows by `magnitude`.
+/// Rotary position embedding: at position p, pair i of a head is rotated by p * frequencies[i]
+/// radians and grows by `magnitude`.
 struct Rope {
   RopePairs pairs = RopePairs::neighbours;
   std::vector<double> frequencies;
