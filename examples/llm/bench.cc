@@ -50,18 +50,17 @@ void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t v
 
 void time_test(const BenchArguments& arguments, const LoadedModel& loaded, Test& test) {
   const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
-  const auto forward =
-      Forward::create(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
+  Forward forward(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
   std::mt19937 random(1);
   const size_t vocab = loaded.model.config.vocab;
-  run_once(*forward, test, random, vocab);
-  forward->reset_profile();
+  run_once(forward, test, random, vocab);
+  forward.reset_profile();
   for (size_t i = 0; i < arguments.repetitions; ++i) {
     const Stopwatch watch;
-    run_once(*forward, test, random, vocab);
+    run_once(forward, test, random, vocab);
     test.speeds.push_back(static_cast<double>(test.tokens()) / watch.seconds());
   }
-  test.profile = forward->profile();
+  test.profile = forward.profile();
 }
 
 // Where the time went; and how fast the weights were read, if each token reads all of them.

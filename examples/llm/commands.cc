@@ -62,11 +62,11 @@ void perplexity(const PerplexityArguments& arguments) {
     throw error("%s has %zu tokens: not one chunk of %zu", arguments.text_path.c_str(),
                 tokens.size(), context);
   }
-  const auto forward = Forward::create(loaded.model, *loaded.pool,
-                                       {context, kLogitRows, kLogitRows, arguments.model.kv});
+  Forward forward(loaded.model, *loaded.pool,
+                  {context, kLogitRows, kLogitRows, arguments.model.kv});
   const Stopwatch watch;
   tokens.resize(chunks * context);
-  const double total = sum_surprise(*forward, loaded.tokenizer->vocabulary(), tokens);
+  const double total = sum_surprise(forward, loaded.tokenizer->vocabulary(), tokens);
   const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - context / 2)));
   if (!std::isfinite(value)) throw error("the perplexity is %g: the weights make no sense", value);
   const Speed speed{"perplexity", tokens.size(), tokens.size(), watch.seconds()};

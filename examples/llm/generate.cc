@@ -191,12 +191,11 @@ void generate(GenerateArguments arguments) {
                                                   static_cast<uint64_t>(arguments.count));
   const size_t most = logits ? kLogitRows : kPromptRows;
   const size_t batch = chat ? most : std::min(prompt.size(), most);
-  const auto forward =
-      Forward::create(loaded.model, *loaded.pool,
-                      {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});
+  Forward forward(loaded.model, *loaded.pool,
+                  {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});
   arguments.sampling.seed =
       arguments.seed >= 0 ? static_cast<uint64_t>(arguments.seed) : std::random_device()();
-  Writer writer(arguments, loaded, *forward);
+  Writer writer(arguments, loaded, forward);
   catch_interrupts();
   if (chat) {
     talk(arguments, loaded, *chat, writer);
