@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "terminal.h"
 
+#include <clocale>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 
+#include <langinfo.h>
 #include <unistd.h>
 
 #ifdef TESSERA_LLM_LIBEDIT
@@ -38,6 +41,14 @@ void catch_interrupts() {
 }
 bool interrupted() { return interrupt_flag != 0; }
 void clear_interrupt() { interrupt_flag = 0; }
+
+void set_utf8_locale() {
+  const bool known = std::setlocale(LC_CTYPE, "") != nullptr;
+  if (known && std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0) return;
+  for (const char* name : {"C.UTF-8", "C.utf8", "en_US.UTF-8"}) {
+    if (std::setlocale(LC_CTYPE, name) != nullptr) return;
+  }
+}
 
 bool read_line(std::string& out) {
   constexpr const char* kPrompt = "> ";

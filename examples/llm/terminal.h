@@ -29,6 +29,10 @@ bool interrupted();
 constexpr int kInterruptedStatus = 130;  // as shells have it: 128 + SIGINT
 void clear_interrupt();
 
+/// Makes text UTF-8 for the line editor, whatever locale the environment names: in another one it
+/// drops what is not ASCII.
+void set_utf8_locale();
+
 /// A line from the terminal, where it can be edited and old ones be had again, or from whatever
 /// else stdin is; without its end. False if there is no more, or at Ctrl-C.
 bool read_line(std::string& out);

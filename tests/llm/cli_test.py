@@ -13,7 +13,9 @@ import csv
 import glob
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -421,6 +423,65 @@ def check_chat(program):
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=60)
         check(p.returncode == 130 and b"generation" in err, f"Ctrl-C without a chat: {p.returncode} {err}")
+
+
+class Terminal:
+    """A chat on a pseudo-terminal."""
+    def __init__(self, program, args, locale):
+        self.seen, self.status = b"", None
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.environ.update(LC_ALL=locale, TERM="xterm")
+            os.execv(program.path, [program.path, *map(str, args)])
+
+    def type(self, text, pause=0.4):
+        """Types, once the program waits, and takes what it writes until it has been quiet for a while."""
+        os.write(self.terminal, text)
+        self.wait(pause)
+
+    def wait(self, pause, until=b"", seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not select.select([self.terminal], [], [], pause)[0]:
+                if until in self.seen:
+                    return
+                continue
+            try:
+                new = os.read(self.terminal, 4096)
+            except OSError:  # the program has ended
+                new = b""
+            if not new:
+                return
+            self.seen += new
+
+    def close(self):
+        """Ends the input -> the number of prompt tokens of the closing report."""
+        self.type(b"\x04")
+        self.wait(0.2, b"MiB packed")
+        self.status = os.waitpid(self.pid, 0)[1]
+        os.close(self.terminal)
+        found = re.search(rb"^prompt +(\d+) tokens", self.seen, re.M)
+        return int(found.group(1)) if found else None
+
+
+def check_terminal(program):
+    """What is typed arrives, in every locale: letters beyond ASCII, old lines, pastes of several."""
+    args = ["-m", program.model, "--chat-template", "zephyr", "-cnv", "-n", 1, "--temp", 0, "-t", 1, "--ignore-eos"]
+    up, left = b"\x1b[A", b"\x1b[D"
+    cases = [([b"hi\n"], "hi\n"), (["café ok\n".encode()], "café ok\n"), (["漢 👍\n".encode()], "漢 👍\n"),
+             (["é!\n".encode(), up + b"\n"], "é!\né!\n"),
+             (["aé漢".encode(), left + b"x\n"], "aéx漢\n"), (["aé漢".encode(), b"\x7f\x7f\n"], "a\n"),
+             (["one é\ntwo 漢\nthree\n".encode()], "one é\ntwo 漢\nthree\n")]
+    for locale in ("C.UTF-8", "C", "nonsense") if not QUICK else ("C",):
+        for typed, meant in cases:
+            r = subprocess.run([program.path, *map(str, args)], input=meant.encode(), capture_output=True)
+            wanted = int(re.search(rb"^prompt +(\d+) tokens", r.stderr, re.M).group(1))
+            chat = Terminal(program, args, locale)
+            chat.wait(0.3, b"> ")
+            for text in typed:
+                chat.type(text)
+            got = chat.close()
+            check(got == wanted and chat.status == 0, f"{typed} under {locale}: {got} tokens, not {wanted}: {chat.seen}")
 
 
 def check_prompts(program):
