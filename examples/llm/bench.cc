@@ -49,7 +49,8 @@ void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t v
 }
 
 void time_test(const BenchArguments& arguments, const LoadedModel& loaded, Test& test) {
-  const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
+  const size_t batch =
+      test.generation > 0 ? 1 : std::min({arguments.batch, arguments.ubatch, test.prompt});
   Forward forward(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
   std::mt19937 random(1);
   const size_t vocab = loaded.model.config.vocab;

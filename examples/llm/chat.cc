@@ -49,12 +49,13 @@ std::string_view ChatTemplate::recognize(std::string_view jinja) {
 }
 
 ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
-                           std::string_view name) {
+                           std::string_view name, std::string_view jinja) {
   constexpr const char* kKey = "tokenizer.chat_template";
+  const char* source = jinja.empty() ? kKey : "the template";
   const std::string names = names_of(kForms);
   const bool by_name = !name.empty();
   if (!by_name) {
-    const auto jinja = file.get(kKey, std::string_view());
+    if (jinja.empty()) jinja = file.get(kKey, std::string_view());
     if (jinja.empty()) {
       throw error("the file has no %s; --chat-template names one of: %s", kKey, names.c_str());
     }
@@ -66,7 +67,7 @@ ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
     throw error("--chat-template \"%s\" is not one of: %s", printable(name).c_str(), names.c_str());
   }
   if (form == std::end(kForms)) {
-    throw error("%s is of no known form; --chat-template names one of: %s", kKey, names.c_str());
+    throw error("%s is of no known form; --chat-template names one of: %s", source, names.c_str());
   }
   const Vocabulary& v = tokenizer.vocabulary();
   const auto filled = [&](std::string_view text) {

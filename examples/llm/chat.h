@@ -18,8 +18,10 @@ class ChatTemplate {
  public:
   /// The name of the form that a Jinja template makes, empty if it is none of ours.
   static std::string_view recognize(std::string_view jinja);
-  /// The form by its name or, if that is empty, the one that the file's template makes.
-  ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer, std::string_view name);
+  /// The form by its name or, if that is empty, the one that `jinja` or else the file's template
+  /// makes.
+  ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer, std::string_view name,
+               std::string_view jinja = {});
 
   /// What the model has to read before it answers the user: the first turn with the system's text,
   /// any other one with what ends the answer before it.

@@ -17,12 +17,14 @@ OwnedFile create_file(const std::string& path) {
 }
 
 std::string read_text(const std::string& path) {
-  const OwnedFile file(std::fopen(path.c_str(), "rb"));
+  const bool is_stdin = path == "-";
+  const OwnedFile owned(is_stdin ? nullptr : std::fopen(path.c_str(), "rb"));
+  std::FILE* file = is_stdin ? stdin : owned.get();
   if (file == nullptr) throw file_error(path);
   std::string out;
-  for (char piece[1 << 14]; !std::feof(file.get());) {
-    out.append(piece, std::fread(piece, 1, sizeof(piece), file.get()));
-    if (std::ferror(file.get())) throw file_error(path);
+  for (char piece[1 << 14]; !std::feof(file);) {
+    out.append(piece, std::fread(piece, 1, sizeof(piece), file));
+    if (std::ferror(file)) throw file_error(is_stdin ? "stdin" : path);
   }
   return out;
 }

@@ -18,7 +18,7 @@ using OwnedFile = std::unique_ptr<std::FILE, CloseFile>;
 void flush(std::FILE* file, const std::string& name);
 /// A new file to write to.
 OwnedFile create_file(const std::string& path);
-/// All of a file, which may be a pipe.
+/// All of a file, which may be a pipe; "-" is stdin.
 std::string read_text(const std::string& path);
 
 }  // namespace llm

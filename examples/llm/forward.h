@@ -18,8 +18,7 @@
 
 namespace llm {
 
-constexpr size_t kPromptRows = 512;  // tokens of a prompt that one run() should take
-constexpr size_t kLogitRows = 128;   // the same where logits of all of them are wanted
+constexpr size_t kLogitRows = 128;  // tokens that one run() should take to give logits of all
 
 struct ForwardOptions {
   size_t context = 0;                       // positions that there is room for

@@ -173,11 +173,17 @@ void talk(const GenerateArguments& arguments, const LoadedModel& loaded, const C
 
 void generate(GenerateArguments arguments) {
   if (!arguments.prompt_path.empty()) arguments.prompt = read_text(arguments.prompt_path);
+  if (arguments.escapes) {
+    if (arguments.prompt_path.empty()) arguments.prompt = unescaped(arguments.prompt);
+    arguments.system = unescaped(arguments.system);
+  }
+  std::string jinja;
+  if (!arguments.chat_template_path.empty()) jinja = read_text(arguments.chat_template_path);
   const LoadedModel loaded = load(arguments.model);
   std::optional<ChatTemplate> chat;
   std::vector<TokenId> prompt;
   if (arguments.chat) {
-    chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template);
+    chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template, jinja);
   } else {
     prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
     if (prompt.empty()) throw error("the prompt has no tokens, and the model begins without one");
@@ -189,7 +195,8 @@ void generate(GenerateArguments arguments) {
   const uint64_t room = chat ? loaded.context
                              : std::min<uint64_t>(loaded.context - prompt.size(),
                                                   static_cast<uint64_t>(arguments.count));
-  const size_t most = logits ? kLogitRows : kPromptRows;
+  const size_t most =
+      std::min({arguments.batch, arguments.ubatch, logits ? kLogitRows : ~size_t{0}});
   const size_t batch = chat ? most : std::min(prompt.size(), most);
   Forward forward(loaded.model, *loaded.pool,
                   {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});

@@ -1,16 +1,29 @@
 // SPDX-License-Identifier: MIT
 #include "loaded_model.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 #include "report.h"
+#include "text.h"
 #include "threads.h"
 
 namespace llm {
 namespace {
 
 constexpr size_t kDefaultContext = 4096;  // at most, where the user names none
+
+// The library's spelling of a target; of an unknown one the user's, for the library to refuse.
+const char* known_target(const std::string& name) {
+  for (const tessera::Target& target : tessera::targets()) {
+    if (uppercase(name) == target.name) return target.name;
+  }
+  return name.c_str();
+}
 
 }  // namespace
 
@@ -23,11 +36,14 @@ LoadedModel load(const ModelArguments& arguments) {
   const size_t threads = arguments.threads > 0 ? arguments.threads : usable_cores();
   out.pool = std::make_unique<tessera::ThreadPool>(threads);
   ModelOptions options{.plan = {.accuracy = arguments.accuracy}, .packing = arguments.packing};
-  if (!arguments.target.empty()) options.plan.target = arguments.target.c_str();
+  if (!arguments.target.empty()) options.plan.target = known_target(arguments.target);
   in_file(arguments.path, [&] {
     out.tokenizer = Tokenizer::create(out.file);
     out.model = load_model(out.file, out.tokenizer->size(), options, out.pool->executor());
   });
+  if (arguments.lock_memory && ::mlockall(MCL_CURRENT) != 0) {
+    std::fprintf(stderr, "note: --mlock: %s\n", std::strerror(errno));
+  }
   const size_t trained = out.model.config.context;
   out.context = arguments.context > 0 ? arguments.context : std::min(trained, kDefaultContext);
   if (out.context > trained) {

@@ -157,8 +157,9 @@ void check_tensors(const gguf::File& in) {
 }  // namespace
 
 void quantize(const QuantizeArguments& arguments) {
+  const std::string name = uppercase(arguments.type);
   const auto* wanted = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) {
-    return arguments.type == tessera::dtype_name(t.type);
+    return name == uppercase(tessera::dtype_name(t.type));
   });
   if (wanted == std::end(kTypes)) {
     throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",

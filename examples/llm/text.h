@@ -4,6 +4,7 @@
 #define TESSERA_EXAMPLES_LLM_TEXT_H_
 
 #include <algorithm>
+#include <charconv>
 #include <cstddef>
 #include <cstdio>
 #include <string>
@@ -17,6 +18,13 @@ std::string names_of(const Table& table) {
   std::string names;
   for (const auto& entry : table) names.append(names.empty() ? "" : ", ").append(entry.name);
   return names;
+}
+
+/// With the letters of ASCII in upper case.
+inline std::string uppercase(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
 }
 
 /// A byte within a UTF-8 character.
@@ -63,6 +71,30 @@ inline std::string printable(std::string_view text, size_t limit = 64) {
     }
   }
   return text.empty() ? out : out + "...";
+}
+
+/// Text of a command line, with \n, \r, \t, \\, \", \' and \x41 in it read as what they stand for;
+/// other backslashes stay.
+inline std::string unescaped(std::string_view text) {
+  constexpr std::string_view kLetters = "nrt\\\"'", kMeanings = "\n\r\t\\\"'";
+  std::string out;
+  while (!text.empty()) {
+    const size_t letter = text[0] == '\\' && text.size() > 1 ? kLetters.find(text[1]) : text.npos;
+    unsigned code = 0;
+    size_t length = 1;
+    if (letter != text.npos) {
+      out += kMeanings[letter];
+      length = 2;
+    } else if (text.starts_with("\\x") && text.size() >= 4 &&
+               std::from_chars(text.data() + 2, text.data() + 4, code, 16).ptr == text.data() + 4) {
+      out += static_cast<char>(code);
+      length = 4;
+    } else {
+      out += text[0];
+    }
+    text.remove_prefix(length);
+  }
+  return out;
 }
 
 }  // namespace llm

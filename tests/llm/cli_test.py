@@ -263,7 +263,7 @@ def check_errors(program):
         os.mkfifo(pipe)
         base = ["-m", program.model]
         for args, message in (
-                ([], "required"),
+                (["generate"], "required"),
                 (["-m", os.path.join(folder, "absent.gguf")], "absent.gguf: No such file or directory"),
                 (["-m", folder], "is not a regular file"),
                 (["-m", pipe], "is not a regular file"),
@@ -290,7 +290,23 @@ def check_errors(program):
                 (["tokenize", "-m", folder, "-p", "a"], "is not a regular file"),
                 (["tokenize"], "required"),
                 (base + ["-p", "a " * 50000], " tokens, the context holds 512"),
-                (base + ["--nonsense"], "--nonsense"),
+                (base + ["--nonsense", "--more"], "unknown option --nonsense"),
+                (base + ["-hf", "a/b"], "unknown option -hf"),
+                (base + ["-ctk", "f16"], "unknown option -ctk"),
+                (base + ["--grammar", "root ::= a"], "unknown option --grammar"),
+                (base + ["one", "two"], 'unexpected argument "one"'),
+                (base + ["-c", -1], "-1 is not in range 0 .. "),
+                (base + ["--top-k", "1e3"], '"1e3" is not a whole number'),
+                (base + ["--ubatch-size", 0], "0 is not in range 1 .. "),
+                *((base + [option, value], f"{value} is not in range") for value in ("nan", "inf", "-inf", "-nan")
+                  for option in ("--temp", "--top-p", "--min-p", "--repeat-penalty")),
+                (["bench", *base, "-p", "32,-5"], "-5 is not in range 0 .. "),
+                (["bench", *base, "-n", -1], "-1 is not in range 0 .. "),
+                (["bench", *base, "-r", 0], "0 is not in range 1 .. "),
+                (["bench", *base, "-b", -1], "-1 is not in range 1 .. "),
+                (base + ["--chat-template-file", empty], "requires --conversation"),
+                (base + ["-cnv", "--chat-template-file", os.path.join(folder, "absent")], "absent: No such file"),
+                (base + ["-cnv", "-no-cnv"], "excludes"),
                 (base + ["-c", 3, "-p", PROMPT], "the prompt has 5 tokens, the context holds 3"),
                 (base + ["-c", 1 << 45, "-n", -1], "not enough memory for a context of 35184372088832"),
                 (base + ["--logits-out", folder], "Is a directory"),
@@ -315,6 +331,56 @@ def check_errors(program):
         with open("/dev/full", "wb") as full:
             r = subprocess.run([program.path, *base, "-n", "2"], stdout=full, stderr=subprocess.PIPE)
         check(r.returncode == 1 and b"stdout: No space left" in r.stderr, f"/dev/full: {r}")
+
+
+def check_options(program):
+    """Options as scripts for llama.cpp spell them, and a help that fits the terminal."""
+    base = ["-m", program.model, "-p", PROMPT, "--temp", 0]
+    text = program.text(*base, "-n", 12)
+    for args in (["-n12"], ["--n-predict", 12], ["--n-predict=12"], ["-n", "+12"], ["-n", 12, "--target", program.targets()[0].lower()],
+                 ["-n", 12, "--kv", "F32", "--pack", "AUTO", "--accuracy", "Fast"], ["-n", 12, "-no-cnv"],
+                 ["-n", 12, "-b", 2, "-ub", 512], ["-n", 12, "-b", 512, "-ub", 3], ["-n", 12, "-np", 1, "-ngl", 0, "-fa", "off"]):
+        status, out, err = program.run(*base, *args)
+        check(status == 0 and out.decode() == text and "note:" not in err, f"{args}: {status} {out} {err}")
+    for args, name in ((["-ngl", 99], "--n-gpu-layers"), (["-fa"], "--flash-attn"), (["-fa", "on"], "--flash-attn"),
+                       (["-fa", "1"], "--flash-attn"), (["--no-mmap"], "--no-mmap"), (["-np", 4], "--parallel"),
+                       (["-tb", 2], "--threads-batch")):
+        status, out, err = program.run(*base, *args, "-n", 12)
+        check(status == 0 and out.decode() == text and f"note: {name} changes nothing" in err, f"{args}: {status} {out} {err}")
+    locked = program.run(*base, "-n", 12, "--mlock")
+    check(locked[0] == 0 and locked[1].decode() == text, f"--mlock: {locked}")
+    for prompt, escaped in ((r"a\nb\t\x41\\n\q", "a\nb\tA\\n\\q"), ("\\x4", "\\x4"), ("\\", "\\")):
+        check(program.text("-m", program.model, "-p", prompt, "-n", 0, "-e") == escaped + "\n", f"-e {prompt!r}")
+        check(program.text("-m", program.model, "-p", prompt, "-n", 0) == prompt + "\n", f"without -e {prompt!r}")
+    r = subprocess.run([program.path, *map(str, base[:2]), "-f", "-", "-n", "12", "--temp", "0"], input=PROMPT.encode(),
+                       capture_output=True)
+    check(r.returncode == 0 and r.stdout.decode() == text, f"-f -: {r}")
+    with tempfile.TemporaryDirectory() as folder:
+        jinja, out = os.path.join(folder, "chat.jinja"), os.path.join(folder, "out.gguf")
+        chat = ["-m", program.model, "-cnv", "-p", "Hello", "-n", 40, "--temp", 0, "--ids", "--ignore-eos"]
+        with open(jinja, "w") as f:
+            f.write("{{'<|user|>\n' + m + eos_token }}<|assistant|>")
+        answers = [program.run(*chat, *more, stdin=subprocess.DEVNULL)[1]
+                   for more in (["--chat-template-file", jinja], ["--chat-template", "zephyr"], ["--chat-template", "chatml"])]
+        check(answers[0] == answers[1] != answers[2], f"--chat-template-file: {answers}")
+        with open(jinja, "w") as f:
+            f.write("{{ m }}")
+        status, _, err = program.run(*chat, "--chat-template-file", jinja)
+        check(status == 1 and "the template is of no known form" in err, f"unknown template: {status} {err}")
+        status, _, err = program.run("quantize", program.model, out, "Q4_0")
+        check(status == 1 and "only files of f32" in err, f"quantize Q4_0: {err}")
+    status, out, err = program.run()
+    check(status == 1 and "Usage: tessera-llm" in err and not out, f"no arguments: {status} {out} {err}")
+    helps = [program.text(*words) for words in (["--help"], ["help"])]
+    check(helps[0] == helps[1] and "generate" in helps[0], f"help: {helps}")
+    for command in "generate", "perplexity", "tokenize", "bench", "quantize", "info", "targets":
+        helps = [program.text(*words) for words in ([command, "--help"], ["help", command])]
+        check(helps[0] == helps[1] and f"tessera-llm {command}" in helps[0], f"help {command}: {helps}")
+        check(all(len(line) <= 100 for line in helps[0].splitlines()), f"help {command} is wide: {helps[0]}")
+    # The first thing that makes no sense is named, whatever follows it.
+    for words, name in ((["--zeta", "--alpha"], "--zeta"), (["--alpha", "--zeta"], "--alpha"), (["-xyz"], "-xyz")):
+        status, _, err = program.run(*base, *words)
+        check(status == 1 and f"unknown option {name}, " in err, f"{words}: {status} {err}")
 
 
 def check_tokenize(program):
