@@ -31,7 +31,8 @@ struct Vocabulary {
   std::vector<float> scores;            // one for each token
   std::vector<TokenType> types;
   std::unordered_map<std::string_view, TokenId> ids;  // the first token of each text
-  TokenId bos = kNoToken, eos = kNoToken, eot = kNoToken, unknown = kNoToken;
+  TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken;
+  std::vector<TokenId> ends;     // end an answer
   bool add_bos = true;           // in front of a text; never without a bos
   bool add_space_prefix = true;  // a blank in front of text that begins or follows a special token
 };
@@ -74,7 +75,6 @@ class Tokenizer {
  private:
   Vocabulary vocabulary_;
   std::vector<size_t> specials_;  // ids that a text may name; longest first
-  std::vector<TokenId> ends_;
 };
 
 /// A byte-level BPE tokenizer with the merges of a file.

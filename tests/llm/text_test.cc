@@ -281,6 +281,84 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   CHECK(out->tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
 }
 
+// A vocabulary of these tokens behind the usual three.
+std::unique_ptr<Loaded> with_tokens(const std::vector<std::string>& names, TokenType type,
+                                    const char* key = nullptr) {
+  std::vector<std::string> texts = {"<unk>", "<s>", "end"};
+  std::vector<int32_t> types = {2, 3, 3};
+  texts.insert(texts.end(), names.begin(), names.end());
+  types.resize(texts.size(), static_cast<int32_t>(type));
+  Builder b;
+  b.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", texts);
+  b.numbers("tokenizer.ggml.token_type", Kind::i32, types);
+  if (key != nullptr) b.u32(key, 3);
+  auto out = std::make_unique<Loaded>();
+  out->bytes = b.build();
+  out->file = gguf::File::parse(out->bytes);
+  out->tokenizer = Tokenizer::create(out->file);
+  return out;
+}
+
+TEST_CASE("tokens that end an answer by their names, whatever their type", "[tokenizer]") {
+  constexpr TokenId kFirst = 3;
+  for (const TokenType type : {TokenType::normal, TokenType::control, TokenType::user_defined}) {
+    for (const char* name : {"<|eot_id|>",    "<|im_end|>",
+                             "<|end|>",       "<|return|>",
+                             "<|call|>",      "<|flush|>",
+                             "<|calls|>",     "<end_of_turn>",
+                             "<|endoftext|>", "</s>",
+                             "<|eom_id|>",    "<EOT>",
+                             "_<EOT>",        "[EOT]",
+                             "[EOS]",         "<|end_of_text|>",
+                             "<eos>",         "<end_of_utterance>",
+                             "<turn|>",       "<|tool_response>",
+                             "<|fim_pad|>",   "<fim-pad>",
+                             "<fim_pad>",     "<PAD>",
+                             "[PAD]",         "<|fim_repo|>",
+                             "<|repo_name|>", "<fim-repo>",
+                             "<REPO>",        "<reponame>",
+                             "<|file_sep|>"}) {
+      INFO(name << " of type " << static_cast<int>(type));
+      const auto loaded = with_tokens({name}, type);
+      const Tokenizer& t = *loaded->tokenizer;
+      CHECK(t.is_end(kFirst));
+      CHECK(t.is_end(2));
+      CHECK_FALSE(t.is_end(1));
+      CHECK(t.encode(name, Specials::parse) == std::vector<TokenId>{1, kFirst});
+      CHECK(t.encode(name, Specials::as_text) != std::vector<TokenId>{1, kFirst});
+      CHECK(decode(t, {kFirst}) == "");
+    }
+  }
+  CHECK_FALSE(with_tokens({"<|eot|>"}, TokenType::control)->tokenizer->is_end(kFirst));
+  for (const char* key : {"eot", "eom", "fim_pad", "fim_rep", "fim_sep", "eos"}) {
+    const std::string name = std::string("tokenizer.ggml.") + key + "_token_id";
+    CHECK(with_tokens({"stop"}, TokenType::normal, name.c_str())->tokenizer->is_end(kFirst));
+  }
+  const auto gap = with_tokens({"<|fim_prefix|>"}, TokenType::normal);
+  CHECK_FALSE(gap->tokenizer->is_end(kFirst));
+  CHECK(gap->tokenizer->encode("<|fim_prefix|>", Specials::parse) ==
+        std::vector<TokenId>{1, kFirst});
+}
+
+TEST_CASE("ends of messages that are not ends of answers", "[tokenizer]") {
+  const auto ends = [](const std::vector<std::string>& names) {
+    const auto loaded = with_tokens(names, TokenType::control);
+    std::string out;
+    for (size_t i = 0; i < names.size(); ++i) {
+      out += loaded->tokenizer->is_end(static_cast<TokenId>(3 + i)) ? 'x' : '-';
+    }
+    return out;
+  };
+  CHECK(ends({"<|end|>", "<|return|>", "<|call|>"}) == "-xx");
+  CHECK(ends({"<|end|>", "<|calls|>", "<|flush|>"}) == "-xx");
+  CHECK(ends({"<|end|>", "<|return|>"}) == "xx");
+  CHECK(ends({"<|end|>", "<|call|>"}) == "xx");
+  CHECK(ends({"</s>", "<|tool_response>"}) == "-x");
+  // Marks that a reader of the answer needs are shown.
+  const auto marks = with_tokens({"<|channel|>", "<|message|>", "<|start|>"}, TokenType::control);
+  CHECK(decode(*marks->tokenizer, {3, 4, 5}) == "<|channel|><|message|><|start|>");
+}
+
 TEST_CASE("chat templates are recognized by their marks", "[chat]") {
   const auto form = [](std::string_view jinja) { return ChatTemplate::recognize(jinja); };
   CHECK(form("{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n'}}{% endfor %}") ==
