@@ -18,6 +18,7 @@ import re
 import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -42,6 +43,23 @@ def check(condition, message):
 def skip(reason):
     print("SKIPPED: " + reason)
     sys.exit(77)
+
+
+def write_gguf(path, pairs=(), tensors=()):
+    """A GGUF file of strings and integers, and of f32 tensors that are zero."""
+    text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
+    for key, value in pairs:
+        out += text(key) + (struct.pack("<I", 8) + text(value) if isinstance(value, str) else struct.pack("<II", 4, value))
+    offset = 0
+    for name, dims in tensors:
+        out += text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, 0, offset)
+        size = 4
+        for d in dims:
+            size *= d
+        offset += (size + 31) // 32 * 32
+    with open(path, "wb") as f:
+        f.write(out + bytes(-len(out) % 32 + offset))
 
 
 class Program:
@@ -625,18 +643,70 @@ def check_quantize(program):
         program.text("-m", out, "-p", "a", "-n", 2)
         with open(out, "rb") as f:
             before = f.read()
-        for args, message in (((out, out, "q8_0"), "only files of f32, f16 and bf16 are quantized"),
+        for args, message in (((out, os.path.join(place, "other.gguf"), "q8_0"), "only files of f32, f16 and bf16 are quantized"),
                               ((half, out, "q6_K"), 'type "q6_K" is unknown; f32, f16, bf16'),
                               ((half, os.path.join(place, "no", "out"), "f16"), "No such file or directory"),
                               ((program.path, out, "f16"), "not a GGUF file")):
             status, _, err = program.run("quantize", *args)
             check(status == 1 and message in err, f"{args}: exit {status}: {err}")
+        # The input is never the output, by whatever name.
+        same = os.path.join(place, "same.gguf")
+        shutil.copyfile(half, same)
+        names = [same, os.path.join(place, ".", "same.gguf"), os.path.join(place, "soft"), os.path.join(place, "hard")]
+        os.symlink(same, names[2])
+        os.link(same, names[3])
+        for name in names:
+            status, _, err = program.run("quantize", same, name, "q8_0")
+            check(status == 1 and "are the same file" in err, f"{name}: exit {status}: {err}")
+        with open(same, "rb") as a, open(half, "rb") as b:
+            check(a.read() == b.read(), "the input has changed")
+        for name in names[2:] + [same]:
+            os.remove(name)
+        # Who ends the program in the middle leaves nothing behind. A pipe that nobody reads holds it up.
+        for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE:
+            big = os.path.join(place, "big.gguf")
+            write_gguf(big, tensors=[(f"t{i}" + "x" * 50, [32]) for i in range(4000)])
+            with subprocess.Popen([program.path, "quantize", big, os.path.join(place, "new.gguf"), "f32"],
+                                  stderr=subprocess.PIPE) as p:
+                os.read(p.stderr.fileno(), 10)
+                time.sleep(0.2)
+                check(any(name.endswith(".tmp") for name in os.listdir(place)), f"signal {number}: it is not at work")
+                p.stderr.close() if number == signal.SIGPIPE else p.send_signal(number)
+                p.wait(60)
+            os.remove(big)
+            check(p.returncode == -number and os.listdir(place) == ["out.gguf"],
+                  f"signal {number}: {p.returncode}, left behind: {os.listdir(place)}")
         full = subprocess.run(f"ulimit -f 64; trap '' XFSZ; exec '{program.path}' quantize '{source}' '{out}' f16",
                               shell=True, executable="/bin/bash", capture_output=True, text=True)
         check(full.returncode == 1 and "File too large" in full.stderr, f"too large: {full}")
         with open(out, "rb") as f:
             check(f.read() == before, "the file of before is gone")
         check(os.listdir(place) == ["out.gguf"], f"left behind: {os.listdir(place)}")
+
+
+def check_files(program):
+    """Files that are not run: what they are is said first, and `info` shows them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file.gguf")
+        for pairs, message in (([("general.architecture", "clip")], "reads images or sound"),
+                               ([("general.type", "adapter"), ("general.architecture", "llama")], "it is an adapter (LoRA)"),
+                               ([("general.type", "imatrix")], "it is an importance matrix"),
+                               ([("general.architecture", "nomic-bert")], "nomic-bert\" is not supported (it is a model for embeddings)"),
+                               ([("general.architecture", "gpt-oss"), ("tokenizer.ggml.pre", "gpt-4o")], "gpt-oss\" is not supported")):
+            write_gguf(path, pairs)
+            status, _, err = program.run("-m", path, "-p", "hi")
+            check(status == 1 and message in err and "tokenizer" not in err, f"{pairs}: {status} {err}")
+            check(pairs[0][1] in program.text("info", "-m", path), f"info {pairs}")
+        with open(path, "w") as f:
+            f.write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+        status, _, err = program.run("-m", path, "-p", "hi")
+        check(status == 1 and "git lfs pull" in err, f"Git LFS: {status} {err}")
+        with open(program.model, "rb") as f:
+            whole = f.read()
+        with open(path, "wb") as f:
+            f.write(whole[:len(whole) // 2])
+        status, _, err = program.run("-m", path, "-p", "hi")
+        check(status == 1 and "was a download cut off?" in err, f"half a file: {status} {err}")
 
 
 def check_shrinking_file(program):
