@@ -85,7 +85,7 @@ void info(const std::string& path) {
   std::printf("\n");
   for (const gguf::Tensor& t : file.tensors()) {
     std::printf("%-32s %-7s %-16s %12zu bytes at %" PRIu64 "\n", printable(t.name).c_str(),
-                tessera::dtype_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
+                gguf::type_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
   }
 }
 
@@ -94,6 +94,8 @@ void tokenize(const TokenizeArguments& arguments) {
       arguments.text_path.empty() ? arguments.text : read_text(arguments.text_path);
   const gguf::File file = gguf::File::open(arguments.model_path);
   const auto tokenizer = in_file(arguments.model_path, [&] { return Tokenizer::create(file); });
+  const std::string& note = tokenizer->vocabulary().note;
+  if (!note.empty()) std::fprintf(stderr, "note: %s\n", note.c_str());
   std::string line;
   for (const TokenId id :
        tokenizer->encode(text, arguments.parse_special ? Specials::parse : Specials::as_text,

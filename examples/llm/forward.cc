@@ -116,13 +116,16 @@ void Forward::run_layer(size_t index) {
 void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
   multiply_weights(normed_.rows(rows, c_.dim),
-                   {{&l.gate, gate_.rows(rows, c_.ffn), {.activation = tessera::Activation::silu}},
-                    {&l.up, up_.rows(rows, c_.ffn)}});
+                   {{&l.gate,
+                     gate_.rows(rows, c_.ffn),
+                     {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
+                    {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
   for_rows(rows,
            [&](size_t r) { multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn); });
-  multiply_weights(
-      gate_.rows(rows, c_.ffn),
-      {{&l.down, tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim), {.beta = 1.0f}}});
+  multiply_weights(gate_.rows(rows, c_.ffn),
+                   {{&l.down,
+                     tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
+                     {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
 }
 
 // normed_ = rms_norm(x), an input of multiply_weights()

@@ -32,12 +32,13 @@ LoadedModel load(const ModelArguments& arguments) {
   LoadedModel out;
   out.arguments = arguments;
   if (!arguments.log_json.empty()) out.log = create_file(arguments.log_json);
-  out.file = gguf::File::open(arguments.path);
+  out.file = gguf::File::open_parts(arguments.path);
   const size_t threads = arguments.threads > 0 ? arguments.threads : usable_cores();
   out.pool = std::make_unique<tessera::ThreadPool>(threads);
   ModelOptions options{.plan = {.accuracy = arguments.accuracy}, .packing = arguments.packing};
   if (!arguments.target.empty()) options.plan.target = known_target(arguments.target);
   in_file(arguments.path, [&] {
+    check_architecture(out.file);
     out.tokenizer = Tokenizer::create(out.file);
     out.model = load_model(out.file, out.tokenizer->size(), options, out.pool->executor());
   });
@@ -50,6 +51,8 @@ LoadedModel load(const ModelArguments& arguments) {
     std::fprintf(stderr, "note: the context of %zu is longer than the model's own of %zu\n",
                  out.context, trained);
   }
+  const std::string& note_of_tokens = out.tokenizer->vocabulary().note;
+  if (!note_of_tokens.empty()) std::fprintf(stderr, "note: %s\n", note_of_tokens.c_str());
   for (const std::string& note : out.model.notes) std::fprintf(stderr, "note: %s\n", note.c_str());
   out.load_seconds = watch.seconds();
   return out;

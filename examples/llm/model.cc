@@ -99,6 +99,10 @@ class Weights {
   const gguf::Tensor& find(const std::string& name, size_t rows, size_t cols) {
     const gguf::Tensor* t = file_.tensor(name);
     if (t == nullptr) throw error("tensor %s is missing", name.c_str());
+    const std::string type = gguf::type_name(t->dtype);
+    if (type != tessera::dtype_name(t->dtype)) {  // the library has not even a name for it
+      throw error("tensor %s is of type %s, which is not run", name.c_str(), type.c_str());
+    }
     if (t->dims[0] != cols || t->rows() != rows || t->n_dims > 2) {
       const std::string more = rows > 1 ? ", " + std::to_string(rows) : "";
       throw error("tensor %s has the shape %s, the model needs [%zu%s]", name.c_str(),
@@ -222,6 +226,9 @@ void read_layer(Weights& weights, const Config& c, const std::string& prefix, La
   l.k_bias = weights.optional_vector(prefix + "attn_k.bias", c.kv_dim());
   l.v_bias = weights.optional_vector(prefix + "attn_v.bias", c.kv_dim());
   l.attn_output_bias = weights.optional_vector(prefix + "attn_output.bias", c.dim);
+  l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
+  l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
+  l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
   weights.matrix(prefix + "attn_q.weight", c.q_dim(), c.dim, l.q);
   weights.matrix(prefix + "attn_k.weight", c.kv_dim(), c.dim, l.k);
   weights.matrix(prefix + "attn_v.weight", c.kv_dim(), c.dim, l.v);

@@ -33,6 +33,7 @@ struct Vocabulary {
   std::unordered_map<std::string_view, TokenId> ids;  // the first token of each text
   TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken;
   std::vector<TokenId> ends;     // end an answer
+  std::string note;              // what a user should know of it; mostly empty
   bool add_bos = true;           // in front of a text; never without a bos
   bool add_space_prefix = true;  // a blank in front of text that begins or follows a special token
 };

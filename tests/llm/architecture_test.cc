@@ -66,7 +66,10 @@ struct TestModel {
       add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
       add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
       add("ffn_down.weight", {kFfn, kDim});
-      if (kind.biases) add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
+      if (kind.biases) {
+        add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
+        add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+      }
       if (kind.head_norms) {
         add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
       }

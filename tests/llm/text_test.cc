@@ -235,7 +235,11 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
   CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
   CHECK(refused([] { (void)Splitter("falcon"); }) ==
         "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
-        "llama3, llama-v3, qwen2, deepseek-r1-qwen");
+        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, default");
+  // Punctuation, then as for GPT-2, then numbers and three digits at a time.
+  CHECK(pieces("default", "it's 12345  5,\n\nx<=y") == "it|'|s| |123|45| | |5|,|\n|\n|x|<=|y");
+  CHECK(pieces("default", "") == "");
+  CHECK(pieces("dbrx", "it'S 1234") == pieces("llama-bpe", "it'S 1234"));
 }
 
 TEST_CASE("BPE takes any bytes, and long texts in no long time", "[tokenizer]") {
@@ -259,7 +263,13 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   };
   constexpr const char *kMerges = "tokenizer.ggml.merges", *kPre = "tokenizer.ggml.pre";
   CHECK(refusal(tiny_bpe_model("gpt-2")) == "");
-  CHECK(refusal(tiny_bpe_model("gpt-2").drop(kPre)) == "tokenizer.ggml.pre is missing");
+  for (Builder b : {tiny_bpe_model("gpt-2").drop(kPre), tiny_bpe_model("default")}) {
+    const auto bytes = b.build();
+    const gguf::File file = gguf::File::parse(bytes);
+    CHECK(
+        Tokenizer::create(file)->vocabulary().note.starts_with("tokenizer.ggml.pre says nothing"));
+  }
+  CHECK(tiny_bpe("gpt-2")->tokenizer->vocabulary().note == "");
   CHECK(refusal(tiny_bpe_model("gpt-2").drop(kMerges)) == "tokenizer.ggml.merges is missing");
   for (const char* merge : {"", " ", "ab", " b", "a ", "a b c"}) {
     const std::string text =
