@@ -134,10 +134,12 @@ void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
         "| -------------------- | ---------: | ---------: | ------- | ------: | ------: |"
         " -------------------: |\n");
   }
-  std::printf("| %-20s | %6.2f GiB | %8.2f B | tessera | %7zu | %7s | %9.2f ± %8.2f |\n",
+  const auto bytes = row["model_size"].get<double>(), values = row["model_n_params"].get<double>();
+  const bool gib = bytes >= 1073741824.0, billions = values >= 1e9;
+  std::printf("| %-20s | %6.2f %s | %8.2f %s | tessera | %7zu | %7s | %9.2f ± %8.2f |\n",
               row["model_type"].get<std::string>().c_str(),
-              row["model_size"].get<double>() / 1073741824.0,
-              row["model_n_params"].get<double>() / 1e9, row["n_threads"].get<size_t>(),
+              bytes / (gib ? 1073741824.0 : 1048576.0), gib ? "GiB" : "MiB",
+              values / (billions ? 1e9 : 1e6), billions ? "B" : "M", row["n_threads"].get<size_t>(),
               test.name().c_str(), test.mean(), test.deviation());
 }
 

@@ -45,6 +45,15 @@ size_t run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* 
 // Text that streams to stdout. The bytes of an unfinished character wait for the rest of it.
 class TextStream {
  public:
+  TextStream() = default;
+  // An error that ends the program in the middle of a line begins on its own.
+  ~TextStream() {
+    if (within_line_) std::fputc('\n', stdout);
+    (void)std::fflush(stdout);
+  }
+  TextStream(const TextStream&) = delete;
+  TextStream& operator=(const TextStream&) = delete;
+
   std::string& buffer() { return waiting_; }
   void put_whole() { put(complete_utf8(waiting_)); }
   void end_line() {
@@ -54,11 +63,13 @@ class TextStream {
 
  private:
   void put(size_t bytes) {
+    if (bytes > 0) within_line_ = waiting_[bytes - 1] != '\n';
     std::fwrite(waiting_.data(), 1, bytes, stdout);
     waiting_.erase(0, bytes);
     flush(stdout, "stdout");
   }
   std::string waiting_;
+  bool within_line_ = false;
 };
 
 // A model, and the text that it has read and written so far.

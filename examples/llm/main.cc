@@ -119,10 +119,13 @@ void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
   command.add_flag("--context-shift", g.context_shift,
                    "Where the context is full, forget the older half of it and go on");
   command.add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
-  command.add_option("--logits-out", g.logits_path,
-                     "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
-  CLI::Option* chat = command.add_flag("--conversation", g.chat,
-                                       "-cnv: chat; the prompt is the first thing the user says");
+  CLI::Option* logits = command.add_option(
+      "--logits-out", g.logits_path,
+      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
+  CLI::Option* chat = command
+                          .add_flag("--conversation", g.chat,
+                                    "-cnv: chat; the prompt is the first thing the user says")
+                          ->excludes(logits);
   command.add_option("--system-prompt", g.system, "-sys: what the model shall know in a chat")
       ->needs(chat);
   CLI::Option* form =

@@ -325,6 +325,7 @@ def check_errors(program):
                 (base + ["--chat-template-file", empty], "requires --conversation"),
                 (base + ["-cnv", "--chat-template-file", os.path.join(folder, "absent")], "absent: No such file"),
                 (base + ["-cnv", "-no-cnv"], "excludes"),
+                (base + ["-cnv", "--logits-out", os.path.join(folder, "logits")], "excludes"),
                 (base + ["-c", 3, "-p", PROMPT], "the prompt has 5 tokens, the context holds 3"),
                 (base + ["-c", 1 << 45, "-n", -1], "not enough memory for a context of 35184372088832"),
                 (base + ["--logits-out", folder], "Is a directory"),
@@ -600,6 +601,7 @@ def check_bench(program):
         products, weights, attention, more_attention, rest = map(float, match.groups()) if match else [0] * 5
         check(abs(products + more_attention + rest - 100) < 0.2 and abs(weights + attention - products) < 0.2,
               f"-v {test}: {err}")
+    check(rows[2][1] == "3.78 MiB" and rows[2][2] == "3.72 M", f"size {rows[2]}")
     rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16"))
     check([(r["n_prompt"], r["n_gen"]) for r in rows] == [(32, 0), (0, 8)], f"json {rows}")
     check(all(len(r["samples_ts"]) == 2 and r["type_kv"] == "f16" and r["avg_ts"] > 0 for r in rows), f"json {rows}")
