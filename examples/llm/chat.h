@@ -30,6 +30,7 @@ class ChatTemplate {
  private:
   std::string system_begin_, system_end_, user_begin_, user_end_, answer_end_;
   bool system_in_turn_ = false;  // the system's text stands within the first turn of the user
+  bool trims_ = false;           // blanks around what is said do not count
 };
 
 }  // namespace llm

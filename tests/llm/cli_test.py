@@ -46,11 +46,19 @@ def skip(reason):
 
 
 def write_gguf(path, pairs=(), tensors=()):
-    """A GGUF file of strings and integers, and of f32 tensors that are zero."""
+    """A GGUF file of strings, numbers and lists of strings, and of f32 tensors that are zero."""
     text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+
+    def value_bytes(value):
+        if isinstance(value, list):
+            return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(text, value))
+        if isinstance(value, str):
+            return struct.pack("<I", 8) + text(value)
+        return struct.pack("<If", 6, value) if isinstance(value, float) else struct.pack("<II", 4, value)
+
     out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
     for key, value in pairs:
-        out += text(key) + (struct.pack("<I", 8) + text(value) if isinstance(value, str) else struct.pack("<II", 4, value))
+        out += text(key) + value_bytes(value)
     offset = 0
     for name, dims in tensors:
         out += text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, 0, offset)
@@ -699,6 +707,20 @@ def check_files(program):
             status, _, err = program.run("-m", path, "-p", "hi")
             check(status == 1 and message in err and "tokenizer" not in err, f"{pairs}: {status} {err}")
             check(pairs[0][1] in program.text("info", "-m", path), f"info {pairs}")
+        # A model that writes one token and then has no number: the error begins on a line of its own.
+        block = [("attn_q", [32, 32]), ("attn_k", [32, 32]), ("attn_v", [32, 32]), ("attn_output", [32, 32]),
+                 ("ffn_gate", [32, 32]), ("ffn_up", [32, 32]), ("ffn_down", [32, 32]), ("attn_norm", [32]), ("ffn_norm", [32])]
+        write_gguf(path, [("general.architecture", "llama"), ("llama.block_count", 1), ("llama.embedding_length", 32),
+                          ("llama.feed_forward_length", 32), ("llama.context_length", 64), ("llama.attention.head_count", 1),
+                          ("llama.attention.layer_norm_rms_epsilon", 1e-5), ("tokenizer.ggml.model", "llama"),
+                          ("tokenizer.ggml.tokens", ["a", "<s>", "</s>", "b", "\u2581"])],
+                   [("output.weight", [32, 5]), ("output_norm.weight", [32])] +
+                   [(f"blk.0.{name}.weight", dims) for name, dims in block] + [("token_embd.weight", [32, 5])])
+        with open(path, "r+b") as f:
+            f.seek(-5 * 32 * 4, os.SEEK_END)
+            f.write(struct.pack("<f", float("nan")))
+        status, out, err = program.run("-m", path, "-p", "b", "-n", 3, "--temp", 0)
+        check(status == 1 and out == b"ba\n" and "the logit of token 0 is" in err, f"NaN: {status} {out} {err}")
         with open(path, "w") as f:
             f.write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
         status, _, err = program.run("-m", path, "-p", "hi")

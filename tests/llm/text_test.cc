@@ -419,6 +419,22 @@ TEST_CASE("turns of a chat", "[chat]") {
             kNames);
 }
 
+TEST_CASE("blanks around what is said, as the template has it", "[chat]") {
+  const auto loaded = tiny();
+  const auto turn = [&](std::string_view jinja, std::string_view system, std::string_view user) {
+    return ChatTemplate(loaded->file, *loaded->tokenizer, "", jinja).turn(system, user, true);
+  };
+  constexpr const char *kPlain = "{{'<|im_start|>' + m['content'] }}",
+                       *kTrims = "{{'<|im_start|>' + m['content'] | trim }}",
+                       *kStrips = "{{'<|im_start|>' + m['content'].strip() }}";
+  CHECK(turn(kPlain, "", " U\n") == "<|im_start|>user\n U\n<|im_end|>\n<|im_start|>assistant\n");
+  for (const char* jinja : {kTrims, kStrips}) {
+    CHECK(turn(jinja, "\tS ", "  U u\n") == turn(kPlain, "S", "U u"));
+    CHECK(turn(jinja, "", " \n") == turn(kPlain, "", ""));
+    CHECK(turn(jinja, " ", "U") == turn(kPlain, "", "U"));
+  }
+}
+
 TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
   Sampler sampler(options);
   return sampler.sample(logits);
