@@ -112,7 +112,7 @@ std::unique_ptr<Tokenizer> make_bpe(const gguf::File& file, Vocabulary vocabular
         "tokenizer.ggml.pre says nothing of how text is split: in a usual way, which "
         "may not be the model's";
   }
-  Rules rules{Splitter(pre), {}, is_llama3(pre)};
+  Rules rules{Splitter(pre), {}, is_like_llama3(pre)};
   const auto merges = file.list<std::string_view>(kMerges);
   for (size_t i = 0; i < merges.size(); ++i) {
     const size_t blank = merges[i].find(' ');

@@ -31,6 +31,14 @@ constexpr char kSmolLm[] = "\\p{N}|" WORDS "| ?\\p{L}+| ?[^" SPACE "\\p{L}\\p{N}
   "(?i:" WORDS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits "| ?[^" SPACE \
   "\\p{L}\\p{N}]+[\\r\\n]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
 
+// Mistral: a capital begins a new piece, and each digit is one. A class with \P{L} has letters
+// only.
+constexpr char kTekken[] =
+    "[^\\r\\n\\p{L}\\p{N}]?[^a-z\\P{L}]*[^A-Z\\P{L}]+|[^\\r\\n\\p{L}\\p{N}]?[^a-z\\P{L}]+[^A-Z\\P{"
+    "L}]*"
+    "|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n/]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE
+    "])|[" SPACE "]+";
+
 // What llama.cpp does where nothing is known: punctuation, then as for GPT-2, then numbers and
 // three digits at a time.
 constexpr char kPunctuation[] = "[\\p{P}$+<=>^~|]+|[^\\p{P}$+<=>^~|]+";
@@ -48,6 +56,7 @@ constexpr struct {
               {"qwen2", MODERN("")},
               {"deepseek-r1-qwen", MODERN("")},
               {"dbrx", MODERN("{1,3}")},
+              {"tekken", kTekken},
               {"default", kPunctuation}};  // and more
 
 struct FreeMatch {

@@ -186,11 +186,12 @@ Vocabulary read_vocabulary(const gguf::File& file, bool bpe) {
   for (size_t i = 0; i < size; ++i) {
     if (std::isnan(v.scores[i])) throw error("tokenizer.ggml.scores[%zu] is not a number", i);
   }
+  constexpr TokenId kBpeEnd = 11;  // llama.cpp's, in a file that does not say
   v.unknown = read_id(file, prefix + "unknown_token_id", bpe ? kNoToken : 0, size);
-  v.bos = read_id(file, prefix + "bos_token_id", bpe ? kNoToken : 1, size);
-  v.eos = read_id(file, prefix + "eos_token_id", bpe ? kNoToken : 2, size);
+  v.bos = read_id(file, prefix + "bos_token_id", bpe ? kBpeEnd : 1, size);
+  v.eos = read_id(file, prefix + "eos_token_id", bpe ? kBpeEnd : 2, size);
   v.types = read_types(file, v.texts);
-  const bool usual = !bpe || is_llama3(file.get(prefix + "pre", std::string_view()));
+  const bool usual = !bpe || is_like_llama3(file.get(prefix + "pre", std::string_view()));
   v.add_bos = file.get(prefix + "add_bos_token", usual) && v.bos != kNoToken;
   v.add_space_prefix = file.get(prefix + "add_space_prefix", true);
   v.ids.reserve(size);

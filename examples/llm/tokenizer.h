@@ -44,9 +44,10 @@ enum class Specials : uint8_t { parse, as_text };
 /// Whether a text begins with BOS: as the model wants it, or never.
 enum class Bos : uint8_t { usual, never };
 
-/// Llama 3's tokenizer, by the value of tokenizer.ggml.pre.
-inline bool is_llama3(std::string_view pre) {
-  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
+/// Tokenizers that begin a text with BOS and leave a piece whole that is a token, Llama 3's and
+/// Mistral's, by the value of tokenizer.ggml.pre.
+inline bool is_like_llama3(std::string_view pre) {
+  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3" || pre == "tekken";
 }
 
 class Tokenizer {

@@ -235,7 +235,9 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
   CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
   CHECK(refused([] { (void)Splitter("falcon"); }) ==
         "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
-        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, default");
+        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, tekken, default");
+  CHECK(pieces("tekken", "helloWorld HTMLPage it's 123 a/\n\u00C9t\u00E9 \u65E5\u672C") ==
+        "hello|World| HTMLPage| it|'s| |1|2|3| a|/\n|\u00C9t\u00E9| \u65E5\u672C");
   // Punctuation, then as for GPT-2, then numbers and three digits at a time.
   CHECK(pieces("default", "it's 12345  5,\n\nx<=y") == "it|'|s| |123|45| | |5|,|\n|\n|x|<=|y");
   CHECK(pieces("default", "") == "");
@@ -243,10 +245,10 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
 }
 
 TEST_CASE("BPE takes any bytes, and long texts in no long time", "[tokenizer]") {
-  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2", "tekken", "default"}) {
     const auto loaded = tiny_bpe(pre);
     for (const char* unit :
-         {" ", "\n", "ab", "a \xFF", "\xC3\xA9", "1", " \n", "'s", "\xE2\x80\xA8"}) {
+         {" ", "\n", "ab", "AB", "aB", "a \xFF", "\xC3\xA9", "1", " \n", "'s", "\xE2\x80\xA8"}) {
       std::string text;
       while (text.size() < 100000) text += unit;
       const auto ids = loaded->tokenizer->encode(text, Specials::parse, Bos::never);
@@ -367,6 +369,16 @@ TEST_CASE("ends of messages that are not ends of answers", "[tokenizer]") {
   // Marks that a reader of the answer needs are shown.
   const auto marks = with_tokens({"<|channel|>", "<|message|>", "<|start|>"}, TokenType::control);
   CHECK(decode(*marks->tokenizer, {3, 4, 5}) == "<|channel|><|message|><|start|>");
+}
+
+TEST_CASE("where a file of BPE names neither a beginning nor an end", "[tokenizer]") {
+  const auto begin = [](std::string_view pre) {
+    return tiny_bpe(pre)->tokenizer->encode("", Specials::parse);
+  };
+  CHECK(begin("gpt-2").empty());
+  CHECK(begin("default").empty());
+  for (const char* pre : {"llama-bpe", "tekken"}) CHECK(begin(pre) == std::vector<TokenId>{11});
+  CHECK(tiny_bpe("gpt-2")->tokenizer->is_end(11));
 }
 
 TEST_CASE("chat templates are recognized by their marks", "[chat]") {
