@@ -9,7 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
-#include "session.h"
+#include "commands.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
 
 namespace llm {
 namespace {
@@ -44,20 +48,20 @@ void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t v
   }
 }
 
-void time_test(const BenchArguments& arguments, const Loaded& loaded, Test& test) {
-  const size_t batch = test.generation > 0 ? 1 : std::min(arguments.batch, test.prompt);
-  const auto forward =
-      Forward::create(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
+void time_test(const BenchArguments& arguments, const LoadedModel& loaded, Test& test) {
+  const size_t batch =
+      test.generation > 0 ? 1 : std::min({arguments.batch, arguments.ubatch, test.prompt});
+  Forward forward(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
   std::mt19937 random(1);
   const size_t vocab = loaded.model.config.vocab;
-  run_once(*forward, test, random, vocab);
-  forward->reset_profile();
+  run_once(forward, test, random, vocab);
+  forward.reset_profile();
   for (size_t i = 0; i < arguments.repetitions; ++i) {
     const Stopwatch watch;
-    run_once(*forward, test, random, vocab);
+    run_once(forward, test, random, vocab);
     test.speeds.push_back(static_cast<double>(test.tokens()) / watch.seconds());
   }
-  test.profile = forward->profile();
+  test.profile = forward.profile();
 }
 
 // Where the time went; and how fast the weights were read, if each token reads all of them.
@@ -79,7 +83,7 @@ void explain(const Test& test, const Model& model) {
 }
 
 // What is known of a test, under the names of llama-bench.
-nlohmann::ordered_json row_of(const BenchArguments& arguments, const Loaded& loaded,
+nlohmann::ordered_json row_of(const BenchArguments& arguments, const LoadedModel& loaded,
                               const Test& test) {
   size_t bytes = 0;
   uint64_t values = 0;
@@ -130,17 +134,19 @@ void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
         "| -------------------- | ---------: | ---------: | ------- | ------: | ------: |"
         " -------------------: |\n");
   }
-  std::printf("| %-20s | %6.2f GiB | %8.2f B | tessera | %7zu | %7s | %9.2f ± %8.2f |\n",
+  const auto bytes = row["model_size"].get<double>(), values = row["model_n_params"].get<double>();
+  const bool gib = bytes >= 1073741824.0, billions = values >= 1e9;
+  std::printf("| %-20s | %6.2f %s | %8.2f %s | tessera | %7zu | %7s | %9.2f ± %8.2f |\n",
               row["model_type"].get<std::string>().c_str(),
-              row["model_size"].get<double>() / 1073741824.0,
-              row["model_n_params"].get<double>() / 1e9, row["n_threads"].get<size_t>(),
+              bytes / (gib ? 1073741824.0 : 1048576.0), gib ? "GiB" : "MiB",
+              values / (billions ? 1e9 : 1e6), billions ? "B" : "M", row["n_threads"].get<size_t>(),
               test.name().c_str(), test.mean(), test.deviation());
 }
 
 }  // namespace
 
 void bench(const BenchArguments& arguments) {
-  const Loaded loaded = load(arguments.model);
+  const LoadedModel loaded = load(arguments.model);
   std::vector<Test> tests;
   for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
   for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "splitter.h"
+#include "text.h"
 #include "tokenizer.h"
 
 namespace llm {
@@ -104,8 +105,14 @@ class BpeTokenizer final : public Tokenizer {
 
 std::unique_ptr<Tokenizer> make_bpe(const gguf::File& file, Vocabulary vocabulary) {
   constexpr const char* kMerges = "tokenizer.ggml.merges";
-  const auto pre = file.get<std::string_view>("tokenizer.ggml.pre");
-  Rules rules{Splitter(pre), {}, is_llama3(pre)};
+  constexpr std::string_view kDefault = "default";
+  const auto pre = file.get("tokenizer.ggml.pre", kDefault);
+  if (pre == kDefault) {
+    vocabulary.note =
+        "tokenizer.ggml.pre says nothing of how text is split: in a usual way, which "
+        "may not be the model's";
+  }
+  Rules rules{Splitter(pre), {}, is_like_llama3(pre)};
   const auto merges = file.list<std::string_view>(kMerges);
   for (size_t i = 0; i < merges.size(); ++i) {
     const size_t blank = merges[i].find(' ');

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "chat.h"
 
+#include "text.h"
+
 #include <algorithm>
 #include <iterator>
 
@@ -26,6 +28,12 @@ constexpr struct Form {
     {"zephyr", "<|system|>\n", EOS "\n", "<|user|>\n", EOS "\n<|assistant|>\n", EOS "\n", false},
 };
 
+std::string_view trimmed(std::string_view text) {
+  constexpr const char* kBlanks = " \t\n\v\f\r";
+  const size_t begin = std::min(text.find_first_not_of(kBlanks), text.size());
+  return text.substr(begin, text.find_last_not_of(kBlanks) + 1 - begin);
+}
+
 }  // namespace
 
 std::string_view ChatTemplate::recognize(std::string_view jinja) {
@@ -47,16 +55,20 @@ std::string_view ChatTemplate::recognize(std::string_view jinja) {
 }
 
 ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
-                           std::string_view name) {
+                           std::string_view name, std::string_view jinja) {
   constexpr const char* kKey = "tokenizer.chat_template";
+  const char* source = jinja.empty() ? kKey : "the template";
   const std::string names = names_of(kForms);
   const bool by_name = !name.empty();
   if (!by_name) {
-    const auto jinja = file.get(kKey, std::string_view());
+    if (jinja.empty()) jinja = file.get(kKey, std::string_view());
     if (jinja.empty()) {
       throw error("the file has no %s; --chat-template names one of: %s", kKey, names.c_str());
     }
     name = recognize(jinja);
+    for (const char* mark : {"| trim", "|trim", ".strip()"}) {
+      trims_ = trims_ || jinja.find(mark) != jinja.npos;
+    }
   }
   const auto* form = std::find_if(std::begin(kForms), std::end(kForms),
                                   [&](const Form& f) { return name == f.name; });
@@ -64,7 +76,7 @@ ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
     throw error("--chat-template \"%s\" is not one of: %s", printable(name).c_str(), names.c_str());
   }
   if (form == std::end(kForms)) {
-    throw error("%s is of no known form; --chat-template names one of: %s", kKey, names.c_str());
+    throw error("%s is of no known form; --chat-template names one of: %s", source, names.c_str());
   }
   const Vocabulary& v = tokenizer.vocabulary();
   const auto filled = [&](std::string_view text) {
@@ -85,6 +97,10 @@ ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
 }
 
 std::string ChatTemplate::turn(std::string_view system, std::string_view user, bool first) const {
+  if (trims_) {
+    system = trimmed(system);
+    user = trimmed(user);
+  }
   std::string text, instruction;
   if (first && !system.empty()) {
     instruction.append(system_begin_).append(system).append(system_end_);

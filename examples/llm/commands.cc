@@ -10,7 +10,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "session.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
+#include "terminal.h"
+#include "text.h"
 
 namespace llm {
 namespace {
@@ -50,18 +55,18 @@ double sum_surprise(Forward& forward, const Vocabulary& vocabulary, std::span<To
 
 void perplexity(const PerplexityArguments& arguments) {
   const std::string text = read_text(arguments.text_path);
-  const Loaded loaded = load(arguments.model);
+  const LoadedModel loaded = load(arguments.model);
   std::vector<TokenId> tokens = loaded.tokenizer->encode(text, Specials::as_text);
   const size_t context = loaded.context, chunks = tokens.size() / context;
   if (chunks == 0 || context < 3) {
     throw error("%s has %zu tokens: not one chunk of %zu", arguments.text_path.c_str(),
                 tokens.size(), context);
   }
-  const auto forward = Forward::create(loaded.model, *loaded.pool,
-                                       {context, kLogitBatch, kLogitBatch, arguments.model.kv});
+  Forward forward(loaded.model, *loaded.pool,
+                  {context, kLogitRows, kLogitRows, arguments.model.kv});
   const Stopwatch watch;
   tokens.resize(chunks * context);
-  const double total = sum_surprise(*forward, loaded.tokenizer->vocabulary(), tokens);
+  const double total = sum_surprise(forward, loaded.tokenizer->vocabulary(), tokens);
   const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - context / 2)));
   if (!std::isfinite(value)) throw error("the perplexity is %g: the weights make no sense", value);
   const Speed speed{"perplexity", tokens.size(), tokens.size(), watch.seconds()};
@@ -80,7 +85,7 @@ void info(const std::string& path) {
   std::printf("\n");
   for (const gguf::Tensor& t : file.tensors()) {
     std::printf("%-32s %-7s %-16s %12zu bytes at %" PRIu64 "\n", printable(t.name).c_str(),
-                tessera::dtype_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
+                gguf::type_name(t.dtype), t.shape().c_str(), t.data.size(), t.offset);
   }
 }
 
@@ -89,6 +94,8 @@ void tokenize(const TokenizeArguments& arguments) {
       arguments.text_path.empty() ? arguments.text : read_text(arguments.text_path);
   const gguf::File file = gguf::File::open(arguments.model_path);
   const auto tokenizer = in_file(arguments.model_path, [&] { return Tokenizer::create(file); });
+  const std::string& note = tokenizer->vocabulary().note;
+  if (!note.empty()) std::fprintf(stderr, "note: %s\n", note.c_str());
   std::string line;
   for (const TokenId id :
        tokenizer->encode(text, arguments.parse_special ? Specials::parse : Specials::as_text,

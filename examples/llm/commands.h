@@ -21,6 +21,7 @@ struct ModelArguments {
   tessera::Accuracy accuracy = tessera::Accuracy::fast;
   Packing packing = Packing::automatic;
   tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+  bool lock_memory = false;                 // keep all of it out of swap space
   std::string log_json;                     // file for the closing report; empty: none
 };
 
@@ -35,7 +36,10 @@ struct GenerateArguments {
   bool ignore_eos = false;
   bool context_shift = false;         // forget half of a full context, do not stop
   bool chat = false;                  // talk: prompt and stdin are what the user says
-  std::string system, chat_template;  // in a chat; empty: none, and the file's own
+  std::string system, chat_template;  // in a chat; empty: none, and the model's own
+  std::string chat_template_path;     // file with a template; empty: none
+  bool escapes = false;               // in prompt and system's text, "\\n" is a new line
+  size_t batch = 2048, ubatch = 512;  // the smaller one: most prompt tokens in one pass
   std::string logits_path;            // empty: do not write them
 };
 
@@ -54,7 +58,7 @@ struct BenchArguments {
   ModelArguments model;
   std::vector<size_t> prompts = {512};      // tests ppN: N tokens in batches
   std::vector<size_t> generations = {128};  // tests tgN: N tokens, one at a time
-  size_t batch = 512;
+  size_t batch = 2048, ubatch = 512;        // the smaller one: most prompt tokens in one pass
   size_t repetitions = 5;
   std::string format = "md";  // or csv, json
   bool verbose = false;       // say where the time goes

@@ -8,6 +8,8 @@
 
 #include "model.h"
 
+#include "text.h"
+
 namespace llm {
 namespace {
 
@@ -56,10 +58,10 @@ struct Numbers {
   }
 };
 
-// The pair that turns `turns` times within the original context, as a fractional index (YaRN,
+// The pair that rotates `rotations` times within the original context, as a fractional index (YaRN,
 // arXiv:2309.00071, section 3.2).
-double pair_of_turns(double turns, double pairs, double context, double base) {
-  return pairs * std::log(context / (turns * 2.0 * std::numbers::pi)) / std::log(base);
+double pair_of_rotations(double rotations, double pairs, double context, double base) {
+  return pairs * std::log(context / (rotations * 2.0 * std::numbers::pi)) / std::log(base);
 }
 
 // Frequencies as they were trained, then stretched for a longer context.
@@ -86,8 +88,8 @@ void read_rope(const Numbers& numbers, Config& c) {
   double first = 0.0, last = 0.0;  // of the pairs between "as trained" and "stretched"
   c.rope.magnitude = attention * (yarn ? 1.0 + 0.1 * std::log(factor) : 1.0);
   if (yarn) {
-    first = std::max(0.0, std::floor(pair_of_turns(fast, pairs, context, base)));
-    last = std::min(2.0 * pairs - 1.0, std::ceil(pair_of_turns(slow, pairs, context, base)));
+    first = std::max(0.0, std::floor(pair_of_rotations(fast, pairs, context, base)));
+    last = std::min(2.0 * pairs - 1.0, std::ceil(pair_of_rotations(slow, pairs, context, base)));
   }
   for (double i = 0.0; i < pairs; i += 1.0) {
     const double as_trained = std::pow(base, -i / pairs);
@@ -97,20 +99,37 @@ void read_rope(const Numbers& numbers, Config& c) {
   }
 }
 
+// The row of kArchitectures for a file. Whatever is no model that writes text says what it is.
+const auto& architecture_of(const gguf::File& file) {
+  const auto type = file.get("general.type", std::string_view("model"));
+  if (type == "adapter") throw error("it is an adapter (LoRA) for a model, not a model");
+  if (type == "imatrix") throw error("it is an importance matrix for quantizing, not a model");
+  const auto name = file.get<std::string_view>("general.architecture");
+  if (type == "mmproj" || name == "clip") {
+    throw error(
+        "it is the part of a model that reads images or sound (general.architecture = "
+        "\"%s\"), not one that writes text",
+        printable(name).c_str());
+  }
+  const auto* known = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
+                                   [&](const auto& a) { return a.name == name; });
+  if (known != std::end(kArchitectures)) return *known;
+  throw error("general.architecture = \"%s\" is not supported%s; %s are", printable(name).c_str(),
+              name.ends_with("bert") ? " (it is a model for embeddings)" : "",
+              names_of(kArchitectures).c_str());
+}
+
 }  // namespace
+
+void check_architecture(const gguf::File& file) { (void)architecture_of(file); }
 
 Config read_config(const gguf::File& file, size_t vocab) {
   Config c;
+  const auto& known = architecture_of(file);
   c.vocab = vocab;
-  c.architecture = file.get<std::string_view>("general.architecture");
-  const auto* known = std::find_if(std::begin(kArchitectures), std::end(kArchitectures),
-                                   [&](const auto& a) { return a.name == c.architecture; });
-  if (known == std::end(kArchitectures)) {
-    throw error("general.architecture = \"%s\" is not supported; %s are",
-                printable(c.architecture).c_str(), names_of(kArchitectures).c_str());
-  }
-  c.rope.pairs = known->pairs;
-  c.head_norms = known->head_norms;
+  c.architecture = known.name;
+  c.rope.pairs = known.pairs;
+  c.head_norms = known.head_norms;
   const std::string prefix = c.architecture + ".";
   const Numbers numbers{file, prefix};
   c.layers = numbers.whole("block_count");
@@ -136,7 +155,7 @@ Config read_config(const gguf::File& file, size_t vocab) {
   numbers.only("attention.value_length", c.head_size, c.head_size);
   numbers.only("expert_count", 0, 0);
   read_rope(numbers, c);
-  Numbers{file, "split."}.only("count", 0, 1);
+  if (file.parts() == 1) Numbers{file, "split."}.only("count", 0, 1);
   return c;
 }
 

@@ -6,7 +6,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <string_view>
 
 #include "tessera/base/status.h"
 
@@ -40,25 +39,6 @@ auto in_file(const std::string& name, const Work& work) {
     throw Error(name + ": " + e.what());
   }
 }
-
-/// "a, b, c": the names of all elements of a table, for a message that lists what is known.
-template <class Table>
-std::string names_of(const Table& table) {
-  std::string names;
-  for (const auto& entry : table) names.append(names.empty() ? "" : ", ").append(entry.name);
-  return names;
-}
-
-/// Text from a file as it may be shown: about `limit` bytes of it at most, control characters and
-/// what is not UTF-8 as \xNN.
-std::string printable(std::string_view text, size_t limit = 64);
-
-/// A byte within a UTF-8 character.
-constexpr bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
-
-/// How many bytes of `text` are whole UTF-8 characters: less than all only if more bytes could
-/// complete the last one.
-size_t complete_utf8(std::string_view text);
 
 }  // namespace llm
 

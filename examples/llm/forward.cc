@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+// From the whole to its parts: a pass, a layer, attention; what multiplies and shares work follows.
+//
 // One thread goes through the steps of a pass; what is worth it is done in parts by all threads of
 // the pool. Every number is computed by one thread in an order that does not depend on how many
 // there are: that, and the library's promise of the same for its products, makes results
@@ -6,18 +8,13 @@
 #include "forward.h"
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
-#include <initializer_list>
-#include <vector>
 
-#include "kv_cache.h"
 #include "threads.h"
 
 namespace llm {
 namespace {
 
-using tessera::Epilogue;
 using tessera::Matmul;
 using tessera::MatView;
 using tessera::MutMatView;
@@ -37,303 +34,259 @@ constexpr size_t kLeastShared = 128 << 10;
 // weights in place would be packed for each, so there it takes all rows at once.
 constexpr size_t kFfnRows = 128;
 
-// Seconds since the last call for the same clock.
-class Lap {
- public:
-  double seconds() {
-    const Clock::time_point before = std::exchange(last_, Clock::now());
-    return std::chrono::duration<double>(last_ - before).count();
-  }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  Clock::time_point last_ = Clock::now();
-};
-
-class LlamaForward final : public Forward {
- public:
-  LlamaForward(const Model& model, tessera::ThreadPool& pool, const ForwardOptions& options)
-      : model_(model), c_(model.config), pool_(pool), workers_(pool.threads()) {
-    options_ = options;
-    options_.batch = std::min(options.batch, options.context);
-    const size_t batch = options_.batch;
-    try {
-      cache_.reserve(c_, options.kv, options.context);
-    } catch (const std::bad_alloc&) {
-      throw error(
-          "not enough memory for a context of %zu: %zu x %zu values of %s for keys and values",
-          options.context, options.context, 2 * c_.layers * c_.kv_dim(),
-          tessera::dtype_name(options.kv));
-    }
-    logits_.reserve(options.logit_rows * c_.vocab);
-    angles_.reserve(batch * 2 * c_.rope.frequencies.size());
-    for (auto* b : {&x_, &normed_}) b->reserve(batch * c_.dim);
-    for (auto* b : {&q_, &turned_}) b->reserve(batch * c_.q_dim());
-    for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
-    ffn_rows_ = model.packed_bytes > 0 ? std::min(batch, kFfnRows) : batch;
-    for (auto* b : {&gate_, &up_}) b->reserve(ffn_rows_ * c_.ffn);
-  }
-
-  void run(std::span<const TokenId> tokens, size_t logit_rows) override {
-    m_ = tokens.size();
-    if (m_ == 0 || m_ > options_.batch || m_ > options_.context - position_) {
-      throw error("%zu tokens at position %zu do not fit a batch of %zu and a context of %zu", m_,
-                  position_, options_.batch, options_.context);
-    }
-    lap_ = Lap();
-    for (size_t r = 0; r < m_; ++r) {
-      check(model_.embed(tokens[r], x_.span().subspan(r * c_.dim, c_.dim)), "embedding");
-    }
-    const size_t pairs = c_.rope.frequencies.size();
-    for_rows(m_, [&](size_t r) {
-      float* angles = angles_.data() + 2 * r * pairs;
-      rope_angles(c_.rope, static_cast<double>(position_ + r), c_.rope.magnitude, angles,
-                  angles + pairs);
-    });
-    for (size_t i = 0; i < c_.layers; ++i) layer(i);
-    logit_rows = std::min({logit_rows, m_, options_.logit_rows});
-    if (logit_rows > 0) {
-      norm(x_.data() + (m_ - logit_rows) * c_.dim, model_.output_norm, logit_rows);
-      products(normed_.rows(logit_rows, c_.dim),
-               {{&model_.output, logits_.rows(logit_rows, c_.vocab)}});
-    }
-    position_ += m_;
-  }
-
-  std::span<const float> logits(size_t row) const override {
-    return logits_.span().subspan(row * c_.vocab, c_.vocab);
-  }
-
-  void shift(size_t kept, size_t count) override {
-    for (size_t i = 0; i < c_.layers * c_.kv_heads; ++i) {
-      for (size_t p = kept + count; p < position_; ++p) {
-        cache_.move(i / c_.kv_heads, i % c_.kv_heads, p, p - count, c_.rope);
-      }
-    }
-    position_ -= count;
-  }
-
- private:
-  // What one part of a step has for itself.
-  struct Worker {
-    Buffer<std::byte> product;   // Matmul's worker memory
-    Buffer<std::byte> packed_x;  // for the products of attention
-    Buffer<float> scores;        // [queries of a task, positions]
-    Buffer<float> sums;          // [queries of a task]
-    Buffer<float> attended;      // [queries of a task, head_size]
-  };
-
-  // y = epilogue(x W^T)
-  static constexpr size_t kMostProducts = 3;  // that share an x
-  struct Product {
-    const Matmul* plan;
-    MutMatView y;
-    Epilogue epilogue = {};
-  };
-
-  // Calls work(part), which returns a Status, for `parts` parts at once.
-  template <class Work>
-  void in_parts(size_t parts, const Work& work) {
-    check(for_parts(pool_.executor(), parts, work), "forward pass");
-  }
-  // Calls each(i) for rows of an activation: by one thread if they are few.
-  template <class Each>
-  void for_rows(size_t rows, const Each& each) {
-    in_parts(rows < 4 ? 1 : pool_.threads(), [&](const Part& part) {
-      const tessera::Range mine = tessera::split(rows, 1, part.index, part.count);
-      for (size_t i = mine.begin; i < mine.end; ++i) each(i);
-      return Status();
-    });
-  }
-
-  void layer(size_t index) {
-    const Layer& l = model_.layers[index];
-    const auto bias = [](const std::vector<float>& b) { return b.empty() ? nullptr : b.data(); };
-    norm(x_.data(), l.attn_norm, m_);
-    products(normed_.rows(m_, c_.dim),
-             {{&l.q, q_.rows(m_, c_.q_dim()), {.bias = bias(l.q_bias)}},
-              {&l.k, k_.rows(m_, c_.kv_dim()), {.bias = bias(l.k_bias)}},
-              {&l.v, v_.rows(m_, c_.kv_dim()), {.bias = bias(l.v_bias)}}});
-    turn_and_keep(index);
-    attention(index);
-    products(
-        q_.rows(m_, c_.q_dim()),
-        {{&l.attn_output, x_.rows(m_, c_.dim), {.beta = 1.0f, .bias = bias(l.attn_output_bias)}}});
-    for (size_t row = 0; row < m_; row += ffn_rows_) {
-      feed_forward(l, x_.data() + row * c_.dim, std::min(ffn_rows_, m_ - row));
-    }
-  }
-
-  void feed_forward(const Layer& l, float* x, size_t rows) {
-    norm(x, l.ffn_norm, rows);
-    products(normed_.rows(rows, c_.dim),
-             {{&l.gate, gate_.rows(rows, c_.ffn), {.activation = tessera::Activation::silu}},
-              {&l.up, up_.rows(rows, c_.ffn)}});
-    for_rows(rows, [&](size_t r) {
-      multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn);
-    });
-    products(
-        gate_.rows(rows, c_.ffn),
-        {{&l.down, tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim), {.beta = 1.0f}}});
-  }
-
-  // normed_ = rms_norm(x), an input of products()
-  void norm(const float* x, const std::vector<float>& weight, size_t rows) {
-    for_rows(rows, [&](size_t r) {
-      rms_norm(x + r * c_.dim, weight.data(), c_.dim, c_.rms_epsilon, normed_.data() + r * c_.dim);
-    });
-  }
-
-  // Several products of one x, which is packed once for those that can share it.
-  void products(const MatView& x, std::initializer_list<Product> list) {
-    profile_.rest += lap_.seconds();
-    const Buffer<std::byte>* packed[kMostProducts] = {};  // of each product
-    size_t parts = 1, memory = 0;
-    for (size_t i = 0; i < list.size(); ++i) {
-      const Matmul& plan = *list.begin()[i].plan;
-      const tessera::PartCounts counts = plan.parts(x.rows, pool_.threads());
-      parts = std::max(parts, counts.run);
-      memory = std::max(memory, plan.worker_bytes(x.rows));
-      for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
-        if (plan.shares_packed_x(*list.begin()[j].plan)) packed[i] = packed[j];
-      }
-      if (packed[i] != nullptr) continue;
-      packed[i] = &packed_x_[i];
-      packed_x_[i].reserve(plan.packed_x_bytes(x.rows));
-      in_parts(counts.pack,
-               [&](const Part& part) { return plan.pack(x, packed_x_[i].span(), part); });
-    }
-    for (Worker& w : workers_) w.product.reserve(memory);
-    in_parts(parts, [&](const Part& part) {
-      Status status;
-      for (size_t i = 0; i < list.size() && status.ok(); ++i) {
-        const auto& [plan, y, epilogue] = list.begin()[i];
-        status =
-            plan->run(packed[i]->span(), y, workers_[part.index].product.span(), epilogue, part);
-      }
-      return status;
-    });
-    profile_.products += lap_.seconds();
-  }
-
-  // RoPE for queries and keys, which are normalized before if the model wants that. Queries go to
-  // turned_, [kv_heads, m, group, head_size]: those that share keys and values lie together. Keys
-  // and values go to the cache.
-  void turn_and_keep(size_t index) {
-    const Layer& l = model_.layers[index];
-    const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
-    for_rows(m_, [&](size_t r) {
-      for (size_t h = 0; h < c_.heads; ++h) {
-        turn(q_.data() + r * c_.q_dim() + h * size, r, l.q_norm,
-             turned_.data() + ((h / group * m_ + r) * group + h % group) * size);
-      }
-      for (size_t h = 0; h < c_.kv_heads; ++h) {
-        const size_t at = r * c_.kv_dim() + h * size;
-        turn(k_.data() + at, r, l.k_norm, k_.data() + at);
-        cache_.set(index, h, position_ + r, k_.data() + at, v_.data() + at);
-      }
-    });
-  }
-
-  // One head of row r; `to` may be `from`.
-  void turn(const float* from, size_t r, const std::vector<float>& weight, float* to) {
-    if (!weight.empty()) {
-      rms_norm(from, weight.data(), c_.head_size, c_.rms_epsilon, to);
-      from = to;
-    }
-    const size_t pairs = c_.rope.frequencies.size();
-    const float* angles = angles_.data() + 2 * r * pairs;
-    rotate(from, angles, angles + pairs, pairs, c_.rope.pairs, to);
-    if (from != to) std::copy(from + 2 * pairs, from + c_.head_size, to + 2 * pairs);
-  }
-
-  // q_ = attention of all heads. A task is a head of keys and a block of rows; the last rows, which
-  // see the most, come first, so that threads end together.
-  void attention(size_t index) {
-    profile_.rest += lap_.seconds();
-    const size_t group = c_.heads / c_.kv_heads;
-    const size_t step = std::max<size_t>(1, kQueryRows / group), blocks = (m_ + step - 1) / step;
-    const bool small = m_ * (position_ + m_) * c_.q_dim() < kLeastShared;
-    std::atomic<size_t> next{0};
-    in_parts(small ? 1 : std::min(pool_.threads(), blocks * c_.kv_heads), [&](const Part& part) {
-      Status status;
-      for (size_t i; status.ok() && (i = next.fetch_add(1)) < blocks * c_.kv_heads;) {
-        const size_t row = (blocks - 1 - i / c_.kv_heads) * step;
-        status = attend(index, i % c_.kv_heads, row, std::min(step, m_ - row), part);
-      }
-      return status;
-    });
-    profile_.attention += lap_.seconds();
-  }
-
-  // softmax(q keys^T / sqrt(head_size)) values, for the queries of some rows and of all heads that
-  // share the keys: each sees the positions up to its own.
-  Status attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
-    const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
-    const size_t positions = position_ + row + rows;
-    Worker& w = workers_[part.index];
-    w.scores.reserve(queries * positions);
-    w.sums.reserve(queries);
-    w.attended.reserve(queries * size);
-    const float* q = turned_.data() + (kv_head * m_ + row) * group * size;
-    const MutMatView scores = w.scores.rows(queries, positions);
-    double seconds = 0.0;
-    Lap lap;
-    Status status = multiply_once(tessera::rows_of(std::span(q, queries * size), queries, size),
-                                  cache_.keys(index, kv_head, positions), scores, w);
-    if (!status.ok()) return status;
-    seconds += lap.seconds();
-    const float factor = 1.0f / std::sqrt(static_cast<float>(size));
-    for (size_t i = 0; i < queries; ++i) {
-      w.sums.data()[i] = softmax(w.scores.data() + i * positions, position_ + row + i / group + 1,
-                                 positions, factor);
-    }
-    (void)lap.seconds();
-    status = multiply_once(scores, cache_.values(index, kv_head, positions),
-                           w.attended.rows(queries, size), w);
-    seconds += lap.seconds();
-    for (size_t i = 0; i < queries; ++i) {
-      scale(w.attended.data() + i * size, size, 1.0f / w.sums.data()[i],
-            q_.data() + (row + i / group) * c_.q_dim() + (kv_head * group + i % group) * size);
-    }
-    if (part.index == 0) profile_.attention_products += seconds;
-    return status;
-  }
-
-  // A product with a W that is only now known, by one thread.
-  Status multiply_once(const MatView& x, const MatView& w, const MutMatView& y, Worker& worker) {
-    tessera::PlanOptions options = model_.plan_options;
-    options.borrow_x = true;
-    const auto plan = Matmul::plan(w, tessera::DType::f32, options);
-    if (!plan) return plan.status();
-    worker.packed_x.reserve(plan->packed_x_bytes(x.rows));
-    worker.product.reserve(plan->worker_bytes(x.rows));
-    const Status status = plan->pack(x, worker.packed_x.span());
-    return status.ok() ? plan->run(worker.packed_x.span(), y, worker.product.span()) : status;
-  }
-
-  const Model& model_;
-  const Config& c_;
-  tessera::ThreadPool& pool_;
-  Lap lap_;
-  size_t m_ = 0;         // tokens of this pass
-  size_t ffn_rows_ = 0;  // that the feed-forward part takes at a time
-  KvCache cache_;
-  Buffer<float> x_, normed_;                   // [batch, dim]
-  Buffer<float> q_, turned_;                   // [batch, q_dim]; q_ is attention's result too
-  Buffer<float> k_, v_;                        // [batch, kv_dim]
-  Buffer<float> gate_, up_;                    // [a block of rows, ffn]
-  Buffer<float> angles_;                       // [batch, 2, pairs] of cosines and sines
-  Buffer<float> logits_;                       // [logit_rows, vocab]
-  Buffer<std::byte> packed_x_[kMostProducts];  // for products() that cannot share one
-  std::vector<Worker> workers_;                // by the part's index
-};
+// What a plan takes for a vector that a model may not have.
+const float* or_null(const std::vector<float>& bias) {
+  return bias.empty() ? nullptr : bias.data();
+}
 
 }  // namespace
 
-std::unique_ptr<Forward> Forward::create(const Model& model, tessera::ThreadPool& pool,
-                                         const ForwardOptions& options) {
-  return std::make_unique<LlamaForward>(model, pool, options);
+Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOptions& options)
+    : model_(model), c_(model.config), pool_(pool), options_(options), workers_(pool.threads()) {
+  options_.batch = std::min(options.batch, options.context);
+  const size_t batch = options_.batch;
+  try {
+    cache_.reserve(c_, options.kv, options.context);
+  } catch (const std::bad_alloc&) {
+    throw error(
+        "not enough memory for a context of %zu: %zu x %zu values of %s for keys and values",
+        options.context, options.context, 2 * c_.layers * c_.kv_dim(),
+        tessera::dtype_name(options.kv));
+  }
+  logits_.reserve(options.logit_rows * c_.vocab);
+  angles_.reserve(batch * 2 * c_.rope.frequencies.size());
+  for (auto* b : {&x_, &normed_}) b->reserve(batch * c_.dim);
+  for (auto* b : {&q_, &rotated_}) b->reserve(batch * c_.q_dim());
+  for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
+  ffn_rows_ = model.packed_bytes > 0 ? std::min(batch, kFfnRows) : batch;
+  for (auto* b : {&gate_, &up_}) b->reserve(ffn_rows_ * c_.ffn);
+}
+
+// x = embedding[tokens]; each layer adds to x; logits = norm(x) output^T
+void Forward::run(std::span<const TokenId> tokens, size_t logit_rows) {
+  m_ = tokens.size();
+  if (m_ == 0 || m_ > options_.batch || m_ > options_.context - position_) {
+    throw error("%zu tokens at position %zu do not fit a batch of %zu and a context of %zu", m_,
+                position_, options_.batch, options_.context);
+  }
+  lap_ = Lap();
+  embed(tokens);
+  for (size_t i = 0; i < c_.layers; ++i) run_layer(i);
+  logit_rows = std::min({logit_rows, m_, options_.logit_rows});
+  if (logit_rows > 0) {
+    norm(x_.data() + (m_ - logit_rows) * c_.dim, model_.output_norm, logit_rows);
+    multiply_weights(normed_.rows(logit_rows, c_.dim),
+                     {{&model_.output, logits_.rows(logit_rows, c_.vocab)}});
+  }
+  position_ += m_;
+}
+
+// x = rows of the embedding table; and the angles by which RoPE rotates at each position.
+void Forward::embed(std::span<const TokenId> tokens) {
+  for (size_t r = 0; r < m_; ++r) {
+    check(model_.embed(tokens[r], x_.span().subspan(r * c_.dim, c_.dim)), "embedding");
+  }
+  const size_t pairs = c_.rope.frequencies.size();
+  for_rows(m_, [&](size_t r) {
+    float* angles = angles_.data() + 2 * r * pairs;
+    rope_angles(c_.rope, static_cast<double>(position_ + r), c_.rope.magnitude, angles,
+                angles + pairs);
+  });
+}
+
+// q, k, v = norm(x) W^T; x += attention(q, k, v) W^T; x += feed_forward(norm(x))
+void Forward::run_layer(size_t index) {
+  const Layer& l = model_.layers[index];
+  norm(x_.data(), l.attn_norm, m_);
+  multiply_weights(normed_.rows(m_, c_.dim),
+                   {{&l.q, q_.rows(m_, c_.q_dim()), {.bias = or_null(l.q_bias)}},
+                    {&l.k, k_.rows(m_, c_.kv_dim()), {.bias = or_null(l.k_bias)}},
+                    {&l.v, v_.rows(m_, c_.kv_dim()), {.bias = or_null(l.v_bias)}}});
+  rotate_and_keep(index);
+  attention(index);
+  multiply_weights(
+      q_.rows(m_, c_.q_dim()),
+      {{&l.attn_output, x_.rows(m_, c_.dim), {.beta = 1.0f, .bias = or_null(l.attn_output_bias)}}});
+  for (size_t row = 0; row < m_; row += ffn_rows_) {
+    feed_forward(l, x_.data() + row * c_.dim, std::min(ffn_rows_, m_ - row));
+  }
+}
+
+// x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T
+void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
+  norm(x, l.ffn_norm, rows);
+  multiply_weights(normed_.rows(rows, c_.dim),
+                   {{&l.gate,
+                     gate_.rows(rows, c_.ffn),
+                     {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
+                    {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
+  for_rows(rows,
+           [&](size_t r) { multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn); });
+  multiply_weights(gate_.rows(rows, c_.ffn),
+                   {{&l.down,
+                     tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
+                     {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
+}
+
+// normed_ = rms_norm(x), an input of multiply_weights()
+void Forward::norm(const float* x, const std::vector<float>& weight, size_t rows) {
+  for_rows(rows, [&](size_t r) {
+    rms_norm(x + r * c_.dim, weight.data(), c_.dim, c_.rms_epsilon, normed_.data() + r * c_.dim);
+  });
+}
+
+// RoPE for queries and keys, which are normalized before if the model wants that. Queries go to
+// rotated_, [kv_heads, m, group, head_size]: those that share keys and values lie together. Keys
+// and values go to the cache.
+void Forward::rotate_and_keep(size_t index) {
+  const Layer& l = model_.layers[index];
+  const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
+  for_rows(m_, [&](size_t r) {
+    for (size_t h = 0; h < c_.heads; ++h) {
+      rotate_head(q_.data() + r * c_.q_dim() + h * size, r, l.q_norm,
+                  rotated_.data() + ((h / group * m_ + r) * group + h % group) * size);
+    }
+    for (size_t h = 0; h < c_.kv_heads; ++h) {
+      const size_t at = r * c_.kv_dim() + h * size;
+      rotate_head(k_.data() + at, r, l.k_norm, k_.data() + at);
+      cache_.set(index, h, position_ + r, k_.data() + at, v_.data() + at);
+    }
+  });
+}
+
+// One head of row r; `to` may be `from`.
+void Forward::rotate_head(const float* from, size_t r, const std::vector<float>& weight,
+                          float* to) {
+  if (!weight.empty()) {
+    rms_norm(from, weight.data(), c_.head_size, c_.rms_epsilon, to);
+    from = to;
+  }
+  const size_t pairs = c_.rope.frequencies.size();
+  const float* angles = angles_.data() + 2 * r * pairs;
+  rotate(from, angles, angles + pairs, pairs, c_.rope.pairs, to);
+  if (from != to) std::copy(from + 2 * pairs, from + c_.head_size, to + 2 * pairs);
+}
+
+// q_ = attention of all heads. A task is a head of keys and a block of rows; the last rows, which
+// see the most, come first, so that threads end together.
+void Forward::attention(size_t index) {
+  profile_.rest += lap_.seconds();
+  const size_t group = c_.heads / c_.kv_heads;
+  const size_t step = std::max<size_t>(1, kQueryRows / group), blocks = (m_ + step - 1) / step;
+  const bool small = m_ * (position_ + m_) * c_.q_dim() < kLeastShared;
+  std::atomic<size_t> next{0};
+  in_parts(small ? 1 : std::min(pool_.threads(), blocks * c_.kv_heads), [&](const Part& part) {
+    Status status;
+    for (size_t i; status.ok() && (i = next.fetch_add(1)) < blocks * c_.kv_heads;) {
+      const size_t row = (blocks - 1 - i / c_.kv_heads) * step;
+      status = attend(index, i % c_.kv_heads, row, std::min(step, m_ - row), part);
+    }
+    return status;
+  });
+  profile_.attention += lap_.seconds();
+}
+
+// softmax(q keys^T / sqrt(head_size)) values, for the queries of some rows and of all heads that
+// share the keys: each sees the positions up to its own.
+Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
+  const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
+  const size_t positions = position_ + row + rows;
+  Worker& w = workers_[part.index];
+  w.scores.reserve(queries * positions);
+  w.sums.reserve(queries);
+  w.attended.reserve(queries * size);
+  const float* q = rotated_.data() + (kv_head * m_ + row) * group * size;
+  const MutMatView scores = w.scores.rows(queries, positions);
+  double seconds = 0.0;
+  Lap lap;
+  Status status = multiply_once(tessera::rows_of(std::span(q, queries * size), queries, size),
+                                cache_.keys(index, kv_head, positions), scores, w);
+  if (!status.ok()) return status;
+  seconds += lap.seconds();
+  const float factor = 1.0f / std::sqrt(static_cast<float>(size));
+  for (size_t i = 0; i < queries; ++i) {
+    w.sums.data()[i] = softmax(w.scores.data() + i * positions, position_ + row + i / group + 1,
+                               positions, factor);
+  }
+  (void)lap.seconds();
+  status = multiply_once(scores, cache_.values(index, kv_head, positions),
+                         w.attended.rows(queries, size), w);
+  seconds += lap.seconds();
+  for (size_t i = 0; i < queries; ++i) {
+    scale(w.attended.data() + i * size, size, 1.0f / w.sums.data()[i],
+          q_.data() + (row + i / group) * c_.q_dim() + (kv_head * group + i % group) * size);
+  }
+  if (part.index == 0) profile_.attention_products += seconds;
+  return status;
+}
+
+void Forward::shift(size_t kept, size_t count) {
+  for (size_t i = 0; i < c_.layers * c_.kv_heads; ++i) {
+    for (size_t p = kept + count; p < position_; ++p) {
+      cache_.move(i / c_.kv_heads, i % c_.kv_heads, p, p - count, c_.rope);
+    }
+  }
+  position_ -= count;
+}
+
+// Several products of one x, which is packed once for those that can share it.
+void Forward::multiply_weights(const MatView& x, std::initializer_list<Product> list) {
+  profile_.rest += lap_.seconds();
+  const Buffer<std::byte>* packed[kMostProducts] = {};  // of each product
+  size_t parts = 1, memory = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const Matmul& plan = *list.begin()[i].plan;
+    const tessera::PartCounts counts = plan.parts(x.rows, pool_.threads());
+    parts = std::max(parts, counts.run);
+    memory = std::max(memory, plan.worker_bytes(x.rows));
+    for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
+      if (plan.shares_packed_x(*list.begin()[j].plan)) packed[i] = packed[j];
+    }
+    if (packed[i] != nullptr) continue;
+    packed[i] = &packed_x_[i];
+    packed_x_[i].reserve(plan.packed_x_bytes(x.rows));
+    in_parts(counts.pack,
+             [&](const Part& part) { return plan.pack(x, packed_x_[i].span(), part); });
+  }
+  for (Worker& w : workers_) w.product.reserve(memory);
+  in_parts(parts, [&](const Part& part) {
+    Status status;
+    for (size_t i = 0; i < list.size() && status.ok(); ++i) {
+      const auto& [plan, y, epilogue] = list.begin()[i];
+      status = plan->run(packed[i]->span(), y, workers_[part.index].product.span(), epilogue, part);
+    }
+    return status;
+  });
+  profile_.products += lap_.seconds();
+}
+
+// A product with a W that is only now known, by one thread.
+Status Forward::multiply_once(const MatView& x, const MatView& w, const MutMatView& y,
+                              Worker& worker) {
+  tessera::PlanOptions options = model_.plan_options;
+  options.borrow_x = true;
+  const auto plan = Matmul::plan(w, tessera::DType::f32, options);
+  if (!plan) return plan.status();
+  worker.packed_x.reserve(plan->packed_x_bytes(x.rows));
+  worker.product.reserve(plan->worker_bytes(x.rows));
+  const Status status = plan->pack(x, worker.packed_x.span());
+  return status.ok() ? plan->run(worker.packed_x.span(), y, worker.product.span()) : status;
+}
+
+// Calls work(part), which returns a Status, for `parts` parts at once.
+template <class Work>
+void Forward::in_parts(size_t parts, const Work& work) {
+  check(for_parts(pool_.executor(), parts, work), "forward pass");
+}
+
+// Calls each(i) for rows of an activation: by one thread if they are few.
+template <class Each>
+void Forward::for_rows(size_t rows, const Each& each) {
+  in_parts(rows < 4 ? 1 : pool_.threads(), [&](const Part& part) {
+    const tessera::Range mine = tessera::split(rows, 1, part.index, part.count);
+    for (size_t i = mine.begin; i < mine.end; ++i) each(i);
+    return Status();
+  });
 }
 
 }  // namespace llm

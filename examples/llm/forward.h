@@ -4,14 +4,21 @@
 #define TESSERA_EXAMPLES_LLM_FORWARD_H_
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
-#include <memory>
+#include <initializer_list>
 #include <span>
+#include <utility>
+#include <vector>
 
+#include "kv_cache.h"
+#include "memory.h"
 #include "model.h"
 #include "tessera/thread_pool.h"
 
 namespace llm {
+
+constexpr size_t kLogitRows = 128;  // tokens that one run() should take to give logits of all
 
 struct ForwardOptions {
   size_t context = 0;                       // positions that there is room for
@@ -29,9 +36,7 @@ struct Profile {
 class Forward {
  public:
   /// `model` and `pool` must outlive it.
-  static std::unique_ptr<Forward> create(const Model& model, tessera::ThreadPool& pool,
-                                         const ForwardOptions& options);
-  virtual ~Forward() = default;
+  Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOptions& options);
 
   size_t context() const { return options_.context; }
   size_t batch() const { return options_.batch; }
@@ -44,16 +49,81 @@ class Forward {
 
   /// Appends tokens, at most batch() and no more than the context holds, and computes the logits
   /// behind the last `logit_rows` of them. The bits of a result do not depend on the threads.
-  virtual void run(std::span<const TokenId> tokens, size_t logit_rows) = 0;
+  void run(std::span<const TokenId> tokens, size_t logit_rows);
   /// Row `row` of those logits, [vocab].
-  virtual std::span<const float> logits(size_t row) const = 0;
+  std::span<const float> logits(size_t row) const {
+    return logits_.span().subspan(row * c_.vocab, c_.vocab);
+  }
   /// Makes room: forgets `count` tokens behind the first `kept`, and what follows moves up.
-  virtual void shift(size_t kept, size_t count) = 0;
+  void shift(size_t kept, size_t count);
 
- protected:
+ private:
+  // Seconds since the last call for the same clock.
+  class Lap {
+   public:
+    double seconds() {
+      const Clock::time_point before = std::exchange(last_, Clock::now());
+      return std::chrono::duration<double>(last_ - before).count();
+    }
+
+   private:
+    using Clock = std::chrono::steady_clock;
+    Clock::time_point last_ = Clock::now();
+  };
+
+  // What one part of a step has for itself.
+  struct Worker {
+    Buffer<std::byte> product;   // Matmul's worker memory
+    Buffer<std::byte> packed_x;  // for the products of attention
+    Buffer<float> scores;        // [queries of a task, positions]
+    Buffer<float> sums;          // [queries of a task]
+    Buffer<float> attended;      // [queries of a task, head_size]
+  };
+
+  // y = epilogue(x W^T)
+  static constexpr size_t kMostProducts = 3;  // that share an x
+  struct Product {
+    const tessera::Matmul* plan;
+    tessera::MutMatView y;
+    tessera::Epilogue epilogue = {};
+  };
+
+  void embed(std::span<const TokenId> tokens);
+  void run_layer(size_t index);
+  void feed_forward(const Layer& layer, float* x, size_t rows);
+  void norm(const float* x, const std::vector<float>& weight, size_t rows);
+  void rotate_and_keep(size_t index);
+  void rotate_head(const float* from, size_t row, const std::vector<float>& weight, float* to);
+  void attention(size_t index);
+  tessera::Status attend(size_t index, size_t kv_head, size_t row, size_t rows,
+                         const tessera::Part& part);
+  void multiply_weights(const tessera::MatView& x, std::initializer_list<Product> list);
+  tessera::Status multiply_once(const tessera::MatView& x, const tessera::MatView& w,
+                                const tessera::MutMatView& y, Worker& worker);
+  template <class Work>
+  void in_parts(size_t parts, const Work& work);
+  template <class Each>
+  void for_rows(size_t rows, const Each& each);
+
+  const Model& model_;
+  const Config& c_;
+  tessera::ThreadPool& pool_;
   ForwardOptions options_;
   Profile profile_;
+  Lap lap_;
   size_t position_ = 0;
+  size_t m_ = 0;         // tokens of this pass
+  size_t ffn_rows_ = 0;  // that the feed-forward part takes at a time
+  KvCache cache_;
+  Buffer<float> x_, normed_;                   // [batch, dim]
+  Buffer<float> q_;                            // [batch, q_dim]; attention's result too
+  Buffer<float> rotated_;                      // [kv_heads, batch, heads that share, head_size]
+  Buffer<float> k_, v_;                        // [batch, kv_dim]
+  Buffer<float> gate_, up_;                    // [a block of rows, ffn]
+  Buffer<float> angles_;                       // [batch, 2, pairs] of cosines and sines
+  Buffer<float> logits_;                       // [logit_rows, vocab]
+  Buffer<std::byte> packed_x_[kMostProducts];  // for products that cannot share one
+  std::vector<Worker> workers_;                // by the part's index
 };
 
 }  // namespace llm

@@ -10,15 +10,50 @@
 #include <nlohmann/json.hpp>
 
 #include "chat.h"
+#include "commands.h"
+#include "files.h"
+#include "forward.h"
+#include "loaded_model.h"
+#include "report.h"
 #include "sampler.h"
-#include "session.h"
+#include "terminal.h"
+#include "text.h"
 
 namespace llm {
 namespace {
 
+// Runs tokens in batches, with progress shown if there are several; stops at Ctrl-C. Returns the
+// row in which the logits behind the last token are. Those of all positions go to `logits`, unless
+// it is null.
+size_t run_prompt(Forward& forward, std::span<const TokenId> tokens, std::FILE* logits) {
+  const size_t all = tokens.size();
+  Progress progress("prompt tokens", all);
+  size_t rows = 0;
+  while (!tokens.empty() && !interrupted()) {
+    if (all > forward.batch()) progress.at(all - tokens.size());
+    const size_t count = std::min(tokens.size(), forward.batch());
+    rows = logits != nullptr ? count : count == tokens.size() ? 1 : 0;
+    forward.run(tokens.first(count), rows);
+    for (size_t row = 0; logits != nullptr && row < rows; ++row) {
+      std::fwrite(forward.logits(row).data(), sizeof(float), forward.logits(row).size(), logits);
+    }
+    tokens = tokens.subspan(count);
+  }
+  return rows > 0 ? rows - 1 : 0;
+}
+
 // Text that streams to stdout. The bytes of an unfinished character wait for the rest of it.
 class TextStream {
  public:
+  TextStream() = default;
+  // An error that ends the program in the middle of a line begins on its own.
+  ~TextStream() {
+    if (within_line_) std::fputc('\n', stdout);
+    (void)std::fflush(stdout);
+  }
+  TextStream(const TextStream&) = delete;
+  TextStream& operator=(const TextStream&) = delete;
+
   std::string& buffer() { return waiting_; }
   void put_whole() { put(complete_utf8(waiting_)); }
   void end_line() {
@@ -28,17 +63,19 @@ class TextStream {
 
  private:
   void put(size_t bytes) {
+    if (bytes > 0) within_line_ = waiting_[bytes - 1] != '\n';
     std::fwrite(waiting_.data(), 1, bytes, stdout);
     waiting_.erase(0, bytes);
     flush(stdout, "stdout");
   }
   std::string waiting_;
+  bool within_line_ = false;
 };
 
 // A model, and the text that it has read and written so far.
 class Writer {
  public:
-  Writer(const GenerateArguments& arguments, const Loaded& loaded, Forward& forward)
+  Writer(const GenerateArguments& arguments, const LoadedModel& loaded, Forward& forward)
       : arguments_(arguments), loaded_(loaded), forward_(forward), sampler_(arguments.sampling) {}
 
   TextStream out;
@@ -99,7 +136,7 @@ class Writer {
 
  private:
   const GenerateArguments& arguments_;
-  const Loaded& loaded_;
+  const LoadedModel& loaded_;
   Forward& forward_;
   Sampler sampler_;
   size_t row_ = 0;             // of the logits behind the last token read
@@ -120,7 +157,7 @@ void continue_text(const GenerateArguments& arguments, std::vector<TokenId> prom
   writer.write();
 }
 
-void talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTemplate& chat,
+void talk(const GenerateArguments& arguments, const LoadedModel& loaded, const ChatTemplate& chat,
           Writer& writer) {
   std::string line = arguments.prompt;
   bool given = !line.empty(), first = true;
@@ -147,11 +184,17 @@ void talk(const GenerateArguments& arguments, const Loaded& loaded, const ChatTe
 
 void generate(GenerateArguments arguments) {
   if (!arguments.prompt_path.empty()) arguments.prompt = read_text(arguments.prompt_path);
-  const Loaded loaded = load(arguments.model);
+  if (arguments.escapes) {
+    if (arguments.prompt_path.empty()) arguments.prompt = unescaped(arguments.prompt);
+    arguments.system = unescaped(arguments.system);
+  }
+  std::string jinja;
+  if (!arguments.chat_template_path.empty()) jinja = read_text(arguments.chat_template_path);
+  const LoadedModel loaded = load(arguments.model);
   std::optional<ChatTemplate> chat;
   std::vector<TokenId> prompt;
   if (arguments.chat) {
-    chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template);
+    chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template, jinja);
   } else {
     prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
     if (prompt.empty()) throw error("the prompt has no tokens, and the model begins without one");
@@ -163,14 +206,14 @@ void generate(GenerateArguments arguments) {
   const uint64_t room = chat ? loaded.context
                              : std::min<uint64_t>(loaded.context - prompt.size(),
                                                   static_cast<uint64_t>(arguments.count));
-  const size_t most = logits ? kLogitBatch : kBatch;
+  const size_t most =
+      std::min({arguments.batch, arguments.ubatch, logits ? kLogitRows : ~size_t{0}});
   const size_t batch = chat ? most : std::min(prompt.size(), most);
-  const auto forward =
-      Forward::create(loaded.model, *loaded.pool,
-                      {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});
+  Forward forward(loaded.model, *loaded.pool,
+                  {prompt.size() + room, batch, logits ? batch : 1, arguments.model.kv});
   arguments.sampling.seed =
       arguments.seed >= 0 ? static_cast<uint64_t>(arguments.seed) : std::random_device()();
-  Writer writer(arguments, loaded, *forward);
+  Writer writer(arguments, loaded, forward);
   catch_interrupts();
   if (chat) {
     talk(arguments, loaded, *chat, writer);

@@ -43,6 +43,7 @@ const KindFacts& facts(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
 // Values and bytes of a block, for all types of ggml: `info` shows files that
 // nothing here runs.
 using enum tessera::DType;
+constexpr auto kNvfp4 = static_cast<tessera::DType>(40), kQ1_0 = static_cast<tessera::DType>(41);
 constexpr BlockSize kBlockSizes[] = {
     {f32, 1, 4},       {f16, 1, 2},        {q4_0, 32, 18},   {q4_1, 32, 20},   {q5_0, 32, 22},
     {q5_1, 32, 24},    {q8_0, 32, 34},     {q8_1, 32, 36},   {q2_k, 256, 84},  {q3_k, 256, 110},
@@ -50,7 +51,7 @@ constexpr BlockSize kBlockSizes[] = {
     {iq2_xs, 256, 74}, {iq3_xxs, 256, 98}, {iq1_s, 256, 50}, {iq4_nl, 32, 18}, {iq3_s, 256, 110},
     {iq2_s, 256, 82},  {iq4_xs, 256, 136}, {i8, 1, 1},       {i16, 1, 2},      {i32, 1, 4},
     {i64, 1, 8},       {f64, 1, 8},        {iq1_m, 256, 56}, {bf16, 1, 2},     {tq1_0, 256, 54},
-    {tq2_0, 256, 66},  {mxfp4, 32, 17}};
+    {tq2_0, 256, 66},  {mxfp4, 32, 17},    {kNvfp4, 64, 36}, {kQ1_0, 128, 18}};
 
 // The integer in the bytes of one value, sign-extended if it has a sign.
 uint64_t integer(Kind kind, Bytes bytes) {
@@ -97,6 +98,26 @@ Value read_value(Cursor& cursor, Bytes all, const std::string& key) {
   return out;
 }
 
+// What a file is that somebody took for a GGUF file, if it is known.
+std::string other_format(Bytes bytes) {
+  constexpr size_t kLooked = 512;
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min(bytes.size(), kLooked));
+  const std::string words = uppercase(text);
+  if (text.starts_with("version https://git-lfs")) {
+    return "a pointer of Git LFS, not the file itself: `git lfs pull` fetches that";
+  }
+  if (words.find("<HTML") != words.npos || words.find("<!DOCTYPE HTML") != words.npos) {
+    return "a page of HTML: the download went wrong";
+  }
+  if (text.size() > 8 && text[8] == '{') return "a safetensors file, which has to be converted";
+  if (text.starts_with("PK\x03\x04")) return "a ZIP archive, as PyTorch writes, to be converted";
+  if (text.starts_with("{")) return "a file of JSON";
+  return "";
+}
+
+constexpr const char* kCutOff = "; the file is not complete: was a download cut off?";
+
 Error wrong_kind(std::string_view key, const Value& value, const std::string& wanted) {
   return error("%s is %s%s, not %s", printable(key).c_str(),
                value.kind == Kind::array ? "an array of " : "", kind_name(value.element),
@@ -110,6 +131,10 @@ const BlockSize* block_size(uint32_t type) {
       std::find_if(std::begin(kBlockSizes), std::end(kBlockSizes),
                    [&](const BlockSize& b) { return static_cast<uint32_t>(b.dtype) == type; });
   return block != std::end(kBlockSizes) ? block : nullptr;
+}
+
+const char* type_name(tessera::DType type) {
+  return type == kNvfp4 ? "nvfp4" : type == kQ1_0 ? "q1_0" : tessera::dtype_name(type);
 }
 
 const char* kind_name(Kind kind) { return facts(kind).name; }
@@ -166,6 +191,42 @@ File File::open(const std::string& path) {
   return file;
 }
 
+File File::open_parts(const std::string& path) {
+  File file = open(path);
+  return in_file(path, [&] {
+    const uint64_t count = file.natural("split.count", 1), number = file.natural("split.no", 0);
+    if (count <= 1) return std::move(file);
+    constexpr uint64_t kMostParts = 99999;
+    char end[40];
+    std::snprintf(end, sizeof(end), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", number + 1,
+                  std::min(count, kMostParts));
+    if (!path.ends_with(end) || count > kMostParts || number >= count) {
+      throw error("it is part %" PRIu64 " of %" PRIu64
+                  " (split.no and split.count), but its name "
+                  "does not end in %s",
+                  number + 1, count, end);
+    }
+    const std::string begin = path.substr(0, path.size() - std::strlen(end));
+    for (uint64_t i = 0; i < count; ++i) {
+      std::snprintf(end, sizeof(end), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", i + 1, count);
+      if (number != 0) throw error("it is not the first part; that is %s", (begin + end).c_str());
+      if (i > 0) file.add_part(open(begin + end), begin + end);
+    }
+    return std::move(file);
+  });
+}
+
+void File::add_part(File part, const std::string& path) {
+  for (const Tensor& t : part.tensors_) {
+    if (!tensor_index_.emplace(t.name, tensors_.size()).second) {
+      throw error("tensor %s stands in %s again", printable(t.name).c_str(), path.c_str());
+    }
+    tensors_.push_back(t);
+  }
+  bytes_of_parts_ += part.bytes_.size();
+  parts_.push_back(std::move(part.mapping_));
+}
+
 File File::parse(Bytes bytes) {
   File file;
   file.bytes_ = bytes;
@@ -177,8 +238,10 @@ void File::parse_all() {
   Cursor cursor(bytes_, "header");
   const auto magic = cursor.get<uint32_t>();
   if (magic != 0x46554747u) {  // "GGUF"
-    throw error("not a GGUF file: it begins with \"%s\"",
-                printable({reinterpret_cast<const char*>(bytes_.data()), 4}).c_str());
+    const std::string what = other_format(bytes_);
+    throw error("not a GGUF file: it begins with \"%s\"%s%s",
+                printable({reinterpret_cast<const char*>(bytes_.data()), 4}).c_str(),
+                what.empty() ? "" : "; it is ", what.c_str());
   }
   version_ = cursor.get<uint32_t>();
   if (version_ != 2 && version_ != 3) {
@@ -208,8 +271,8 @@ void File::parse_pair(Cursor& cursor) {
     throw error("%s: a key of %zu bytes (1 to %zu are allowed)", what.c_str(), key.size(),
                 kLongestKey);
   }
-  if (std::any_of(key.begin(), key.end(), [](char c) { return c <= ' ' || c > '~'; })) {
-    throw error("%s: the key \"%s\" is not plain ASCII", what.c_str(), shown.c_str());
+  if (printable(key, 4 * key.size() + 1) != key) {
+    throw error("%s: the key \"%s\" is not text", what.c_str(), shown.c_str());
   }
   const Value value = read_value(cursor, bytes_, shown);
   if (!key_index_.emplace(key, metadata_.size()).second) {
@@ -255,11 +318,11 @@ void File::parse_tensor(Cursor& cursor) {
   t.dtype = block->dtype;
   if (t.dims[0] % block->values != 0) {
     throw error("%s: rows of %" PRIu64 " are not a multiple of %d, the block of %s", what.c_str(),
-                t.dims[0], block->values, tessera::dtype_name(t.dtype));
+                t.dims[0], block->values, type_name(t.dtype));
   }
   if (__builtin_mul_overflow(values / block->values, block->bytes, &size) || size > bytes_.size()) {
-    throw error("%s: %" PRIu64 " values of %s do not fit a file of %zu bytes", what.c_str(), values,
-                tessera::dtype_name(t.dtype), bytes_.size());
+    throw error("%s: %" PRIu64 " values of %s do not fit a file of %zu bytes%s", what.c_str(),
+                values, type_name(t.dtype), bytes_.size(), kCutOff);
   }
   t.data = bytes_.first(static_cast<size_t>(size));  // the right length; place_tensors() moves it
   if (!tensor_index_.emplace(t.name, tensors_.size()).second) {
@@ -288,8 +351,8 @@ void File::place_tensors(uint64_t header_end) {
                   name.c_str(), t.offset, alignment_);
     }
     if (t.offset > room || t.data.size() > room - t.offset) {
-      throw error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64,
-                  name.c_str(), t.data.size(), t.offset, room);
+      throw error("tensor %s: %zu bytes at offset %" PRIu64 " of the data, which has %" PRIu64 "%s",
+                  name.c_str(), t.data.size(), t.offset, room, kCutOff);
     }
     t.offset += begin;
     t.data = bytes_.subspan(static_cast<size_t>(t.offset), t.data.size());
@@ -326,11 +389,17 @@ const Value& File::expect(std::string_view key, bool array, Kind kind) const {
 
 uint64_t File::natural(std::string_view key) const {
   const Value* value = find(key);
-  const Class number = value == nullptr ? Class::other : facts(value->kind).number;
-  if (number != Class::natural && number != Class::integer) {
+  const Class number = value == nullptr ? Class::other : facts(value->element).number;
+  if ((number != Class::natural && number != Class::integer) || value->count == 0) {
     (void)expect(key, false, Kind::u64);  // says what is wrong
   }
-  const uint64_t n = integer(value->kind, value->bytes);
+  const size_t size = facts(value->element).least_bytes;
+  const uint64_t n = integer(value->element, value->bytes);
+  for (size_t at = size; at < value->bytes.size(); at += size) {
+    if (integer(value->element, value->bytes.subspan(at)) == n) continue;
+    throw error("%s = %s: layers that differ are not run", printable(key).c_str(),
+                value->text().c_str());
+  }
   if (number == Class::integer && n >> 63 != 0) {
     throw error("%s = %s is negative", printable(key).c_str(), value->text().c_str());
   }

@@ -23,6 +23,7 @@
 #include "error.h"
 #include "memory.h"
 #include "tessera/core/dtype.h"
+#include "text.h"
 
 namespace llm::gguf {
 
@@ -99,6 +100,8 @@ struct BlockSize {
 };
 /// Null if there is no type of this number.
 const BlockSize* block_size(uint32_t type);
+/// The library's name of a type, or ggml's where the library knows none.
+const char* type_name(tessera::DType type);
 
 struct Tensor {
   std::string_view name;
@@ -126,10 +129,15 @@ class File {
  public:
   /// Maps a file and reads it.
   static File open(const std::string& path);
+  /// The same; and if it is the first of several parts, the tensors of all of them.
+  static File open_parts(const std::string& path);
   /// Reads bytes that somebody else keeps.
   static File parse(Bytes bytes);
 
-  size_t size() const { return bytes_.size(); }
+  /// Bytes of all parts.
+  size_t size() const { return bytes_.size() + bytes_of_parts_; }
+  /// Files that it consists of.
+  size_t parts() const { return 1 + parts_.size(); }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   const std::vector<std::pair<std::string_view, Value>>& metadata() const { return metadata_; }
@@ -147,7 +155,8 @@ class File {
   T get(std::string_view key, T usual) const {
     return find(key) != nullptr ? get<T>(key) : usual;
   }
-  /// The same for integers of any width, if they are not negative.
+  /// The same for integers of any width, if they are not negative; of an array with an element for
+  /// each layer that one which all of them are.
   uint64_t natural(std::string_view key) const;
   uint64_t natural(std::string_view key, uint64_t usual) const {
     return find(key) != nullptr ? natural(key) : usual;
@@ -173,7 +182,11 @@ class File {
   void place_tensors(uint64_t header_end);
   const Value& expect(std::string_view key, bool array, Kind kind) const;
 
+  void add_part(File part, const std::string& path);
+
   Mapping mapping_;  // of bytes_, if they are ours
+  std::vector<Mapping> parts_;
+  size_t bytes_of_parts_ = 0;
   Bytes bytes_;
   uint32_t version_ = 0;
   uint64_t alignment_ = 32;  // of every tensor's data

@@ -65,8 +65,8 @@ void KvCache::move(size_t layer, size_t kv_head, size_t from, size_t to, const R
     key.push_back(element(from * head_size_ + i));
     value.push_back(element((head_size_ + i) * context_ + from));
   }
-  const double turn = static_cast<double>(to) - static_cast<double>(from);
-  rope_angles(rope, turn, 1.0, angles.data(), angles.data() + pairs);
+  const double distance = static_cast<double>(to) - static_cast<double>(from);
+  rope_angles(rope, distance, 1.0, angles.data(), angles.data() + pairs);
   rotate(key.data(), angles.data(), angles.data() + pairs, pairs, rope.pairs, key.data());
   set(layer, kv_head, to, key.data(), value.data());
 }

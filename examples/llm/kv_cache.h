@@ -31,7 +31,8 @@ class KvCache {
   /// Sets key and value, [head_size] each, of one position.
   void set(size_t layer, size_t kv_head, size_t position, const float* key, const float* value);
 
-  /// Moves the key and value of position `from` to `to`; the key turns back by that many positions.
+  /// Moves the key and value of position `from` to `to`; the key is rotated back by that many
+  /// positions.
   void move(size_t layer, size_t kv_head, size_t from, size_t to, const Rope& rope);
 
  private:

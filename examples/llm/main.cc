@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // tessera-llm: runs Llama models in GGUF files with Tessera's matrix products. This file reads the
 // command line; what is done is in commands.cc.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -9,18 +10,28 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 
-#include "session.h"
+#include "command_line.h"
+#include "commands.h"
+#include "error.h"
+#include "files.h"
+#include "terminal.h"
 #include "tessera/base/config.h"
+#include "text.h"
 
 namespace {
 
+using llm::add_number;
+
 constexpr size_t kMostThreads = 512;
+constexpr size_t kMostTokens = size_t{1} << 62;  // of a context, a prompt, an answer
+constexpr size_t kMostBatch = size_t{1} << 20;
 constexpr auto kMost = std::numeric_limits<int64_t>::max();
 
 // Reading a mapped page that the file no longer has raises SIGBUS: say so instead of dying mutely.
@@ -28,11 +39,6 @@ void on_bus_error(int) {
   constexpr char kText[] = "tessera-llm: the model file became shorter while it was in use\n";
   (void)!::write(STDERR_FILENO, kText, sizeof(kText) - 1);
   ::_exit(1);
-}
-
-template <class T>
-void add_number(CLI::App& command, const char* name, T& value, T least, T most, const char* help) {
-  command.add_option(name, value, help)->check(CLI::Range(least, most));
 }
 
 void add_threads(CLI::App& command, size_t& threads) {
@@ -47,15 +53,16 @@ void add_choice(CLI::App& command, const char* name, T& value,
   command
       .add_option_function<std::string>(
           name, [&value, choices](const std::string& word) { value = choices.at(word); }, help)
-      ->check(CLI::IsMember(choices));
+      ->transform(CLI::IsMember(choices, CLI::ignore_case))
+      ->type_name("WORD");
 }
 
 void add_model_options(CLI::App& command, llm::ModelArguments& m) {
   using tessera::Accuracy, tessera::DType, llm::Packing;
   command.add_option("-m,--model", m.path, "GGUF file")->required();
   add_threads(command, m.threads);
-  command.add_option("-c,--ctx-size", m.context,
-                     "Context in tokens (default: the model's own, at most 4096)");
+  add_number(command, "-c,--ctx-size", m.context, size_t{0}, kMostTokens,
+             "Context in tokens; 0 (default): the model's own, at most 4096");
   command.add_option("--target", m.target, "Instruction set, see `tessera-llm targets`");
   add_choice<Accuracy>(
       command, "--accuracy", m.accuracy,
@@ -69,13 +76,22 @@ void add_model_options(CLI::App& command, llm::ModelArguments& m) {
   add_choice<DType>(command, "--kv", m.kv, {{"f32", DType::f32}, {"f16", DType::f16}},
                     "Keys and values are kept as f32 (default) or f16");
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
+  command.add_flag("--mlock", m.lock_memory, "Keep the model in memory, never in swap space");
+  // What scripts for llama.cpp carry.
+  llm::add_meaningless(command, "--n-gpu-layers,--gpu-layers", {"0"}, "everything runs on the CPU");
+  llm::add_meaningless(command, "--flash-attn", {"off", "auto", "0"},
+                       "attention is always computed in blocks");
+  llm::add_meaningless(command, "--threads-batch", {}, "-t counts for prompts too");
+  llm::add_meaningless_flag(command, "--no-mmap",
+                            "the file is mapped, and packed weights are copied from it");
 }
 
 void add_sampling_options(CLI::App& command, llm::GenerateArguments& g) {
   llm::SamplerOptions& s = g.sampling;
   add_number(command, "--temp", s.temperature, 0.0f, 1e6f,
              "Temperature (0.8); 0: always the likeliest token");
-  command.add_option("--top-k", s.top_k, "Draw from so many of the likeliest tokens (40); 0: all");
+  add_number(command, "--top-k", s.top_k, -kMost, kMost,
+             "Draw from so many of the likeliest tokens (40); 0: all");
   add_number(command, "--top-p", s.top_p, 0.0f, 1.0f,
              "Draw from the likeliest tokens with this share (0.95)");
   add_number(command, "--min-p", s.min_p, 0.0f, 1.0f,
@@ -92,47 +108,56 @@ void add_generate_options(CLI::App& command, llm::GenerateArguments& g) {
   add_model_options(command, g.model);
   add_sampling_options(command, g);
   CLI::Option* prompt = command.add_option("-p,--prompt", g.prompt, "Text to continue");
-  command.add_option("-f,--file", g.prompt_path, "File with that text, taken as it is")
+  command.add_option("-f,--file", g.prompt_path, "File with that text, taken as it is; -: stdin")
       ->excludes(prompt);
-  add_number(command, "-n,--predict", g.count, int64_t{-1}, kMost,
+  command.add_flag("-e,--escape,!--no-escape", g.escapes,
+                   "Read \\n, \\t, \\x41 and so on in -p and -sys");
+  add_number(command, "-n,--predict,--n-predict", g.count, int64_t{-1}, kMost,
              "Tokens to generate; -1 (default): until the end");
   command.add_flag("!--no-display-prompt", g.display_prompt, "Do not print the prompt");
   command.add_flag("--ignore-eos", g.ignore_eos, "Go on after an end token");
   command.add_flag("--context-shift", g.context_shift,
                    "Where the context is full, forget the older half of it and go on");
   command.add_flag("--ids", g.ids, "Print the ids of the generated tokens, not their text");
-  command.add_option("--logits-out", g.logits_path,
-                     "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
-  CLI::Option* chat = command.add_flag("--conversation", g.chat,
-                                       "-cnv: chat; the prompt is the first thing the user says");
+  CLI::Option* logits = command.add_option(
+      "--logits-out", g.logits_path,
+      "File for the logits of all prompt positions, as f32 [positions, vocabulary]");
+  CLI::Option* chat = command
+                          .add_flag("--conversation", g.chat,
+                                    "-cnv: chat; the prompt is the first thing the user says")
+                          ->excludes(logits);
   command.add_option("--system-prompt", g.system, "-sys: what the model shall know in a chat")
       ->needs(chat);
+  CLI::Option* form =
+      command
+          .add_option("--chat-template", g.chat_template,
+                      "Form of a chat: chatml, llama2, llama3, ... (default: the model says)")
+          ->needs(chat);
   command
-      .add_option("--chat-template", g.chat_template,
-                  "Form of a chat: chatml, llama2, llama3, ... (default: the file says)")
-      ->needs(chat);
-}
-
-// CLI11 knows no short options of several letters, but llama.cpp's users do.
-void spell_out(std::vector<std::string>& arguments) {
-  const std::string* before = nullptr;
-  for (std::string& a : arguments) {
-    const bool value = before != nullptr && (*before == "-p" || *before == "--prompt");
-    if (!value && a == "-cnv") a = "--conversation";
-    if (!value && a == "-sys") a = "--system-prompt";
-    before = &a;
-  }
+      .add_option("--chat-template-file", g.chat_template_path,
+                  "File with a Jinja template, to be used for the model's")
+      ->needs(chat)
+      ->excludes(form);
+  command
+      .add_flag_callback(
+          "--no-conversation", [] {}, "-no-cnv: no chat (the default)")
+      ->excludes(chat);
+  add_number(command, "-b,--batch-size", g.batch, size_t{1}, kMostBatch,
+             "Most prompt tokens in one pass (2048)");
+  add_number(command, "--ubatch-size", g.ubatch, size_t{1}, kMostBatch,
+             "-ub: the same (512); the smaller one counts");
+  llm::add_meaningless(command, "--parallel", {"1"}, "there is one sequence");
 }
 
 void add_perplexity_options(CLI::App& command, llm::PerplexityArguments& p) {
   add_model_options(command, p.model);
-  command.add_option("-f,--file", p.text_path, "Text file")->required();
+  command.add_option("-f,--file", p.text_path, "Text file; -: stdin")->required();
 }
 
 void add_tokenize_options(CLI::App& command, llm::TokenizeArguments& t) {
   command.add_option("-m,--model", t.model_path, "GGUF file")->required();
   CLI::Option* text = command.add_option("-p,--prompt", t.text, "Text");
-  command.add_option("-f,--file", t.text_path, "File with the text, taken as it is")
+  command.add_option("-f,--file", t.text_path, "File with the text, taken as it is; -: stdin")
       ->excludes(text);
   command.add_flag("!--no-bos", t.bos, "Without the token that begins a text");
   command.add_flag("!--no-parse-special", t.parse_special,
@@ -141,14 +166,19 @@ void add_tokenize_options(CLI::App& command, llm::TokenizeArguments& t) {
 
 void add_bench_options(CLI::App& command, llm::BenchArguments& b) {
   add_model_options(command, b.model);
-  command.add_option("-p,--n-prompt", b.prompts, "Tokens of prompts (512)")->delimiter(',');
-  command.add_option("-n,--n-gen", b.generations, "Tokens to generate (128)")->delimiter(',');
-  command.add_option("-b,--batch-size", b.batch, "Most prompt tokens in one pass (512)")
-      ->check(CLI::PositiveNumber);
-  command.add_option("-r,--repetitions", b.repetitions, "Timed runs of each test (5)")
-      ->check(CLI::PositiveNumber);
+  llm::add_numbers(command, "-p,--n-prompt", b.prompts, size_t{0}, kMostTokens,
+                   "Tokens of prompts (512)");
+  llm::add_numbers(command, "-n,--n-gen", b.generations, size_t{0}, kMostTokens,
+                   "Tokens to generate (128)");
+  add_number(command, "-b,--batch-size", b.batch, size_t{1}, kMostBatch,
+             "Most prompt tokens in one pass (2048)");
+  add_number(command, "--ubatch-size", b.ubatch, size_t{1}, kMostBatch,
+             "-ub: the same (512); the smaller one counts");
+  add_number(command, "-r,--repetitions", b.repetitions, size_t{1}, size_t{1000000},
+             "Timed runs of each test (5)");
   command.add_option("-o,--output", b.format, "md (default), csv or json")
-      ->check(CLI::IsMember({"md", "csv", "json"}));
+      ->transform(CLI::IsMember({"md", "csv", "json"}, CLI::ignore_case))
+      ->type_name("WORD");
   command.add_flag("-v,--verbose", b.verbose, "Say where the time goes");
 }
 
@@ -173,19 +203,43 @@ void add_command(CLI::App& app, const char* name, const char* help,
   command->callback([arguments, run] { run(*arguments); });
 }
 
-// The command line without its first word, the last word first, as CLI11 wants it. Options in front
-// belong to the default subcommand.
-std::vector<std::string> reversed(std::vector<std::string> arguments) {
-  spell_out(arguments);
-  const std::string first = arguments.empty() ? "-" : arguments[0];
-  if (first[0] == '-' && first != "-h" && first != "--help" && first != "--version") {
-    arguments.insert(arguments.begin(), "generate");
+// The command line, first the subcommand: options in front belong to the default one, and `help` is
+// another word for --help.
+std::vector<std::string> with_subcommand(std::vector<std::string> words) {
+  if (words[0] == "help") {
+    words.erase(words.begin());
+    words.insert(words.begin() + (words.empty() ? 0 : 1), "--help");
   }
-  return {arguments.rbegin(), arguments.rend()};
+  const std::string& first = words[0];
+  if (first[0] == '-' && first != "-h" && first != "--help" && first != "--version") {
+    words.insert(words.begin(), "generate");
+  }
+  return words;
+}
+
+const CLI::App* subcommand(const CLI::App& app, const std::string& name) {
+  try {
+    return app.get_subcommand(name);
+  } catch (const CLI::OptionNotFound&) {
+    throw llm::error("unknown subcommand \"%s\", see --help", llm::printable(name).c_str());
+  }
+}
+
+void parse(CLI::App& app, std::vector<std::string> words) {
+  words = with_subcommand(words);
+  if (words[0][0] != '-') {
+    const std::string name = words[0];
+    words.erase(words.begin());
+    words = llm::spelled_out(*subcommand(app, name), words);
+    words.insert(words.begin(), name);
+  }
+  std::reverse(words.begin(), words.end());  // as CLI11 wants them
+  app.parse(std::move(words));
 }
 
 int run(const std::vector<std::string>& arguments) {
   CLI::App app("Runs Llama models in GGUF files. Without a subcommand: generate.", "tessera-llm");
+  app.formatter(std::make_shared<llm::HelpText>());
   app.set_version_flag("--version", TESSERA_VERSION_STRING);
   app.require_subcommand(1);
   add_command(app, "generate", "Continue a prompt (the default)", add_generate_options,
@@ -200,14 +254,15 @@ int run(const std::vector<std::string>& arguments) {
   add_command(app, "info", "Show metadata and tensors of a file", add_info_options, llm::info);
   app.add_subcommand("targets", "List instruction sets and which run here")
       ->callback(llm::list_targets);
-  std::vector<std::string> words = reversed(arguments);
+  app.add_subcommand("help", "Show this, or the options of a subcommand");
+  if (arguments.empty()) {
+    std::fputs(app.help().c_str(), stderr);
+    return 1;
+  }
   try {
-    if (words.back()[0] != '-') (void)app.get_subcommand(words.back());
-    app.parse(words);
+    parse(app, arguments);
   } catch (const CLI::Success& e) {
     return app.exit(e);  // --help, --version
-  } catch (const CLI::OptionNotFound&) {
-    throw llm::error("unknown subcommand \"%s\", see --help", words.back().c_str());
   }
   llm::flush(stdout, "stdout");
   return llm::interrupted() ? llm::kInterruptedStatus : 0;
@@ -217,6 +272,7 @@ int run(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   std::signal(SIGBUS, on_bus_error);
+  llm::set_utf8_locale();
   try {
     return run(std::vector<std::string>(argv + 1, argv + argc));
   } catch (const std::bad_alloc&) {

@@ -26,7 +26,7 @@ Pages map_pages(size_t bytes) {
   return {Mapping(mapped, {bytes + kHugePage}), {begin, bytes}};
 }
 
-void let_go(std::span<const std::byte> bytes) {
+void release_pages(std::span<const std::byte> bytes) {
   const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto begin = reinterpret_cast<uintptr_t>(bytes.data());
   const uintptr_t first = (begin + page - 1) / page * page;

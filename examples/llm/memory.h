@@ -62,7 +62,7 @@ Pages map_pages(size_t bytes);
 
 /// Gives back the memory of the whole pages in `bytes`. If they are mapped from a file, a later
 /// read brings them again; else they are then zero.
-void let_go(std::span<const std::byte> bytes);
+void release_pages(std::span<const std::byte> bytes);
 
 /// Bytes that the system could hand out without swapping; a guess of "any" if it does not say.
 size_t available_memory();

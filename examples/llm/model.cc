@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "decode.h"
+#include "text.h"
 #include "threads.h"
 
 namespace llm {
@@ -98,6 +99,10 @@ class Weights {
   const gguf::Tensor& find(const std::string& name, size_t rows, size_t cols) {
     const gguf::Tensor* t = file_.tensor(name);
     if (t == nullptr) throw error("tensor %s is missing", name.c_str());
+    const std::string type = gguf::type_name(t->dtype);
+    if (type != tessera::dtype_name(t->dtype)) {  // the library has not even a name for it
+      throw error("tensor %s is of type %s, which is not run", name.c_str(), type.c_str());
+    }
     if (t->dims[0] != cols || t->rows() != rows || t->n_dims > 2) {
       const std::string more = rows > 1 ? ", " + std::to_string(rows) : "";
       throw error("tensor %s has the shape %s, the model needs [%zu%s]", name.c_str(),
@@ -150,7 +155,7 @@ void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
     return tessera::Status();
   });
   check(status, shown(t));
-  let_go(t.data);
+  release_pages(t.data);
   Loss& loss = losses_[t.dtype];
   loss.tensors += 1;
   loss.bytes += t.data.size();
@@ -161,7 +166,7 @@ void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
   }
 }
 
-// Copies a matrix into panels and lets go what they are made of.
+// Copies a matrix into panels and gives back the memory of what they are made of.
 void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   constexpr size_t kPieceBytes = size_t{4} << 20;
   const size_t bytes = m.plan->packed_w_bytes();
@@ -173,7 +178,7 @@ void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   *m.plan = *m.plan->with_packed(panels);
   model_.packed_bytes += round_up(bytes);
   const bool needed = decoded_.contains(m.tensor) && m.w.data == model_.embedding.data;
-  if (!needed) let_go({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
+  if (!needed) release_pages({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
 }
 
 // Whether the weights are to be packed, for which there is room then.
@@ -221,6 +226,9 @@ void read_layer(Weights& weights, const Config& c, const std::string& prefix, La
   l.k_bias = weights.optional_vector(prefix + "attn_k.bias", c.kv_dim());
   l.v_bias = weights.optional_vector(prefix + "attn_v.bias", c.kv_dim());
   l.attn_output_bias = weights.optional_vector(prefix + "attn_output.bias", c.dim);
+  l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
+  l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
+  l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
   weights.matrix(prefix + "attn_q.weight", c.q_dim(), c.dim, l.q);
   weights.matrix(prefix + "attn_k.weight", c.kv_dim(), c.dim, l.k);
   weights.matrix(prefix + "attn_v.weight", c.kv_dim(), c.dim, l.v);

@@ -20,8 +20,8 @@
 
 namespace llm {
 
-/// Rotary position embedding: at position p, pair i of a head turns by p * frequencies[i] radians
-/// and grows by `magnitude`.
+/// Rotary position embedding: at position p, pair i of a head is rotated by p * frequencies[i]
+/// radians and grows by `magnitude`.
 struct Rope {
   RopePairs pairs = RopePairs::neighbours;
   std::vector<double> frequencies;
@@ -45,6 +45,9 @@ struct Config {
   size_t kv_dim() const { return kv_heads * head_size; }
 };
 
+/// Throws unless a file is a model of an architecture that is run; asks for nothing else.
+void check_architecture(const gguf::File& file);
+
 /// Reads it from the metadata of a file, checked against itself. `vocab` is the tokenizer's.
 Config read_config(const gguf::File& file, size_t vocab);
 
@@ -53,6 +56,8 @@ struct Layer {
   std::vector<float> q_norm, k_norm;          // [head_size], empty without Config::head_norms
   std::vector<float> q_bias, k_bias, v_bias;  // [q_dim], [kv_dim] or empty
   std::vector<float> attn_output_bias;        // [dim] or empty
+  std::vector<float> gate_bias, up_bias;      // [ffn] or empty
+  std::vector<float> down_bias;               // [dim] or empty
   tessera::Matmul q;                          // [q_dim, dim]
   tessera::Matmul k, v;                       // [kv_dim, dim]
   tessera::Matmul attn_output;                // [dim, q_dim]

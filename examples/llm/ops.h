@@ -24,10 +24,10 @@ void scale(const float* x, size_t size, float factor, float* y);
 /// y *= x
 void multiply(const float* x, size_t size, float* y);
 
-/// Which two values of a head turn together: neighbours, or one of each half.
+/// Which two values of a head are rotated together: neighbours, or one of each half.
 enum class RopePairs : uint8_t { neighbours, halves };
 
-/// Turns `pairs` pairs of a head by angles given as cosines and sines; y may be x.
+/// Rotates `pairs` pairs of a head by angles given as cosines and sines; y may be x.
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y);
 

@@ -1,13 +1,21 @@
 // SPDX-License-Identifier: MIT
 // The subcommand `quantize`: the same model with its matrices in another type.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <memory>
 #include <vector>
 
-#include "session.h"
+#include "commands.h"
+#include "error.h"
+#include "files.h"
+#include "gguf.h"
+#include "tessera/tessera.h"
+#include "tessera/thread_pool.h"
+#include "text.h"
 #include "threads.h"
 
 namespace llm {
@@ -25,6 +33,22 @@ constexpr struct {
 
 constexpr const char* kFileType = "general.file_type";
 
+// Of the file that is being written, for the signal handler; empty if there is none.
+char unfinished[4096];
+
+// Whoever ends the program in the middle leaves nothing behind.
+void on_end_signal(int signal) {
+  if (unfinished[0] != '\0') ::unlink(unfinished);
+  std::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+bool same_file(const std::string& a, const std::string& b) {
+  struct stat first = {}, second = {};
+  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 &&
+         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
+}
+
 // A file under a temporary name, which takes its own when it is complete, or is removed.
 class NewFile {
  public:
@@ -33,9 +57,12 @@ class NewFile {
         temporary_(name + "." + std::to_string(::getpid()) + ".tmp"),
         file_(std::fopen(temporary_.c_str(), "wbx")) {
     if (file_ == nullptr) throw file_error(name);
+    temporary_.copy(unfinished, sizeof(unfinished) - 1);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) std::signal(signal, on_end_signal);
   }
   ~NewFile() {
     if (file_ != nullptr) std::remove(temporary_.c_str());
+    unfinished[0] = '\0';
   }
   NewFile(const NewFile&) = delete;
   NewFile& operator=(const NewFile&) = delete;
@@ -151,12 +178,16 @@ void check_tensors(const gguf::File& in) {
 }  // namespace
 
 void quantize(const QuantizeArguments& arguments) {
+  const std::string name = uppercase(arguments.type);
   const auto* wanted = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) {
-    return arguments.type == tessera::dtype_name(t.type);
+    return name == uppercase(tessera::dtype_name(t.type));
   });
   if (wanted == std::end(kTypes)) {
     throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",
                 printable(arguments.type).c_str());
+  }
+  if (same_file(arguments.in, arguments.out)) {
+    throw error("%s and %s are the same file", arguments.in.c_str(), arguments.out.c_str());
   }
   const gguf::File in = gguf::File::open(arguments.in);
   in_file(arguments.in, [&] { check_tensors(in); });

@@ -8,6 +8,7 @@
 #include <new>
 
 #include "error.h"
+#include "text.h"
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
@@ -30,6 +31,20 @@ constexpr char kSmolLm[] = "\\p{N}|" WORDS "| ?\\p{L}+| ?[^" SPACE "\\p{L}\\p{N}
   "(?i:" WORDS ")|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" digits "| ?[^" SPACE \
   "\\p{L}\\p{N}]+[\\r\\n]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+"
 
+// Mistral: a capital begins a new piece, and each digit is one. A class with \P{L} has letters
+// only.
+constexpr char kTekken[] =
+    "[^\\r\\n\\p{L}\\p{N}]?[^a-z\\P{L}]*[^A-Z\\P{L}]+|[^\\r\\n\\p{L}\\p{N}]?[^a-z\\P{L}]+[^A-Z\\P{"
+    "L}]*"
+    "|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n/]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE
+    "])|[" SPACE "]+";
+
+// What llama.cpp does where nothing is known: punctuation, then as for GPT-2, then numbers and
+// three digits at a time.
+constexpr char kPunctuation[] = "[\\p{P}$+<=>^~|]+|[^\\p{P}$+<=>^~|]+";
+constexpr char kNumbers[] = "\\p{N}+|\\P{N}+";
+constexpr char kThreeDigits[] = "[0-9]{3}|(?s:(?![0-9]{3}).)+";
+
 constexpr struct {
   const char* name;
   const char* expression;
@@ -39,7 +54,10 @@ constexpr struct {
               {"llama3", MODERN("{1,3}")},
               {"llama-v3", MODERN("{1,3}")},
               {"qwen2", MODERN("")},
-              {"deepseek-r1-qwen", MODERN("")}};
+              {"deepseek-r1-qwen", MODERN("")},
+              {"dbrx", MODERN("{1,3}")},
+              {"tekken", kTekken},
+              {"default", kPunctuation}};  // and more
 
 struct FreeMatch {
   void operator()(pcre2_match_data* data) const { pcre2_match_data_free(data); }
@@ -57,25 +75,43 @@ Splitter::Splitter(std::string_view name) {
     throw error("tokenizer.ggml.pre = \"%s\" is not supported; known are: %s",
                 printable(name).c_str(), names_of(kKnown).c_str());
   }
-  int code = 0;
-  size_t at = 0;
-  code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(known->expression), PCRE2_ZERO_TERMINATED,
-                            PCRE2_UTF | PCRE2_UCP, &code, &at, nullptr));
-  if (!code_) throw error("PCRE2 error %d at %zu of the expression for %s", code, at, known->name);
+  const auto add = [&](const char* expression) {
+    int code = 0;
+    size_t at = 0;
+    codes_.emplace_back(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression),
+                                      PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &code, &at,
+                                      nullptr));
+    if (codes_.back()) return;
+    throw error("PCRE2 error %d at %zu of an expression for %s", code, at, known->name);
+  };
+  add(known->expression);
+  if (known->expression == kPunctuation) {
+    for (const char* next : {kGpt2, kNumbers, kThreeDigits}) add(next);
+  }
 }
 
 std::vector<std::string_view> Splitter::split(std::string_view text) const {
+  std::vector<std::string_view> pieces = {text}, next;
+  for (const Code& code : codes_) {
+    next.clear();
+    for (const std::string_view piece : pieces) split_once(code, piece, next);
+    pieces.swap(next);
+  }
+  return pieces;
+}
+
+void Splitter::split_once(const Code& code, std::string_view text,
+                          std::vector<std::string_view>& pieces) {
   const std::unique_ptr<pcre2_match_data, FreeMatch> match(pcre2_match_data_create(1, nullptr));
   const std::unique_ptr<pcre2_match_context, FreeMatch> context(
       pcre2_match_context_create(nullptr));
   if (!match || !context) throw std::bad_alloc();
   pcre2_set_match_limit(context.get(), std::numeric_limits<uint32_t>::max());
   const auto find = [&](std::string_view in, size_t at, uint32_t options) {
-    return pcre2_match(code_.get(), reinterpret_cast<PCRE2_SPTR>(in.data()), in.size(), at, options,
+    return pcre2_match(code.get(), reinterpret_cast<PCRE2_SPTR>(in.data()), in.size(), at, options,
                        match.get(), context.get());
   };
 
-  std::vector<std::string_view> pieces;
   while (!text.empty()) {
     // The first match is for its check of the encoding alone: repeated with every match, that check
     // would make this quadratic.
@@ -93,7 +129,6 @@ std::vector<std::string_view> Splitter::split(std::string_view text) const {
     if (broken) pieces.push_back(text.substr(whole.size(), 1));
     text.remove_prefix(whole.size() + (broken ? 1 : 0));
   }
-  return pieces;
 }
 
 }  // namespace llm

@@ -28,7 +28,10 @@ class Splitter {
   struct Free {
     void operator()(pcre2_real_code_8* code) const;
   };
-  std::unique_ptr<pcre2_real_code_8, Free> code_;
+  using Code = std::unique_ptr<pcre2_real_code_8, Free>;
+  static void split_once(const Code& code, std::string_view text,
+                         std::vector<std::string_view>& pieces);
+  std::vector<Code> codes_;  // the pieces of each are what the next one splits
 };
 
 }  // namespace llm

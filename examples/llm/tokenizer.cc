@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "tokenizer.h"
 
+#include "text.h"
+
 #include <algorithm>
 #include <array>
 #include <cinttypes>
 #include <cmath>
+#include <initializer_list>
 #include <limits>
 #include <queue>
 #include <utility>
@@ -12,9 +15,53 @@
 namespace llm {
 namespace {
 
-// Tokens that end an answer in one family of models or another, whatever the file's keys say.
-constexpr std::string_view kEnds[] = {"<|im_end|>",    "<|eot_id|>",      "<|eom_id|>",
-                                      "<|endoftext|>", "<|end_of_text|>", "<|end|>"};
+// Tokens that end an answer in one family of models or another, whatever the file says of them. The
+// names in this file are those that llama.cpp knows.
+constexpr std::string_view kEnds[] = {"<|eot_id|>",
+                                      "<|im_end|>",
+                                      "<|end|>",
+                                      "<|return|>",
+                                      "<|call|>",
+                                      "<|flush|>",
+                                      "<|calls|>",
+                                      "<end_of_turn>",
+                                      "<|endoftext|>",
+                                      "</s>",
+                                      "<|eom_id|>",
+                                      "<EOT>",
+                                      "_<EOT>",
+                                      "[EOT]",
+                                      "[EOS]",
+                                      "<|end_of_text|>",
+                                      "<end_of_utterance>",
+                                      "<eos>",
+                                      "<turn|>",
+                                      "<|tool_response>"};
+
+// Tokens for filling a gap in a text: those that end an answer too, and those that do not.
+struct GapToken {
+  const char* key;  // names one, else the vocabulary is searched
+  std::initializer_list<std::string_view> names;
+  bool ends;
+};
+const GapToken kGapTokens[] = {
+    {"fim_pre_token_id",
+     {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "<|code_prefix|>", "<|prefix|>"},
+     false},
+    {"fim_suf_token_id",
+     {"<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>", "<SUF>", "<|code_suffix|>", "<|suffix|>"},
+     false},
+    {"fim_mid_token_id",
+     {"<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "<|code_middle|>", "<|middle|>"},
+     false},
+    {"fim_pad_token_id", {"<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"}, true},
+    {"fim_rep_token_id",
+     {"<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"},
+     true},
+    {"fim_sep_token_id", {"<|file_sep|>"}, true}};
+
+// Marks within an answer, which are shown.
+constexpr std::string_view kMarks[] = {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"};
 
 constexpr std::string_view kBlank = "\xE2\x96\x81";  // U+2581, which stands for a blank
 
@@ -74,6 +121,58 @@ std::vector<TokenType> read_types(const gguf::File& file,
   return types;
 }
 
+// The token of a name, or none.
+TokenId find_token(const Vocabulary& v, std::string_view name) {
+  const auto at = v.ids.find(name);
+  return at != v.ids.end() ? at->second : kNoToken;
+}
+
+// Tokens that are special by their names become so, whatever type a converter gave them.
+void mark_specials(const gguf::File& file, Vocabulary& v) {
+  const auto set_type = [&](TokenId id, TokenType type) {
+    v.types[static_cast<size_t>(id)] = type;
+  };
+  for (const GapToken& gap : kGapTokens) {
+    const std::string key = std::string("tokenizer.ggml.") + gap.key;
+    TokenId id = read_id(file, key, kNoToken, v.texts.size());
+    for (const std::string_view name : gap.names) {
+      if (id != kNoToken) break;
+      id = find_token(v, name);
+      if (id != kNoToken) set_type(id, TokenType::control);
+    }
+    if (gap.ends && id != kNoToken) v.ends.push_back(id);
+  }
+  for (const std::string_view name : kEnds) {
+    const TokenId id = find_token(v, name);
+    if (id == kNoToken) continue;
+    v.ends.push_back(id);
+    set_type(id, TokenType::control);
+  }
+  for (const std::string_view name : kMarks) {
+    if (const TokenId id = find_token(v, name); id != kNoToken) {
+      set_type(id, TokenType::user_defined);
+    }
+  }
+  for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
+    const TokenId usual = std::string_view(key) == "eos_token_id" ? v.eos : kNoToken;
+    const TokenId id = read_id(file, std::string("tokenizer.ggml.") + key, usual, v.texts.size());
+    if (id != kNoToken) v.ends.push_back(id);
+  }
+  const auto has = [&](std::string_view name) { return find_token(v, name) != kNoToken; };
+  const auto goes_on = [&](std::string_view name, TokenType type) {
+    const TokenId id = find_token(v, name);
+    if (id == kNoToken) return;
+    std::erase(v.ends, id);
+    set_type(id, type);
+  };
+  // In these families the end of a message is not that of an answer, and </s> is a tag of HTML.
+  const bool calls = has("<|call|>") || has("<|calls|>");
+  if (calls && (has("<|return|>") || has("<|flush|>"))) {
+    goes_on("<|end|>", TokenType::user_defined);
+  }
+  if (has("<|tool_response>")) goes_on("</s>", TokenType::normal);
+}
+
 // `bpe` says that the model is "gpt2", else it is "llama": what is usual depends on it.
 Vocabulary read_vocabulary(const gguf::File& file, bool bpe) {
   const std::string prefix = "tokenizer.ggml.";
@@ -87,16 +186,17 @@ Vocabulary read_vocabulary(const gguf::File& file, bool bpe) {
   for (size_t i = 0; i < size; ++i) {
     if (std::isnan(v.scores[i])) throw error("tokenizer.ggml.scores[%zu] is not a number", i);
   }
+  constexpr TokenId kBpeEnd = 11;  // llama.cpp's, in a file that does not say
   v.unknown = read_id(file, prefix + "unknown_token_id", bpe ? kNoToken : 0, size);
-  v.bos = read_id(file, prefix + "bos_token_id", bpe ? kNoToken : 1, size);
-  v.eos = read_id(file, prefix + "eos_token_id", bpe ? kNoToken : 2, size);
-  v.eot = read_id(file, prefix + "eot_token_id", kNoToken, size);
+  v.bos = read_id(file, prefix + "bos_token_id", bpe ? kBpeEnd : 1, size);
+  v.eos = read_id(file, prefix + "eos_token_id", bpe ? kBpeEnd : 2, size);
   v.types = read_types(file, v.texts);
-  const bool usual = !bpe || is_llama3(file.get(prefix + "pre", std::string_view()));
+  const bool usual = !bpe || is_like_llama3(file.get(prefix + "pre", std::string_view()));
   v.add_bos = file.get(prefix + "add_bos_token", usual) && v.bos != kNoToken;
   v.add_space_prefix = file.get(prefix + "add_space_prefix", true);
   v.ids.reserve(size);
   for (size_t i = 0; i < size; ++i) v.ids.emplace(v.texts[i], static_cast<TokenId>(i));
+  mark_specials(file, v);
   return v;
 }
 
@@ -223,12 +323,6 @@ Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary))
     const bool special =
         type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined;
     if (special && !texts[i].empty()) specials_.push_back(i);
-    const bool ends =
-        special && std::find(std::begin(kEnds), std::end(kEnds), texts[i]) != std::end(kEnds);
-    if (ends) ends_.push_back(static_cast<TokenId>(i));
-  }
-  for (const TokenId id : {vocabulary_.eos, vocabulary_.eot}) {
-    if (id != kNoToken) ends_.push_back(id);
   }
   std::sort(specials_.begin(), specials_.end(), [&](size_t a, size_t b) {
     return texts[a].size() != texts[b].size() ? texts[a].size() > texts[b].size() : a < b;
@@ -253,7 +347,8 @@ void Tokenizer::append_text(TokenId id, std::string& out) const {
 }
 
 bool Tokenizer::is_end(TokenId id) const {
-  return std::find(ends_.begin(), ends_.end(), id) != ends_.end();
+  const auto& ends = vocabulary_.ends;
+  return std::find(ends.begin(), ends.end(), id) != ends.end();
 }
 
 std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials, Bos bos) const {

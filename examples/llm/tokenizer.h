@@ -31,7 +31,9 @@ struct Vocabulary {
   std::vector<float> scores;            // one for each token
   std::vector<TokenType> types;
   std::unordered_map<std::string_view, TokenId> ids;  // the first token of each text
-  TokenId bos = kNoToken, eos = kNoToken, eot = kNoToken, unknown = kNoToken;
+  TokenId bos = kNoToken, eos = kNoToken, unknown = kNoToken;
+  std::vector<TokenId> ends;     // end an answer
+  std::string note;              // what a user should know of it; mostly empty
   bool add_bos = true;           // in front of a text; never without a bos
   bool add_space_prefix = true;  // a blank in front of text that begins or follows a special token
 };
@@ -42,9 +44,10 @@ enum class Specials : uint8_t { parse, as_text };
 /// Whether a text begins with BOS: as the model wants it, or never.
 enum class Bos : uint8_t { usual, never };
 
-/// Llama 3's tokenizer, by the value of tokenizer.ggml.pre.
-inline bool is_llama3(std::string_view pre) {
-  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3";
+/// Tokenizers that begin a text with BOS and leave a piece whole that is a token, Llama 3's and
+/// Mistral's, by the value of tokenizer.ggml.pre.
+inline bool is_like_llama3(std::string_view pre) {
+  return pre == "llama-bpe" || pre == "llama3" || pre == "llama-v3" || pre == "tekken";
 }
 
 class Tokenizer {
@@ -74,7 +77,6 @@ class Tokenizer {
  private:
   Vocabulary vocabulary_;
   std::vector<size_t> specials_;  // ids that a text may name; longest first
-  std::vector<TokenId> ends_;
 };
 
 /// A byte-level BPE tokenizer with the merges of a file.

@@ -66,7 +66,10 @@ struct TestModel {
       add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
       add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
       add("ffn_down.weight", {kFfn, kDim});
-      if (kind.biases) add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
+      if (kind.biases) {
+        add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
+        add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+      }
       if (kind.head_norms) {
         add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
       }
@@ -112,8 +115,8 @@ class Reference {
       const std::string p = "blk." + std::to_string(i) + ".";
       const Vector h = norm(x, p + "attn_norm.weight");
       Vector q = product(p + "attn_q", h), k = product(p + "attn_k", h);
-      turn(q, p + "attn_q_norm.weight");
-      turn(k, p + "attn_k_norm.weight");
+      rotate(q, p + "attn_q_norm.weight");
+      rotate(k, p + "attn_k_norm.weight");
       keys_[i].push_back(k);
       values_[i].push_back(product(p + "attn_v", h));
       add(x, product(p + "attn_output", attend(i, q)));
@@ -150,22 +153,22 @@ class Reference {
     return y;
   }
   // Every head: its norm, if there is one, then RoPE.
-  void turn(Vector& all, const std::string& norm_name) const {
+  void rotate(Vector& all, const std::string& norm_name) const {
     const size_t size = kind_.head_size, dims = kind_.rope_dims > 0 ? kind_.rope_dims : size;
     for (size_t h = 0; h < all.size() / size; ++h) {
       Vector head(all.begin() + static_cast<ptrdiff_t>(h * size),
                   all.begin() + static_cast<ptrdiff_t>((h + 1) * size));
       if (tensors_.contains(norm_name)) head = norm(head, norm_name);
-      Vector turned = head;
+      Vector rotated = head;
       for (size_t i = 0; i < dims / 2; ++i) {
         const double angle =
             static_cast<double>(position_) * kind_.stretch(i) *
             std::pow(10000.0, -2.0 * static_cast<double>(i) / static_cast<double>(dims));
         const size_t a = kind_.halves ? i : 2 * i, b = kind_.halves ? i + dims / 2 : 2 * i + 1;
-        turned[a] = (head[a] * std::cos(angle) - head[b] * std::sin(angle)) * kind_.magnitude;
-        turned[b] = (head[a] * std::sin(angle) + head[b] * std::cos(angle)) * kind_.magnitude;
+        rotated[a] = (head[a] * std::cos(angle) - head[b] * std::sin(angle)) * kind_.magnitude;
+        rotated[b] = (head[a] * std::sin(angle) + head[b] * std::cos(angle)) * kind_.magnitude;
       }
-      std::copy(turned.begin(), turned.end(), all.begin() + static_cast<ptrdiff_t>(h * size));
+      std::copy(rotated.begin(), rotated.end(), all.begin() + static_cast<ptrdiff_t>(h * size));
     }
   }
   Vector attend(size_t layer, const Vector& q) const {
@@ -199,8 +202,8 @@ class Reference {
 // Long-context scaling with a factor of 4 of a model trained on 2048 positions, by YaRN's paper.
 double yarn_stretch(size_t i) {
   constexpr double kPairs = 4.0, kFactor = 4.0;
-  const auto pair = [](double turns) {
-    return kPairs * std::log(2048.0 / (turns * 2.0 * std::numbers::pi)) / std::log(10000.0);
+  const auto pair = [](double rotations) {
+    return kPairs * std::log(2048.0 / (rotations * 2.0 * std::numbers::pi)) / std::log(10000.0);
   };
   const double low = std::max(0.0, std::floor(pair(32.0))), high = std::ceil(pair(1.0));
   const double ramp = std::min(1.0, std::max(0.0, (static_cast<double>(i) - low) / (high - low)));
@@ -235,17 +238,17 @@ std::vector<Kind> kinds() {
 // The largest difference of any logit behind any of 30 tokens, run in batches.
 double worst_logit(const Kind& kind, const TestModel& test, size_t batch, tessera::DType kv) {
   tessera::ThreadPool pool(2);
-  const auto forward = Forward::create(test.model, pool, {30, batch, batch, kv});
+  Forward forward(test.model, pool, {30, batch, batch, kv});
   Reference reference(kind, test.tensors);
   double worst = 0.0;
   for (size_t done = 0; done < 30; done += batch) {
     std::vector<TokenId> tokens;
     for (size_t i = done; i < done + batch; ++i) tokens.push_back(static_cast<TokenId>(i * 7 % 24));
-    forward->run(tokens, batch);
+    forward.run(tokens, batch);
     for (size_t row = 0; row < batch; ++row) {
       const Vector wanted = reference.next(static_cast<size_t>(tokens[row]));
       for (size_t i = 0; i < kVocab; ++i) {
-        const double difference = static_cast<double>(forward->logits(row)[i]) - wanted[i];
+        const double difference = static_cast<double>(forward.logits(row)[i]) - wanted[i];
         if (!(std::fabs(difference) <= worst)) worst = std::fabs(difference);  // NaN too
       }
     }
@@ -274,18 +277,18 @@ TEST_CASE("a shifted context is that of the tokens that are left", "[architectur
     test.model.config.layers = 1;
     tessera::ThreadPool pool(1);
     for (const auto kv : {tessera::DType::f32, tessera::DType::f16}) {
-      const auto shifted = Forward::create(test.model, pool, {12, 12, 1, kv});
-      const auto fresh = Forward::create(test.model, pool, {12, 12, 1, kv});
+      Forward shifted(test.model, pool, {12, 12, 1, kv});
+      Forward fresh(test.model, pool, {12, 12, 1, kv});
       const std::vector<TokenId> tokens = {1, 5, 9, 13, 17, 21, 2, 6, 10, 14, 18, 22};
-      shifted->run(tokens, 1);
-      shifted->shift(1, 5);
-      CHECK(shifted->position() == 7);
+      shifted.run(tokens, 1);
+      shifted.shift(1, 5);
+      CHECK(shifted.position() == 7);
       const std::vector<TokenId> left = {1, 2, 6, 10, 14, 18, 22}, more = {3};
-      fresh->run(left, 1);
-      shifted->run(more, 1);
-      fresh->run(more, 1);
+      fresh.run(left, 1);
+      shifted.run(more, 1);
+      fresh.run(more, 1);
       for (size_t i = 0; i < kVocab; ++i) {
-        CHECK(std::fabs(shifted->logits(0)[i] - fresh->logits(0)[i]) <
+        CHECK(std::fabs(shifted.logits(0)[i] - fresh.logits(0)[i]) <
               (kv == tessera::DType::f32 ? 2e-5f : 2e-2f));
       }
     }

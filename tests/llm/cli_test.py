@@ -13,9 +13,12 @@ import csv
 import glob
 import json
 import os
+import pty
 import re
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -40,6 +43,31 @@ def check(condition, message):
 def skip(reason):
     print("SKIPPED: " + reason)
     sys.exit(77)
+
+
+def write_gguf(path, pairs=(), tensors=()):
+    """A GGUF file of strings, numbers and lists of strings, and of f32 tensors that are zero."""
+    text = lambda s: struct.pack("<Q", len(s.encode())) + s.encode()
+
+    def value_bytes(value):
+        if isinstance(value, list):
+            return struct.pack("<IIQ", 9, 8, len(value)) + b"".join(map(text, value))
+        if isinstance(value, str):
+            return struct.pack("<I", 8) + text(value)
+        return struct.pack("<If", 6, value) if isinstance(value, float) else struct.pack("<II", 4, value)
+
+    out = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs))
+    for key, value in pairs:
+        out += text(key) + value_bytes(value)
+    offset = 0
+    for name, dims in tensors:
+        out += text(name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, 0, offset)
+        size = 4
+        for d in dims:
+            size *= d
+        offset += (size + 31) // 32 * 32
+    with open(path, "wb") as f:
+        f.write(out + bytes(-len(out) % 32 + offset))
 
 
 class Program:
@@ -261,7 +289,7 @@ def check_errors(program):
         os.mkfifo(pipe)
         base = ["-m", program.model]
         for args, message in (
-                ([], "required"),
+                (["generate"], "required"),
                 (["-m", os.path.join(folder, "absent.gguf")], "absent.gguf: No such file or directory"),
                 (["-m", folder], "is not a regular file"),
                 (["-m", pipe], "is not a regular file"),
@@ -288,7 +316,24 @@ def check_errors(program):
                 (["tokenize", "-m", folder, "-p", "a"], "is not a regular file"),
                 (["tokenize"], "required"),
                 (base + ["-p", "a " * 50000], " tokens, the context holds 512"),
-                (base + ["--nonsense"], "--nonsense"),
+                (base + ["--nonsense", "--more"], "unknown option --nonsense"),
+                (base + ["-hf", "a/b"], "unknown option -hf"),
+                (base + ["-ctk", "f16"], "unknown option -ctk"),
+                (base + ["--grammar", "root ::= a"], "unknown option --grammar"),
+                (base + ["one", "two"], 'unexpected argument "one"'),
+                (base + ["-c", -1], "-1 is not in range 0 .. "),
+                (base + ["--top-k", "1e3"], '"1e3" is not a whole number'),
+                (base + ["--ubatch-size", 0], "0 is not in range 1 .. "),
+                *((base + [option, value], f"{value} is not in range") for value in ("nan", "inf", "-inf", "-nan")
+                  for option in ("--temp", "--top-p", "--min-p", "--repeat-penalty")),
+                (["bench", *base, "-p", "32,-5"], "-5 is not in range 0 .. "),
+                (["bench", *base, "-n", -1], "-1 is not in range 0 .. "),
+                (["bench", *base, "-r", 0], "0 is not in range 1 .. "),
+                (["bench", *base, "-b", -1], "-1 is not in range 1 .. "),
+                (base + ["--chat-template-file", empty], "requires --conversation"),
+                (base + ["-cnv", "--chat-template-file", os.path.join(folder, "absent")], "absent: No such file"),
+                (base + ["-cnv", "-no-cnv"], "excludes"),
+                (base + ["-cnv", "--logits-out", os.path.join(folder, "logits")], "excludes"),
                 (base + ["-c", 3, "-p", PROMPT], "the prompt has 5 tokens, the context holds 3"),
                 (base + ["-c", 1 << 45, "-n", -1], "not enough memory for a context of 35184372088832"),
                 (base + ["--logits-out", folder], "Is a directory"),
@@ -313,6 +358,56 @@ def check_errors(program):
         with open("/dev/full", "wb") as full:
             r = subprocess.run([program.path, *base, "-n", "2"], stdout=full, stderr=subprocess.PIPE)
         check(r.returncode == 1 and b"stdout: No space left" in r.stderr, f"/dev/full: {r}")
+
+
+def check_options(program):
+    """Options as scripts for llama.cpp spell them, and a help that fits the terminal."""
+    base = ["-m", program.model, "-p", PROMPT, "--temp", 0]
+    text = program.text(*base, "-n", 12)
+    for args in (["-n12"], ["--n-predict", 12], ["--n-predict=12"], ["-n", "+12"], ["-n", 12, "--target", program.targets()[0].lower()],
+                 ["-n", 12, "--kv", "F32", "--pack", "AUTO", "--accuracy", "Fast"], ["-n", 12, "-no-cnv"],
+                 ["-n", 12, "-b", 2, "-ub", 512], ["-n", 12, "-b", 512, "-ub", 3], ["-n", 12, "-np", 1, "-ngl", 0, "-fa", "off"]):
+        status, out, err = program.run(*base, *args)
+        check(status == 0 and out.decode() == text and "note:" not in err, f"{args}: {status} {out} {err}")
+    for args, name in ((["-ngl", 99], "--n-gpu-layers"), (["-fa"], "--flash-attn"), (["-fa", "on"], "--flash-attn"),
+                       (["-fa", "1"], "--flash-attn"), (["--no-mmap"], "--no-mmap"), (["-np", 4], "--parallel"),
+                       (["-tb", 2], "--threads-batch")):
+        status, out, err = program.run(*base, *args, "-n", 12)
+        check(status == 0 and out.decode() == text and f"note: {name} changes nothing" in err, f"{args}: {status} {out} {err}")
+    locked = program.run(*base, "-n", 12, "--mlock")
+    check(locked[0] == 0 and locked[1].decode() == text, f"--mlock: {locked}")
+    for prompt, escaped in ((r"a\nb\t\x41\\n\q", "a\nb\tA\\n\\q"), ("\\x4", "\\x4"), ("\\", "\\")):
+        check(program.text("-m", program.model, "-p", prompt, "-n", 0, "-e") == escaped + "\n", f"-e {prompt!r}")
+        check(program.text("-m", program.model, "-p", prompt, "-n", 0) == prompt + "\n", f"without -e {prompt!r}")
+    r = subprocess.run([program.path, *map(str, base[:2]), "-f", "-", "-n", "12", "--temp", "0"], input=PROMPT.encode(),
+                       capture_output=True)
+    check(r.returncode == 0 and r.stdout.decode() == text, f"-f -: {r}")
+    with tempfile.TemporaryDirectory() as folder:
+        jinja, out = os.path.join(folder, "chat.jinja"), os.path.join(folder, "out.gguf")
+        chat = ["-m", program.model, "-cnv", "-p", "Hello", "-n", 40, "--temp", 0, "--ids", "--ignore-eos"]
+        with open(jinja, "w") as f:
+            f.write("{{'<|user|>\n' + m + eos_token }}<|assistant|>")
+        answers = [program.run(*chat, *more, stdin=subprocess.DEVNULL)[1]
+                   for more in (["--chat-template-file", jinja], ["--chat-template", "zephyr"], ["--chat-template", "chatml"])]
+        check(answers[0] == answers[1] != answers[2], f"--chat-template-file: {answers}")
+        with open(jinja, "w") as f:
+            f.write("{{ m }}")
+        status, _, err = program.run(*chat, "--chat-template-file", jinja)
+        check(status == 1 and "the template is of no known form" in err, f"unknown template: {status} {err}")
+        status, _, err = program.run("quantize", program.model, out, "Q4_0")
+        check(status == 1 and "only files of f32" in err, f"quantize Q4_0: {err}")
+    status, out, err = program.run()
+    check(status == 1 and "Usage: tessera-llm" in err and not out, f"no arguments: {status} {out} {err}")
+    helps = [program.text(*words) for words in (["--help"], ["help"])]
+    check(helps[0] == helps[1] and "generate" in helps[0], f"help: {helps}")
+    for command in "generate", "perplexity", "tokenize", "bench", "quantize", "info", "targets":
+        helps = [program.text(*words) for words in ([command, "--help"], ["help", command])]
+        check(helps[0] == helps[1] and f"tessera-llm {command}" in helps[0], f"help {command}: {helps}")
+        check(all(len(line) <= 100 for line in helps[0].splitlines()), f"help {command} is wide: {helps[0]}")
+    # The first thing that makes no sense is named, whatever follows it.
+    for words, name in ((["--zeta", "--alpha"], "--zeta"), (["--alpha", "--zeta"], "--alpha"), (["-xyz"], "-xyz")):
+        status, _, err = program.run(*base, *words)
+        check(status == 1 and f"unknown option {name}, " in err, f"{words}: {status} {err}")
 
 
 def check_tokenize(program):
@@ -423,6 +518,65 @@ def check_chat(program):
         check(p.returncode == 130 and b"generation" in err, f"Ctrl-C without a chat: {p.returncode} {err}")
 
 
+class Terminal:
+    """A chat on a pseudo-terminal."""
+    def __init__(self, program, args, locale):
+        self.seen, self.status = b"", None
+        self.pid, self.terminal = pty.fork()
+        if self.pid == 0:
+            os.environ.update(LC_ALL=locale, TERM="xterm")
+            os.execv(program.path, [program.path, *map(str, args)])
+
+    def type(self, text, pause=0.4):
+        """Types, once the program waits, and takes what it writes until it has been quiet for a while."""
+        os.write(self.terminal, text)
+        self.wait(pause)
+
+    def wait(self, pause, until=b"", seconds=60):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if not select.select([self.terminal], [], [], pause)[0]:
+                if until in self.seen:
+                    return
+                continue
+            try:
+                new = os.read(self.terminal, 4096)
+            except OSError:  # the program has ended
+                new = b""
+            if not new:
+                return
+            self.seen += new
+
+    def close(self):
+        """Ends the input -> the number of prompt tokens of the closing report."""
+        self.type(b"\x04")
+        self.wait(0.2, b"MiB packed")
+        self.status = os.waitpid(self.pid, 0)[1]
+        os.close(self.terminal)
+        found = re.search(rb"^prompt +(\d+) tokens", self.seen, re.M)
+        return int(found.group(1)) if found else None
+
+
+def check_terminal(program):
+    """What is typed arrives, in every locale: letters beyond ASCII, old lines, pastes of several."""
+    args = ["-m", program.model, "--chat-template", "zephyr", "-cnv", "-n", 1, "--temp", 0, "-t", 1, "--ignore-eos"]
+    up, left = b"\x1b[A", b"\x1b[D"
+    cases = [([b"hi\n"], "hi\n"), (["café ok\n".encode()], "café ok\n"), (["漢 👍\n".encode()], "漢 👍\n"),
+             (["é!\n".encode(), up + b"\n"], "é!\né!\n"),
+             (["aé漢".encode(), left + b"x\n"], "aéx漢\n"), (["aé漢".encode(), b"\x7f\x7f\n"], "a\n"),
+             (["one é\ntwo 漢\nthree\n".encode()], "one é\ntwo 漢\nthree\n")]
+    for locale in ("C.UTF-8", "C", "nonsense") if not QUICK else ("C",):
+        for typed, meant in cases:
+            r = subprocess.run([program.path, *map(str, args)], input=meant.encode(), capture_output=True)
+            wanted = int(re.search(rb"^prompt +(\d+) tokens", r.stderr, re.M).group(1))
+            chat = Terminal(program, args, locale)
+            chat.wait(0.3, b"> ")
+            for text in typed:
+                chat.type(text)
+            got = chat.close()
+            check(got == wanted and chat.status == 0, f"{typed} under {locale}: {got} tokens, not {wanted}: {chat.seen}")
+
+
 def check_prompts(program):
     """Prompts of all kinds, as an argument and from a file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -455,6 +609,7 @@ def check_bench(program):
         products, weights, attention, more_attention, rest = map(float, match.groups()) if match else [0] * 5
         check(abs(products + more_attention + rest - 100) < 0.2 and abs(weights + attention - products) < 0.2,
               f"-v {test}: {err}")
+    check(rows[2][1] == "3.78 MiB" and rows[2][2] == "3.72 M", f"size {rows[2]}")
     rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16"))
     check([(r["n_prompt"], r["n_gen"]) for r in rows] == [(32, 0), (0, 8)], f"json {rows}")
     check(all(len(r["samples_ts"]) == 2 and r["type_kv"] == "f16" and r["avg_ts"] > 0 for r in rows), f"json {rows}")
@@ -498,18 +653,84 @@ def check_quantize(program):
         program.text("-m", out, "-p", "a", "-n", 2)
         with open(out, "rb") as f:
             before = f.read()
-        for args, message in (((out, out, "q8_0"), "only files of f32, f16 and bf16 are quantized"),
+        for args, message in (((out, os.path.join(place, "other.gguf"), "q8_0"), "only files of f32, f16 and bf16 are quantized"),
                               ((half, out, "q6_K"), 'type "q6_K" is unknown; f32, f16, bf16'),
                               ((half, os.path.join(place, "no", "out"), "f16"), "No such file or directory"),
                               ((program.path, out, "f16"), "not a GGUF file")):
             status, _, err = program.run("quantize", *args)
             check(status == 1 and message in err, f"{args}: exit {status}: {err}")
+        # The input is never the output, by whatever name.
+        same = os.path.join(place, "same.gguf")
+        shutil.copyfile(half, same)
+        names = [same, os.path.join(place, ".", "same.gguf"), os.path.join(place, "soft"), os.path.join(place, "hard")]
+        os.symlink(same, names[2])
+        os.link(same, names[3])
+        for name in names:
+            status, _, err = program.run("quantize", same, name, "q8_0")
+            check(status == 1 and "are the same file" in err, f"{name}: exit {status}: {err}")
+        with open(same, "rb") as a, open(half, "rb") as b:
+            check(a.read() == b.read(), "the input has changed")
+        for name in names[2:] + [same]:
+            os.remove(name)
+        # Who ends the program in the middle leaves nothing behind. A pipe that nobody reads holds it up.
+        for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE:
+            big = os.path.join(place, "big.gguf")
+            write_gguf(big, tensors=[(f"t{i}" + "x" * 50, [32]) for i in range(4000)])
+            with subprocess.Popen([program.path, "quantize", big, os.path.join(place, "new.gguf"), "f32"],
+                                  stderr=subprocess.PIPE) as p:
+                os.read(p.stderr.fileno(), 10)
+                time.sleep(0.2)
+                check(any(name.endswith(".tmp") for name in os.listdir(place)), f"signal {number}: it is not at work")
+                p.stderr.close() if number == signal.SIGPIPE else p.send_signal(number)
+                p.wait(60)
+            os.remove(big)
+            check(p.returncode == -number and os.listdir(place) == ["out.gguf"],
+                  f"signal {number}: {p.returncode}, left behind: {os.listdir(place)}")
         full = subprocess.run(f"ulimit -f 64; trap '' XFSZ; exec '{program.path}' quantize '{source}' '{out}' f16",
                               shell=True, executable="/bin/bash", capture_output=True, text=True)
         check(full.returncode == 1 and "File too large" in full.stderr, f"too large: {full}")
         with open(out, "rb") as f:
             check(f.read() == before, "the file of before is gone")
         check(os.listdir(place) == ["out.gguf"], f"left behind: {os.listdir(place)}")
+
+
+def check_files(program):
+    """Files that are not run: what they are is said first, and `info` shows them."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "file.gguf")
+        for pairs, message in (([("general.architecture", "clip")], "reads images or sound"),
+                               ([("general.type", "adapter"), ("general.architecture", "llama")], "it is an adapter (LoRA)"),
+                               ([("general.type", "imatrix")], "it is an importance matrix"),
+                               ([("general.architecture", "nomic-bert")], "nomic-bert\" is not supported (it is a model for embeddings)"),
+                               ([("general.architecture", "gpt-oss"), ("tokenizer.ggml.pre", "gpt-4o")], "gpt-oss\" is not supported")):
+            write_gguf(path, pairs)
+            status, _, err = program.run("-m", path, "-p", "hi")
+            check(status == 1 and message in err and "tokenizer" not in err, f"{pairs}: {status} {err}")
+            check(pairs[0][1] in program.text("info", "-m", path), f"info {pairs}")
+        # A model that writes one token and then has no number: the error begins on a line of its own.
+        block = [("attn_q", [32, 32]), ("attn_k", [32, 32]), ("attn_v", [32, 32]), ("attn_output", [32, 32]),
+                 ("ffn_gate", [32, 32]), ("ffn_up", [32, 32]), ("ffn_down", [32, 32]), ("attn_norm", [32]), ("ffn_norm", [32])]
+        write_gguf(path, [("general.architecture", "llama"), ("llama.block_count", 1), ("llama.embedding_length", 32),
+                          ("llama.feed_forward_length", 32), ("llama.context_length", 64), ("llama.attention.head_count", 1),
+                          ("llama.attention.layer_norm_rms_epsilon", 1e-5), ("tokenizer.ggml.model", "llama"),
+                          ("tokenizer.ggml.tokens", ["a", "<s>", "</s>", "b", "\u2581"])],
+                   [("output.weight", [32, 5]), ("output_norm.weight", [32])] +
+                   [(f"blk.0.{name}.weight", dims) for name, dims in block] + [("token_embd.weight", [32, 5])])
+        with open(path, "r+b") as f:
+            f.seek(-5 * 32 * 4, os.SEEK_END)
+            f.write(struct.pack("<f", float("nan")))
+        status, out, err = program.run("-m", path, "-p", "b", "-n", 3, "--temp", 0)
+        check(status == 1 and out == b"ba\n" and "the logit of token 0 is" in err, f"NaN: {status} {out} {err}")
+        with open(path, "w") as f:
+            f.write("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+        status, _, err = program.run("-m", path, "-p", "hi")
+        check(status == 1 and "git lfs pull" in err, f"Git LFS: {status} {err}")
+        with open(program.model, "rb") as f:
+            whole = f.read()
+        with open(path, "wb") as f:
+            f.write(whole[:len(whole) // 2])
+        status, _, err = program.run("-m", path, "-p", "hi")
+        check(status == 1 and "was a download cut off?" in err, f"half a file: {status} {err}")
 
 
 def check_shrinking_file(program):

@@ -42,14 +42,14 @@ std::vector<float> logits_of(const Shipped& shipped, size_t threads, size_t batc
                              size_t most = std::numeric_limits<size_t>::max()) {
   tessera::ThreadPool pool(threads);
   const size_t size = std::min(most, shipped.tokens.size());
-  const auto forward = Forward::create(shipped.model, pool, {size, batch, batch});
+  Forward forward(shipped.model, pool, {size, batch, batch});
   std::vector<float> out;
-  while (forward->position() < size) {
-    const size_t count = std::min(batch, size - forward->position());
-    const auto tokens = std::span(shipped.tokens).subspan(forward->position(), count);
-    forward->run(tokens, count);
+  while (forward.position() < size) {
+    const size_t count = std::min(batch, size - forward.position());
+    const auto tokens = std::span(shipped.tokens).subspan(forward.position(), count);
+    forward.run(tokens, count);
     for (size_t row = 0; row < count; ++row) {
-      out.insert(out.end(), forward->logits(row).begin(), forward->logits(row).end());
+      out.insert(out.end(), forward.logits(row).begin(), forward.logits(row).end());
     }
   }
   return out;
@@ -108,23 +108,23 @@ TEST_CASE("weights are packed as far as memory goes", "[forward]") {
 TEST_CASE("what does not fit is refused", "[forward]") {
   const Shipped shipped("q4_0");
   tessera::ThreadPool pool(1);
-  const auto forward = Forward::create(shipped.model, pool, {10, 4, 1});
+  Forward forward(shipped.model, pool, {10, 4, 1});
   const std::span<const TokenId> tokens(shipped.tokens);
   const auto run = [&](size_t count) {
-    return refused([&] { forward->run(tokens.first(count), 1); });
+    return refused([&] { forward.run(tokens.first(count), 1); });
   };
   CHECK(run(5) == "5 tokens at position 0 do not fit a batch of 4 and a context of 10");
   CHECK(run(0) != "");
   for (int i = 0; i < 2; ++i) REQUIRE(run(4) == "");
-  CHECK(forward->position() == 8);
+  CHECK(forward.position() == 8);
   CHECK(run(3) == "3 tokens at position 8 do not fit a batch of 4 and a context of 10");
-  REQUIRE_NOTHROW(forward->run(tokens.first(2), 0));
+  REQUIRE_NOTHROW(forward.run(tokens.first(2), 0));
   CHECK(run(1) != "");
-  forward->reset();
+  forward.reset();
   CHECK(run(4) == "");
 
   const auto with_context = [&](size_t context) {
-    return refused([&] { (void)Forward::create(shipped.model, pool, {context, 4, 1}); });
+    return refused([&] { (void)Forward(shipped.model, pool, {context, 4, 1}); });
   };
   CHECK(with_context(std::numeric_limits<size_t>::max() / 4)
             .starts_with("not enough memory for a context of 4611686018427387903"));
@@ -135,14 +135,14 @@ TEST_CASE("what does not fit is refused", "[forward]") {
 TEST_CASE("a context that was reset gives the same again", "[forward]") {
   const Shipped shipped("q4_0");
   tessera::ThreadPool pool(2);
-  const auto forward = Forward::create(shipped.model, pool, {64, 64, 1});
+  Forward forward(shipped.model, pool, {64, 64, 1});
   const auto run = [&] {
-    forward->reset();
-    forward->run(std::span(shipped.tokens).first(20), 1);
-    return std::vector<float>(forward->logits(0).begin(), forward->logits(0).end());
+    forward.reset();
+    forward.run(std::span(shipped.tokens).first(20), 1);
+    return std::vector<float>(forward.logits(0).begin(), forward.logits(0).end());
   };
   const std::vector<float> first = run();
-  forward->run(std::span(shipped.tokens).subspan(20, 30), 1);
+  forward.run(std::span(shipped.tokens).subspan(20, 30), 1);
   CHECK(run() == first);
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// error.h, tokenizer.h, sampler.h: text to tokens and back, and the choice of a token.
+// text.h, tokenizer.h, sampler.h: text to tokens and back, and the choice of a token.
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <fstream>
@@ -9,11 +9,11 @@
 #include <sstream>
 
 #include "chat.h"
-#include "error.h"
 #include "gguf_builder.h"
 #include "sampler.h"
 #include "splitter.h"
 #include "tessera/thread_pool.h"
+#include "text.h"
 #include "threads.h"
 #include "tokenizer.h"
 
@@ -235,14 +235,20 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
   CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
   CHECK(refused([] { (void)Splitter("falcon"); }) ==
         "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
-        "llama3, llama-v3, qwen2, deepseek-r1-qwen");
+        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, tekken, default");
+  CHECK(pieces("tekken", "helloWorld HTMLPage it's 123 a/\n\u00C9t\u00E9 \u65E5\u672C") ==
+        "hello|World| HTMLPage| it|'s| |1|2|3| a|/\n|\u00C9t\u00E9| \u65E5\u672C");
+  // Punctuation, then as for GPT-2, then numbers and three digits at a time.
+  CHECK(pieces("default", "it's 12345  5,\n\nx<=y") == "it|'|s| |123|45| | |5|,|\n|\n|x|<=|y");
+  CHECK(pieces("default", "") == "");
+  CHECK(pieces("dbrx", "it'S 1234") == pieces("llama-bpe", "it'S 1234"));
 }
 
 TEST_CASE("BPE takes any bytes, and long texts in no long time", "[tokenizer]") {
-  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2", "tekken", "default"}) {
     const auto loaded = tiny_bpe(pre);
     for (const char* unit :
-         {" ", "\n", "ab", "a \xFF", "\xC3\xA9", "1", " \n", "'s", "\xE2\x80\xA8"}) {
+         {" ", "\n", "ab", "AB", "aB", "a \xFF", "\xC3\xA9", "1", " \n", "'s", "\xE2\x80\xA8"}) {
       std::string text;
       while (text.size() < 100000) text += unit;
       const auto ids = loaded->tokenizer->encode(text, Specials::parse, Bos::never);
@@ -259,7 +265,13 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   };
   constexpr const char *kMerges = "tokenizer.ggml.merges", *kPre = "tokenizer.ggml.pre";
   CHECK(refusal(tiny_bpe_model("gpt-2")) == "");
-  CHECK(refusal(tiny_bpe_model("gpt-2").drop(kPre)) == "tokenizer.ggml.pre is missing");
+  for (Builder b : {tiny_bpe_model("gpt-2").drop(kPre), tiny_bpe_model("default")}) {
+    const auto bytes = b.build();
+    const gguf::File file = gguf::File::parse(bytes);
+    CHECK(
+        Tokenizer::create(file)->vocabulary().note.starts_with("tokenizer.ggml.pre says nothing"));
+  }
+  CHECK(tiny_bpe("gpt-2")->tokenizer->vocabulary().note == "");
   CHECK(refusal(tiny_bpe_model("gpt-2").drop(kMerges)) == "tokenizer.ggml.merges is missing");
   for (const char* merge : {"", " ", "ab", " b", "a ", "a b c"}) {
     const std::string text =
@@ -279,6 +291,94 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   out->file = gguf::File::parse(out->bytes);
   out->tokenizer = Tokenizer::create(out->file);
   CHECK(out->tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
+}
+
+// A vocabulary of these tokens behind the usual three.
+std::unique_ptr<Loaded> with_tokens(const std::vector<std::string>& names, TokenType type,
+                                    const char* key = nullptr) {
+  std::vector<std::string> texts = {"<unk>", "<s>", "end"};
+  std::vector<int32_t> types = {2, 3, 3};
+  texts.insert(texts.end(), names.begin(), names.end());
+  types.resize(texts.size(), static_cast<int32_t>(type));
+  Builder b;
+  b.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", texts);
+  b.numbers("tokenizer.ggml.token_type", Kind::i32, types);
+  if (key != nullptr) b.u32(key, 3);
+  auto out = std::make_unique<Loaded>();
+  out->bytes = b.build();
+  out->file = gguf::File::parse(out->bytes);
+  out->tokenizer = Tokenizer::create(out->file);
+  return out;
+}
+
+TEST_CASE("tokens that end an answer by their names, whatever their type", "[tokenizer]") {
+  constexpr TokenId kFirst = 3;
+  for (const TokenType type : {TokenType::normal, TokenType::control, TokenType::user_defined}) {
+    for (const char* name : {"<|eot_id|>",    "<|im_end|>",
+                             "<|end|>",       "<|return|>",
+                             "<|call|>",      "<|flush|>",
+                             "<|calls|>",     "<end_of_turn>",
+                             "<|endoftext|>", "</s>",
+                             "<|eom_id|>",    "<EOT>",
+                             "_<EOT>",        "[EOT]",
+                             "[EOS]",         "<|end_of_text|>",
+                             "<eos>",         "<end_of_utterance>",
+                             "<turn|>",       "<|tool_response>",
+                             "<|fim_pad|>",   "<fim-pad>",
+                             "<fim_pad>",     "<PAD>",
+                             "[PAD]",         "<|fim_repo|>",
+                             "<|repo_name|>", "<fim-repo>",
+                             "<REPO>",        "<reponame>",
+                             "<|file_sep|>"}) {
+      INFO(name << " of type " << static_cast<int>(type));
+      const auto loaded = with_tokens({name}, type);
+      const Tokenizer& t = *loaded->tokenizer;
+      CHECK(t.is_end(kFirst));
+      CHECK(t.is_end(2));
+      CHECK_FALSE(t.is_end(1));
+      CHECK(t.encode(name, Specials::parse) == std::vector<TokenId>{1, kFirst});
+      CHECK(t.encode(name, Specials::as_text) != std::vector<TokenId>{1, kFirst});
+      CHECK(decode(t, {kFirst}) == "");
+    }
+  }
+  CHECK_FALSE(with_tokens({"<|eot|>"}, TokenType::control)->tokenizer->is_end(kFirst));
+  for (const char* key : {"eot", "eom", "fim_pad", "fim_rep", "fim_sep", "eos"}) {
+    const std::string name = std::string("tokenizer.ggml.") + key + "_token_id";
+    CHECK(with_tokens({"stop"}, TokenType::normal, name.c_str())->tokenizer->is_end(kFirst));
+  }
+  const auto gap = with_tokens({"<|fim_prefix|>"}, TokenType::normal);
+  CHECK_FALSE(gap->tokenizer->is_end(kFirst));
+  CHECK(gap->tokenizer->encode("<|fim_prefix|>", Specials::parse) ==
+        std::vector<TokenId>{1, kFirst});
+}
+
+TEST_CASE("ends of messages that are not ends of answers", "[tokenizer]") {
+  const auto ends = [](const std::vector<std::string>& names) {
+    const auto loaded = with_tokens(names, TokenType::control);
+    std::string out;
+    for (size_t i = 0; i < names.size(); ++i) {
+      out += loaded->tokenizer->is_end(static_cast<TokenId>(3 + i)) ? 'x' : '-';
+    }
+    return out;
+  };
+  CHECK(ends({"<|end|>", "<|return|>", "<|call|>"}) == "-xx");
+  CHECK(ends({"<|end|>", "<|calls|>", "<|flush|>"}) == "-xx");
+  CHECK(ends({"<|end|>", "<|return|>"}) == "xx");
+  CHECK(ends({"<|end|>", "<|call|>"}) == "xx");
+  CHECK(ends({"</s>", "<|tool_response>"}) == "-x");
+  // Marks that a reader of the answer needs are shown.
+  const auto marks = with_tokens({"<|channel|>", "<|message|>", "<|start|>"}, TokenType::control);
+  CHECK(decode(*marks->tokenizer, {3, 4, 5}) == "<|channel|><|message|><|start|>");
+}
+
+TEST_CASE("where a file of BPE names neither a beginning nor an end", "[tokenizer]") {
+  const auto begin = [](std::string_view pre) {
+    return tiny_bpe(pre)->tokenizer->encode("", Specials::parse);
+  };
+  CHECK(begin("gpt-2").empty());
+  CHECK(begin("default").empty());
+  for (const char* pre : {"llama-bpe", "tekken"}) CHECK(begin(pre) == std::vector<TokenId>{11});
+  CHECK(tiny_bpe("gpt-2")->tokenizer->is_end(11));
 }
 
 TEST_CASE("chat templates are recognized by their marks", "[chat]") {
@@ -329,6 +429,22 @@ TEST_CASE("turns of a chat", "[chat]") {
         std::string("the file has no tokenizer.chat_template; --chat-template names one "
                     "of: ") +
             kNames);
+}
+
+TEST_CASE("blanks around what is said, as the template has it", "[chat]") {
+  const auto loaded = tiny();
+  const auto turn = [&](std::string_view jinja, std::string_view system, std::string_view user) {
+    return ChatTemplate(loaded->file, *loaded->tokenizer, "", jinja).turn(system, user, true);
+  };
+  constexpr const char *kPlain = "{{'<|im_start|>' + m['content'] }}",
+                       *kTrims = "{{'<|im_start|>' + m['content'] | trim }}",
+                       *kStrips = "{{'<|im_start|>' + m['content'].strip() }}";
+  CHECK(turn(kPlain, "", " U\n") == "<|im_start|>user\n U\n<|im_end|>\n<|im_start|>assistant\n");
+  for (const char* jinja : {kTrims, kStrips}) {
+    CHECK(turn(jinja, "\tS ", "  U u\n") == turn(kPlain, "S", "U u"));
+    CHECK(turn(jinja, "", " \n") == turn(kPlain, "", ""));
+    CHECK(turn(jinja, " ", "U") == turn(kPlain, "", "U"));
+  }
 }
 
 TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
