@@ -25,8 +25,9 @@
 
 namespace tessera::inline v0_1::detail {
 // std::min and std::max of sizes, without the quarter second that <algorithm> takes to compile.
-constexpr size_t min(size_t a, size_t b) noexcept { return a < b ? a : b; }
-constexpr size_t max(size_t a, size_t b) noexcept { return a < b ? b : a; }
+// Plain headers put the name in parentheses, as windows.h defines macros called min and max.
+constexpr size_t(min)(size_t a, size_t b) noexcept { return a < b ? a : b; }
+constexpr size_t(max)(size_t a, size_t b) noexcept { return a < b ? b : a; }
 }  // namespace tessera::inline v0_1::detail
 
 #endif  // TESSERA_BASE_CONFIG_H_

@@ -61,32 +61,32 @@ struct KernelShape {
 /// 4096 22; mc 66, nc 16, kc 2048 39; mc 84, nc 64, kc 832 40.
 constexpr Blocking choose_blocking(const KernelShape& s, size_t m, size_t k,
                                    const CacheSizes& caches, bool ready) noexcept {
-  const size_t units = detail::max(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
+  const size_t units = (detail::max)(1, k / s.unit_values + (k % s.unit_values != 0 ? 1 : 0));
   const bool copies = !ready && s.x_copies > 1 && m > 12 * s.mr;
   const bool in_l2 = s.slow_l3 && ready && m > s.mr;
   const bool many = ready && m > 12 * s.mr;
   const bool pairs = ready && m <= s.mr / 2;  // tiles of two panels
   // A share of L2 for one W panel and one x panel; at least 256 values, so that loops stay long.
   const size_t share = caches.l2 / (copies || in_l2 ? 16 : many ? 4 : 2);
-  size_t kc = detail::max(detail::max(1, 256 / s.unit_values),
-                          share / (s.w_unit_bytes + s.mr * s.x_unit_bytes));
+  size_t kc = (detail::max)((detail::max)(1, 256 / s.unit_values),
+                            share / (s.w_unit_bytes + s.mr * s.x_unit_bytes));
   if (kc >= units) {
     kc = units;
   } else {  // even shares, in whole cache lines of f32
     const size_t blocks = (units + kc - 1) / kc;
-    kc = detail::min(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
+    kc = (detail::min)(kc, ((units + blocks - 1) / blocks + 15) / 16 * 16);
   }
-  const size_t row = detail::max(1, s.x_unit_bytes * (ready || copies ? kc : units));
+  const size_t row = (detail::max)(1, s.x_unit_bytes * (ready || copies ? kc : units));
   const size_t x_bytes = copies  ? caches.l2 / 2
                          : in_l2 ? caches.l2 / 4
                          : ready ? caches.l2
                                  : caches.l3 / 4;
-  const size_t most = detail::max(s.mr * 4, x_bytes / row);
+  const size_t most = (detail::max)(s.mr * 4, x_bytes / row);
   // W is read once for each block of rows, so a small rest is no block of its own: even shares.
-  const size_t blocks = detail::max(1, m / most + (m % most > most / 2 ? 1 : 0));
+  const size_t blocks = (detail::max)(1, m / most + (m % most > most / 2 ? 1 : 0));
   const size_t mc = (m / blocks + s.mr) / s.mr * s.mr;
   const size_t panels = copies ? kMaxNcPanels : in_l2 ? 4 : many || pairs ? 2 : 1;
-  return {blocks == 1 ? detail::max(m, 1) : mc, kc, panels * s.nr};
+  return {blocks == 1 ? (detail::max)(m, 1) : mc, kc, panels * s.nr};
 }
 
 }  // namespace tessera::inline v0_1

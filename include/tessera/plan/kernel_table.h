@@ -144,7 +144,7 @@ struct Panels {
         share(count == 0 ? 0 : m / count),
         extra(count == 0 ? 0 : m % count) {}
   constexpr Range rows(size_t panel) const noexcept {
-    const size_t begin = share * panel + detail::min(panel, extra);
+    const size_t begin = share * panel + (detail::min)(panel, extra);
     return {begin, begin + share + (panel < extra ? 1 : 0)};
   }
   /// The panel that row i lies in.
