@@ -16,9 +16,12 @@
 #endif
 
 // Bodies that impl.h provides: inline, so that two libraries may embed them, and emitted although
-// nothing in that file calls them.
-#if defined(__GNUC__) || defined(__clang__)
-#define TESSERA_IMPL [[gnu::used]] inline
+// nothing in that file calls them. Never inlined: those libraries may be compiled for different
+// targets, and then all calls in a program must reach the one copy that the linker keeps.
+#if defined(__clang__)
+#define TESSERA_IMPL [[gnu::used, gnu::noinline]] inline
+#elif defined(__GNUC__)
+#define TESSERA_IMPL [[gnu::used, gnu::noipa]] inline
 #else
 #define TESSERA_IMPL inline
 #endif

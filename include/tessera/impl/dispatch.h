@@ -15,32 +15,36 @@
 namespace tessera::inline v0_1 {
 namespace detail {
 
+// How many tables there are depends on HWY_DISABLED_TARGETS, and two libraries of one program may
+// have been compiled with different values. So what knows the number has internal linkage, and the
+// one copy of a public function that the linker keeps reads the tables of its own library.
+
 #define TESSERA_TABLE_OF(TARGET, NAMESPACE) &NAMESPACE::kTable,
 // The visitor names the baseline target twice where no emulated one is built: see kTables.
-inline constexpr std::array kVisited = {HWY_VISIT_TARGETS(TESSERA_TABLE_OF)};
+constexpr std::array kVisited = {HWY_VISIT_TARGETS(TESSERA_TABLE_OF)};
 #undef TESSERA_TABLE_OF
 
 // A better target has a lower bit.
-constexpr auto sorted_tables() {
+static constexpr auto sorted_tables() {
   std::array tables = kVisited;
   std::sort(tables.begin(), tables.end(),
             [](const KernelTable* a, const KernelTable* b) { return a->bit < b->bit; });
   return tables;
 }
-inline constexpr auto kSorted = sorted_tables();
-inline constexpr size_t kTableCount = [] {
+constexpr auto kSorted = sorted_tables();
+constexpr size_t kTableCount = [] {
   size_t count = 1;
   for (size_t i = 1; i < kSorted.size(); ++i) count += kSorted[i]->bit != kSorted[i - 1]->bit;
   return count;
 }();
-inline constexpr auto kTables = [] {
+constexpr auto kTables = [] {
   std::array<const KernelTable*, kTableCount> tables{};
   std::unique_copy(kSorted.begin(), kSorted.end(), tables.begin(),
                    [](const KernelTable* a, const KernelTable* b) { return a->bit == b->bit; });
   return tables;
 }();
 
-inline const std::array<Target, kTableCount>& known_targets() noexcept {
+static const std::array<Target, kTableCount>& known_targets() noexcept {
   static const std::array<Target, kTableCount> known = [] {
     std::array<Target, kTableCount> list{};
     const int64_t supported = hwy::SupportedTargets();
@@ -54,7 +58,7 @@ inline const std::array<Target, kTableCount>& known_targets() noexcept {
 }
 
 // Blank-separated names, for messages.
-inline const char* target_names(bool available_only) noexcept {
+static const char* target_names(bool available_only) noexcept {
   using Text = std::array<char, 256>;
   static const std::array<Text, 2> texts = [] {
     std::array<Text, 2> both{};
@@ -72,7 +76,7 @@ inline const char* target_names(bool available_only) noexcept {
   return texts[available_only].data();
 }
 
-inline const char* environment_target() noexcept {
+static const char* environment_target() noexcept {
 #if defined(TESSERA_NO_ENV)
   return nullptr;
 #else
@@ -82,7 +86,7 @@ inline const char* environment_target() noexcept {
 }
 
 // The table of a target named by the caller, else by the environment, else the best one.
-inline Result<const KernelTable*> find_table(const char* name) noexcept {
+static Result<const KernelTable*> find_table(const char* name) noexcept {
   if (name == nullptr) name = environment_target();
   for (size_t i = 0; i < kTableCount; ++i) {
     const Target& target = known_targets()[i];

@@ -97,13 +97,14 @@ constexpr std::array<KernelEntry, 3 * sizeof...(F)> make_entries(TypeList<F...>)
           make_entry<F, Accuracy::coarse>()...};
 }
 
-inline constexpr auto kEntries = make_entries(Formats{});
+// Internal linkage, as impl/dispatch.h explains.
+constexpr auto kEntries = make_entries(Formats{});
 
 inline size_t vector_bytes() { return kLanes * sizeof(float); }
 
 // The namespace is N_ and the target.
-inline constexpr KernelTable kTable = {&HWY_STR(HWY_NAMESPACE)[2], HWY_TARGET, &vector_bytes,
-                                       kEntries.data(), kEntries.size()};
+constexpr KernelTable kTable = {&HWY_STR(HWY_NAMESPACE)[2], HWY_TARGET, &vector_bytes,
+                                kEntries.data(), kEntries.size()};
 
 }  // namespace tessera::inline v0_1::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
