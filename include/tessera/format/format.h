@@ -56,6 +56,7 @@ concept BlockFormat = Format<F> && F::kIsBlock && F::kBlockValues == 32 && requi
   { F::kCodeXor } -> std::convertible_to<uint32_t>;
 };
 
+TESSERA_PRECISE_BEGIN
 namespace detail {
 constexpr float magnitude(float v) noexcept { return v < 0.0f ? -v : v; }
 
@@ -69,6 +70,7 @@ inline float rounded_product(float x, float factor) noexcept {
   return product;
 }
 }  // namespace detail
+TESSERA_PRECISE_END
 
 }  // namespace tessera::inline v0_1
 

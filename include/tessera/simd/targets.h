@@ -3,6 +3,13 @@
 #ifndef TESSERA_SIMD_TARGETS_H_
 #define TESSERA_SIMD_TARGETS_H_
 
+// Reassociation and "no NaN" assumptions break both the bit-equality promises and the NaN rule. A
+// file that includes only tessera/tessera.h may have such flags.
+#if defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ > 0
+#error \
+    "Tessera's kernels cannot be compiled with -ffast-math or -ffinite-math-only: compile this file with -fno-fast-math"
+#endif
+
 // Ice Lake's target, VNNI without BF16, is off in Highway < 1.3 unless asked for.
 #ifndef HWY_WANT_AVX3_DL
 #define HWY_WANT_AVX3_DL
