@@ -7,6 +7,7 @@
 //   kBlockValues     values a block holds along k (1 for float formats)
 //   decode(block, out)   the meaning of the bytes: kBlockValues floats
 //   encode(in, block)    the rounding rule, bit-equal to ggml's reference quantizer
+// both between TESSERA_PRECISE_BEGIN and TESSERA_PRECISE_END if they calculate;
 // and a block format also says how a value is made of code, scale and min,
 //   value = scale * (code - kOffset) + min,
 //   kOffset          what an unsigned code is too high by

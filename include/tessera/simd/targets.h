@@ -10,6 +10,13 @@
     "Tessera's kernels cannot be compiled with -ffast-math or -ffinite-math-only: compile this file with -fno-fast-math"
 #endif
 
+// There GCC 12 takes the sign bit of a byte for 0, in _mm_blendv_epi8 at least.
+#if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__) && \
+    (defined(__x86_64__) || defined(__i386__))
+#error \
+    "GCC compiles Tessera's kernels wrongly with -funsigned-char: compile this file with -fsigned-char"
+#endif
+
 // Ice Lake's target, VNNI without BF16, is off in Highway < 1.3 unless asked for.
 #ifndef HWY_WANT_AVX3_DL
 #define HWY_WANT_AVX3_DL
