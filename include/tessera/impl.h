@@ -16,6 +16,12 @@
 #error "tessera/impl.h must come before hwy/highway.h; best give it a .cc of its own"
 #endif
 
+// windows.h defines macros of these names.
+#pragma push_macro("min")
+#pragma push_macro("max")
+#undef min
+#undef max
+
 #include "tessera/simd/targets.h"
 #include "tessera/tessera.h"
 
@@ -32,5 +38,8 @@
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"
 #include "tessera/impl/quantize.h"
+
+#pragma pop_macro("min")
+#pragma pop_macro("max")
 
 #endif  // TESSERA_IMPL_H_

@@ -10,11 +10,6 @@
 #define TESSERA_VERSION_PATCH 0
 #define TESSERA_VERSION_STRING "0.1.0"
 
-// Reassociation and "no NaN" assumptions break both the bit-equality promises and the NaN rule.
-#if defined(__FAST_MATH__)
-#error "Tessera cannot be compiled with -ffast-math: its results would depend on the tiling."
-#endif
-
 // Bodies that impl.h provides: inline, so that two libraries may embed them, and emitted although
 // nothing in that file calls them. Never inlined: those libraries may be compiled for different
 // targets, and then all calls in a program must reach the one copy that the linker keeps.
@@ -26,10 +21,30 @@
 #define TESSERA_IMPL inline
 #endif
 
+// Around inline functions that round or meet NaN: a host's file with -ffast-math compiles them too,
+// and the linker may keep its copy for the whole program.
+#if defined(__clang__)
+#define TESSERA_PRECISE_BEGIN _Pragma("float_control(precise, on, push)")
+#define TESSERA_PRECISE_END _Pragma("float_control(pop)")
+#elif defined(__GNUC__)
+#if (defined(__x86_64__) || defined(__i386__)) && __FINITE_MATH_ONLY__ > 0
+#define TESSERA_COMPARE_NAN _Pragma("GCC target(\"ieee-fp\")")
+#else
+#define TESSERA_COMPARE_NAN
+#endif
+#define TESSERA_PRECISE_BEGIN \
+  _Pragma("GCC push_options") TESSERA_COMPARE_NAN _Pragma("GCC optimize(\"no-fast-math\")")
+#define TESSERA_PRECISE_END _Pragma("GCC pop_options")
+#else
+#define TESSERA_PRECISE_BEGIN
+#define TESSERA_PRECISE_END
+#endif
+
 namespace tessera::inline v0_1::detail {
 // std::min and std::max of sizes, without the quarter second that <algorithm> takes to compile.
-constexpr size_t min(size_t a, size_t b) noexcept { return a < b ? a : b; }
-constexpr size_t max(size_t a, size_t b) noexcept { return a < b ? b : a; }
+// Plain headers put the name in parentheses, as windows.h defines macros called min and max.
+constexpr size_t(min)(size_t a, size_t b) noexcept { return a < b ? a : b; }
+constexpr size_t(max)(size_t a, size_t b) noexcept { return a < b ? b : a; }
 }  // namespace tessera::inline v0_1::detail
 
 #endif  // TESSERA_BASE_CONFIG_H_

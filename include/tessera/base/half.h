@@ -29,7 +29,7 @@ constexpr float to_float(f16_t h) noexcept {
   }
   if (magnitude < 0x400u) {  // zero or subnormal: magnitude * 2^-24, exact in f32
     const float value = static_cast<float>(magnitude) * 0x1p-24f;
-    return sign != 0 ? -value : value;
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
   }
   return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
 }

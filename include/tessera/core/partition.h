@@ -31,7 +31,7 @@ constexpr Range split(size_t size, size_t step, size_t index, size_t count) noex
   const size_t steps = size / step + (size % step != 0 ? 1 : 0);
   // steps * index may not fit, so whole shares and the remainder are kept apart.
   const size_t share = steps / count, extra = steps % count;
-  const size_t begin = share * index + detail::min(index, extra);
+  const size_t begin = share * index + (detail::min)(index, extra);
   const size_t end = begin + share + (index < extra ? 1 : 0);
   const auto at = [&](size_t s) { return s >= steps ? size : s * step; };
   return {at(begin), at(end)};
@@ -41,10 +41,10 @@ constexpr Range split(size_t size, size_t step, size_t index, size_t count) noex
 /// by one worker only), in multiples of `nr`; rows too, in multiples of `mr`, when there are fewer
 /// column steps than workers.
 constexpr Rect partition(size_t m, size_t n, size_t mr, size_t nr, Part part) noexcept {
-  const size_t col_steps = detail::max(1, n / nr + (n % nr != 0 ? 1 : 0));
-  const size_t row_steps = detail::max(1, m / mr + (m % mr != 0 ? 1 : 0));
-  const size_t cols = detail::min(part.count, col_steps);
-  const size_t rows = detail::min(detail::max(1, part.count / cols), row_steps);
+  const size_t col_steps = (detail::max)(1, n / nr + (n % nr != 0 ? 1 : 0));
+  const size_t row_steps = (detail::max)(1, m / mr + (m % mr != 0 ? 1 : 0));
+  const size_t cols = (detail::min)(part.count, col_steps);
+  const size_t rows = (detail::min)((detail::max)(1, part.count / cols), row_steps);
   if (part.index >= rows * cols) return {};
   const Range r = split(m, mr, part.index / cols, rows);
   const Range c = split(n, nr, part.index % cols, cols);

@@ -7,6 +7,7 @@
 //   kBlockValues     values a block holds along k (1 for float formats)
 //   decode(block, out)   the meaning of the bytes: kBlockValues floats
 //   encode(in, block)    the rounding rule, bit-equal to ggml's reference quantizer
+// both between TESSERA_PRECISE_BEGIN and TESSERA_PRECISE_END if they calculate;
 // and a block format also says how a value is made of code, scale and min,
 //   value = scale * (code - kOffset) + min,
 //   kOffset          what an unsigned code is too high by
@@ -56,6 +57,7 @@ concept BlockFormat = Format<F> && F::kIsBlock && F::kBlockValues == 32 && requi
   { F::kCodeXor } -> std::convertible_to<uint32_t>;
 };
 
+TESSERA_PRECISE_BEGIN
 namespace detail {
 constexpr float magnitude(float v) noexcept { return v < 0.0f ? -v : v; }
 
@@ -69,6 +71,7 @@ inline float rounded_product(float x, float factor) noexcept {
   return product;
 }
 }  // namespace detail
+TESSERA_PRECISE_END
 
 }  // namespace tessera::inline v0_1
 

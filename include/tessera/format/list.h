@@ -84,7 +84,7 @@ inline Result<size_t> row_bytes(DType t, size_t k) noexcept {
   if (k % info.block_values != 0) {
     return detail::partial_block("k", t, k);
   }
-  if (k / info.block_values > std::numeric_limits<size_t>::max() / 2 / info.block_bytes) {
+  if (k / info.block_values > (std::numeric_limits<size_t>::max)() / 2 / info.block_bytes) {
     return detail::error(StatusCode::size_overflow, "row", k / info.block_values, info.block_bytes);
   }
   return k / info.block_values * info.block_bytes;
@@ -108,7 +108,7 @@ inline Status check_view(const MatView& v, const char* subject) noexcept {
                          dtype_name(v.dtype));
   }
   const size_t stride = v.row_stride > *row ? v.row_stride : *row;
-  if (v.rows > std::numeric_limits<size_t>::max() / 2 / stride) {
+  if (v.rows > (std::numeric_limits<size_t>::max)() / 2 / stride) {
     return detail::error(StatusCode::size_overflow, subject, v.rows, stride);
   }
   if (v.data == nullptr) return detail::error(StatusCode::null_data, subject, v.rows * *row);

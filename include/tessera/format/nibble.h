@@ -12,6 +12,7 @@ inline int get_nibble(const uint8_t* codes, size_t i) noexcept {
   return i < 16 ? codes[i] & 15 : codes[i - 16] >> 4;
 }
 
+TESSERA_PRECISE_BEGIN
 /// The reference's conversion: truncate, cap at 15. A value that no byte holds (from an infinite
 /// inverse of a tiny scale, or a NaN) becomes 0, as the x86 conversion gives it.
 inline uint8_t to_nibble(float v) noexcept {
@@ -19,6 +20,7 @@ inline uint8_t to_nibble(float v) noexcept {
   const int code = static_cast<int>(v);
   return static_cast<uint8_t>(code < 15 ? code : 15);
 }
+TESSERA_PRECISE_END
 
 template <class CodeOf>
 void set_nibbles(uint8_t* codes, const CodeOf& code_of) noexcept {

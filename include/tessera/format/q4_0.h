@@ -13,6 +13,7 @@
 
 namespace tessera::inline v0_1 {
 
+TESSERA_PRECISE_BEGIN
 struct Q4_0 {
   struct Block {
     uint16_t scale;  // f16
@@ -51,6 +52,7 @@ struct Q4_0 {
     });
   }
 };
+TESSERA_PRECISE_END
 static_assert(sizeof(Q4_0::Block) == 18 && BlockFormat<Q4_0>);
 
 }  // namespace tessera::inline v0_1

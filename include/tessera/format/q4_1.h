@@ -13,6 +13,7 @@
 
 namespace tessera::inline v0_1 {
 
+TESSERA_PRECISE_BEGIN
 struct Q4_1 {
   struct Block {
     uint16_t scale;  // f16
@@ -52,6 +53,7 @@ struct Q4_1 {
     });
   }
 };
+TESSERA_PRECISE_END
 static_assert(sizeof(Q4_1::Block) == 20 && BlockFormat<Q4_1>);
 
 }  // namespace tessera::inline v0_1

@@ -11,6 +11,7 @@
 
 namespace tessera::inline v0_1 {
 
+TESSERA_PRECISE_BEGIN
 struct Q8_0 {
   struct Block {
     uint16_t scale;  // f16
@@ -52,6 +53,7 @@ struct Q8_0 {
     return static_cast<int8_t>(whole + (rest >= 0.5f) - (rest <= -0.5f));
   }
 };
+TESSERA_PRECISE_END
 static_assert(sizeof(Q8_0::Block) == 34 && BlockFormat<Q8_0>);
 
 }  // namespace tessera::inline v0_1

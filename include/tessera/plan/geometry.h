@@ -78,7 +78,7 @@ struct Panels {
         row_step(step) {}
 
   constexpr Range rows(size_t panel) const noexcept {
-    const size_t begin = rows_each * panel + detail::min(panel, taller);
+    const size_t begin = rows_each * panel + (detail::min)(panel, taller);
     return {begin, begin + rows_each + (panel < taller ? 1 : 0)};
   }
   /// The panel that a row lies in.
@@ -92,7 +92,7 @@ struct Panels {
   /// Rows in front of a panel, padding included.
   constexpr size_t padded_begin(size_t panel) const noexcept {
     if (row_step == 1) return rows(panel).begin;
-    const size_t tall = detail::min(panel, taller);
+    const size_t tall = (detail::min)(panel, taller);
     return tall * padded(rows_each + 1) + (panel - tall) * padded(rows_each);
   }
 };
@@ -120,7 +120,7 @@ constexpr void derive(Plan& p) noexcept {
   // What a micro-kernel of matvec costs beside the products is the more the smaller k is; what
   // packing costs, the smaller m is.
   const Tuning& t = *p.tuning;
-  p.matvec_rows = detail::max(t.matvec_rows, t.matvec_depth == 0 ? 0 : p.k / t.matvec_depth);
+  p.matvec_rows = (detail::max)(t.matvec_rows, t.matvec_depth == 0 ? 0 : p.k / t.matvec_depth);
   p.x_single_bytes = single_row_stride(row_bytes(kernel.x_single));
 }
 
@@ -144,32 +144,32 @@ constexpr Blocking choose_blocking(const Kernel& kernel, const TileSet& tiles, b
                                    size_t m, size_t k, const CacheSizes& caches,
                                    bool packed) noexcept {
   const size_t mr = kernel.mr, x_unit_bytes = kernel.x.unit_bytes;
-  const size_t units = detail::max(1, detail::steps_of(k, kernel.unit_values));
+  const size_t units = (detail::max)(1, detail::steps_of(k, kernel.unit_values));
   const bool copies = !packed && kernel.x.copies > 1 && m > 12 * mr;
   const bool in_l2 = slow_l3 && packed && m > mr;
   const bool many = packed && m > 12 * mr;
   const bool pairs = packed && m <= mr / 2;  // tiles of two panels
   // A share of L2 for one W panel and one x panel; at least 256 values, so that loops stay long.
   const size_t share = caches.l2 / (copies || in_l2 ? 16 : many ? 4 : 2);
-  size_t kc = detail::max(detail::max(1, 256 / kernel.unit_values),
-                          share / (tiles.unit_bytes + mr * x_unit_bytes));
+  size_t kc = (detail::max)((detail::max)(1, 256 / kernel.unit_values),
+                            share / (tiles.unit_bytes + mr * x_unit_bytes));
   if (kc >= units) {
     kc = units;
   } else {  // even shares, in whole cache lines of f32
     const size_t ranges = detail::steps_of(units, kc);
-    kc = detail::min(kc, detail::rounded_up(detail::steps_of(units, ranges), 16));
+    kc = (detail::min)(kc, detail::rounded_up(detail::steps_of(units, ranges), 16));
   }
-  const size_t row = detail::max(1, x_unit_bytes * (packed || copies ? kc : units));
+  const size_t row = (detail::max)(1, x_unit_bytes * (packed || copies ? kc : units));
   const size_t x_bytes = copies   ? caches.l2 / 2
                          : in_l2  ? caches.l2 / 4
                          : packed ? caches.l2
                                   : caches.l3 / 4;
-  const size_t most = detail::max(mr * 4, x_bytes / row);
+  const size_t most = (detail::max)(mr * 4, x_bytes / row);
   // W is read once for each mc rows, so a small rest gets no pass of its own: even shares.
-  const size_t passes = detail::max(1, m / most + (m % most > most / 2 ? 1 : 0));
+  const size_t passes = (detail::max)(1, m / most + (m % most > most / 2 ? 1 : 0));
   const size_t mc = (m / passes + mr) / mr * mr;
   const size_t panels = copies ? kMaxNcPanels : in_l2 ? 4 : many || pairs ? 2 : 1;
-  return {passes == 1 ? detail::max(m, 1) : mc, kc, panels * kernel.nr};
+  return {passes == 1 ? (detail::max)(m, 1) : mc, kc, panels * kernel.nr};
 }
 
 /// The tiles of a path.
@@ -199,7 +199,7 @@ constexpr WorkerLayout worker_layout(const Plan& p, Path path, size_t m,
   worker.sums = end;
   // Partial sums of the panels of x that mc rows touch, or of one tile if k is done in one range.
   const bool one_range = b.kc_units >= p.units;
-  const size_t rows = one_range ? kernel.mr : panels * (detail::min(b.mc, m) + 2 * kernel.mr);
+  const size_t rows = one_range ? kernel.mr : panels * ((detail::min)(b.mc, m) + 2 * kernel.mr);
   end += rows * kernel.nr * sizeof(float);
   worker.bytes = detail::rounded_up(end, kScratchAlign);
   return worker;
@@ -223,11 +223,11 @@ constexpr Geometry geometry(const Plan& p, size_t m, const CacheSizes& caches) n
                                        caches, p.packed);
   const Blocking& asked = p.blocking;
   const size_t nc = (asked.nc != 0 ? asked.nc : own.nc) / kernel.nr;
-  const size_t w_panels = detail::min(detail::min(nc, p.panels), kMaxNcPanels);
+  const size_t w_panels = (detail::min)((detail::min)(nc, p.panels), kMaxNcPanels);
   g.blocking = {
-      asked.mc != 0 ? detail::min(asked.mc, detail::max(m, 1)) : own.mc,
-      asked.kc_units != 0 ? detail::min(asked.kc_units, detail::max(p.units, 1)) : own.kc_units,
-      detail::max(w_panels, 1) * kernel.nr};
+      asked.mc != 0 ? (detail::min)(asked.mc, (detail::max)(m, 1)) : own.mc,
+      asked.kc_units != 0 ? (detail::min)(asked.kc_units, (detail::max)(p.units, 1)) : own.kc_units,
+      (detail::max)(w_panels, 1) * kernel.nr};
   g.worker = worker_layout(p, g.path, m, g.blocking);
   return g;
 }

@@ -3,6 +3,20 @@
 #ifndef TESSERA_SIMD_TARGETS_H_
 #define TESSERA_SIMD_TARGETS_H_
 
+// Reassociation and "no NaN" assumptions break both the bit-equality promises and the NaN rule. A
+// file that includes only tessera/tessera.h may have such flags.
+#if defined(__FAST_MATH__) || __FINITE_MATH_ONLY__ > 0
+#error \
+    "Tessera's kernels cannot be compiled with -ffast-math or -ffinite-math-only: compile this file with -fno-fast-math"
+#endif
+
+// There GCC 12 takes the sign bit of a byte for 0, in _mm_blendv_epi8 at least.
+#if defined(__CHAR_UNSIGNED__) && defined(__GNUC__) && !defined(__clang__) && \
+    (defined(__x86_64__) || defined(__i386__))
+#error \
+    "GCC compiles Tessera's kernels wrongly with -funsigned-char: compile this file with -fsigned-char"
+#endif
+
 // Ice Lake's target, VNNI without BF16, is off in Highway < 1.3 unless asked for.
 #ifndef HWY_WANT_AVX3_DL
 #define HWY_WANT_AVX3_DL
