@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""instructions.py OBJECT...: looks for instructions of newer CPUs outside the functions that only those
-CPUs run, in an object file or library with the bodies: AVX-512 belongs into namespaces N_AVX3*, the
+"""instructions.py PROGRAM...: looks for instructions of newer CPUs outside the functions that only those
+CPUs run, in programs that the bodies are linked into: AVX-512 belongs into namespaces N_AVX3*, the
 other instructions with VEX prefix into those and N_AVX2. One in a function that several targets share
 would stop the program on an older CPU, whatever target was chosen. Exit status 1 if there is one, 77
-if it cannot be told here."""
+if it cannot be told here. (Object files do, too, but objdump takes minutes for many sections.)"""
 
 from __future__ import annotations
 
