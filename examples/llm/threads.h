@@ -10,12 +10,11 @@
 #include "tessera/base/status.h"
 #include "tessera/core/executor.h"
 #include "tessera/core/partition.h"
+#include "tessera/usable_cpus.h"
 
 namespace llm {
 
-/// Physical cores that this process may use: those in its affinity mask, no more than the CPU quota
-/// of its control group pays for. At least 1.
-size_t usable_cores();
+using tessera::usable_cores;
 
 /// Runs each(part), which returns a Status, for `count` parts on an executor's threads. Returns the
 /// first failure.

@@ -12,17 +12,17 @@
 #include <vector>
 
 #include "tessera/core/executor.h"
+#include "tessera/usable_cpus.h"
 
 namespace tessera::inline v0_1 {
 
 /// `threads` threads in all, the caller of a run included: ThreadPool(1) starts none. One run at a
 /// time; tasks are taken from a counter, so uneven ones balance. Who waits stays awake for some 50
-/// us, since runs often follow each other closely, then it sleeps; with more threads than CPUs at
-/// once.
+/// us, since runs often follow each other closely, then it sleeps; with more threads than
+/// usable_cpus() at once.
 class ThreadPool {
  public:
-  explicit ThreadPool(size_t threads)
-      : awake_(threads <= std::thread::hardware_concurrency() ? 50 : 0) {
+  explicit ThreadPool(size_t threads) : awake_(threads <= usable_cpus() ? 50 : 0) {
     for (size_t i = 1; i < threads; ++i) {
       workers_.emplace_back([this] { work(); });
     }
