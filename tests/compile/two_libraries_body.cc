@@ -9,7 +9,7 @@
 
 Library JOIN(library_, LIBRARY)() {
   return {HWY_STR(LIBRARY),
-          tessera::detail::kTableCount,
+          tessera::detail::kSetCount,
           [] { return tessera::targets(); },
           [] { return tessera::default_target(); },
           [](const tessera::MatView& w, const char* target) {
