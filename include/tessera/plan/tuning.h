@@ -166,13 +166,13 @@ inline constexpr TuningRow kTuningRows[] = {
 /// The row for a kernel with vectors of so many bytes; a family without a row of its own takes that
 /// of `other`.
 constexpr const Tuning& tuning_for(CpuFamily cpu, KernelKind kind, size_t vector_bytes) noexcept {
-  for (const CpuFamily family : {cpu, CpuFamily::other}) {
-    for (const TuningRow& row : kTuningRows) {
-      const bool fits = row.vector_bytes == 0 || row.vector_bytes == vector_bytes;
-      if (row.cpu == family && row.kind == kind && fits) return row.tuning;
-    }
+  const TuningRow* found = nullptr;
+  for (const TuningRow& row : kTuningRows) {
+    if (row.kind != kind || (row.vector_bytes != 0 && row.vector_bytes != vector_bytes)) continue;
+    if (row.cpu == cpu) return row.tuning;
+    if (found == nullptr && row.cpu == CpuFamily::other) found = &row;
   }
-  return kTuningRows[0].tuning;  // not reached: `other` has a row for each kind
+  return found->tuning;  // `other` has a row for each kind
 }
 
 }  // namespace tessera::inline v0_1
