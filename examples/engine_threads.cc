@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How an inference engine calls the library: it plans and packs the weights once, at load time;
 // then, for each product, it packs x and runs, both in parts, with its own threads and memory.
+#include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <cmath>
@@ -22,19 +23,20 @@ int main() {
   for (size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i % 7) - 3;
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 5) - 2;
 
-  // At load time: the plan, the weights as panels, and scratch for the largest m. Its pieces are
-  // multiples of 64 bytes, so that they lie end to end.
+  // At load time: the plan, the weights as panels, and scratch for any m that will come. Its pieces
+  // are multiples of 64 bytes, so that they lie end to end.
   tessera::Matmul plan = *tessera::Matmul::plan(tessera::rows_of(w, kN, kK), tessera::DType::f32);
-  const size_t w_bytes = (plan.packed_w_bytes() + 63) / 64 * 64;
-  const size_t x_bytes = plan.packed_x_bytes(kMostRows),
-               worker_bytes = plan.worker_bytes(kMostRows);
-  std::vector<CacheLine> lines((w_bytes + x_bytes + kThreads * worker_bytes) / 64 + 1);
+  std::vector<CacheLine> panels(plan.packed_w_bytes() / 64 + 1);
+  if (!plan.pack_weights(std::as_writable_bytes(std::span(panels))).ok()) return 1;
+  plan = *plan.with_packed(std::as_bytes(std::span(panels)));
+  size_t x_bytes = 0, worker_bytes = 0;
+  for (size_t m = 1; m <= kMostRows; ++m) {
+    x_bytes = std::max(x_bytes, plan.packed_x_bytes(m));
+    worker_bytes = std::max(worker_bytes, plan.worker_bytes(m));
+  }
+  std::vector<CacheLine> lines((x_bytes + kThreads * worker_bytes) / 64);
   const std::span scratch = std::as_writable_bytes(std::span(lines));
-  const std::span panels = scratch.first(plan.packed_w_bytes());
-  const std::span packed_x = scratch.subspan(w_bytes, x_bytes);
-  const std::span workers = scratch.subspan(w_bytes + x_bytes);
-  if (!plan.pack_weights(panels).ok()) return 1;
-  plan = *plan.with_packed(panels);
+  const std::span packed_x = scratch.first(x_bytes), workers = scratch.subspan(x_bytes);
 
   // One product after another: each thread packs its part of x, all meet, each runs its part of y.
   for (const size_t m : {kMostRows, size_t{1}}) {
