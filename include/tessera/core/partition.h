@@ -26,9 +26,16 @@ struct Range {
   size_t begin = 0, end = 0;
 };
 
+namespace detail {
+/// How many steps cover `size`, the last one perhaps in part.
+constexpr size_t steps_of(size_t size, size_t step) noexcept {
+  return size / step + (size % step != 0 ? 1 : 0);
+}
+}  // namespace detail
+
 /// Part `index` of `count` of [0, size), cut at multiples of `step`, as even as the step allows.
 constexpr Range split(size_t size, size_t step, size_t index, size_t count) noexcept {
-  const size_t steps = size / step + (size % step != 0 ? 1 : 0);
+  const size_t steps = detail::steps_of(size, step);
   // steps * index may not fit, so whole shares and the remainder are kept apart.
   const size_t share = steps / count, extra = steps % count;
   const size_t begin = share * index + (detail::min)(index, extra);
@@ -41,8 +48,8 @@ constexpr Range split(size_t size, size_t step, size_t index, size_t count) noex
 /// by one worker only), in multiples of `nr`; rows too, in multiples of `mr`, when there are fewer
 /// column steps than workers.
 constexpr Rect partition(size_t m, size_t n, size_t mr, size_t nr, Part part) noexcept {
-  const size_t col_steps = (detail::max)(1, n / nr + (n % nr != 0 ? 1 : 0));
-  const size_t row_steps = (detail::max)(1, m / mr + (m % mr != 0 ? 1 : 0));
+  const size_t col_steps = (detail::max)(1, detail::steps_of(n, nr));
+  const size_t row_steps = (detail::max)(1, detail::steps_of(m, mr));
   const size_t cols = (detail::min)(part.count, col_steps);
   const size_t rows = (detail::min)((detail::max)(1, part.count / cols), row_steps);
   if (part.index >= rows * cols) return {};

@@ -55,9 +55,6 @@ struct Geometry {
 
 namespace detail {
 
-constexpr size_t steps_of(size_t size, size_t step) noexcept {
-  return size / step + (size % step != 0 ? 1 : 0);
-}
 constexpr size_t rounded_up(size_t size, size_t step) noexcept {
   return steps_of(size, step) * step;
 }

@@ -92,7 +92,8 @@ class Matmul {
   /// buffer is aligned to 4 bytes, best to kScratchAlign, as is a worker's.
   size_t packed_x_bytes(size_t m) const noexcept;
   /// Bytes of private memory that each concurrent run() needs for m rows, a multiple of
-  /// kScratchAlign: packed x and the memory of all workers may lie end to end in one piece.
+  /// kScratchAlign: packed x and the memory of all workers may lie end to end in one piece. Fewer
+  /// rows may be blocked otherwise and need more: ask for each m, or for the most of those to come.
   size_t worker_bytes(size_t m) const noexcept;
   /// True if x packed by one plan can be run by the other (q, k, v: pack once, run three).
   bool shares_packed_x(const Matmul& other) const noexcept;
