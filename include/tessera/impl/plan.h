@@ -118,7 +118,7 @@ inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
                  ? options.tuning
                  : &tuning_for(this_cpu_family(), p.kernel->kind, p.kernel->vector_bytes);
   p.w = static_cast<const std::byte*>(w.data);
-  p.w_stride = w.row_stride;
+  p.w_stride = w.cols == 0 ? 0 : w.row_stride;  // W may be null where it has no bytes
   p.n = w.rows;
   p.k = w.cols;
   p.x_dtype = x_dtype;

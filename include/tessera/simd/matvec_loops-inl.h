@@ -115,7 +115,7 @@ inline void matvec_loops(const RunArgs& a) {
   float partial[kMatvecCols * kMostDotRows * kLanes];  // [kMatvecCols, rows of x, lanes]
   DotArgs args;
   args.x_stride = a.geometry->x_row_bytes;
-  args.w_stride = plan.k == 0 ? 0 : plan.w_stride;  // W may be null where it has no bytes
+  args.w_stride = plan.w_stride;
   args.k = plan.k;
   args.out_stride = kMatvecCols;
   const size_t step = std::max<size_t>(dots.many_rows, dots.few_rows[0]);
