@@ -65,8 +65,7 @@ if(TESSERA_BUILD_TESTS AND NOT TESSERA_PLAIN_TESTS)
   include(Catch)  # catch_discover_tests
 endif()
 
-if((TESSERA_BUILD_EXAMPLES OR (TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")) AND
-   NOT TESSERA_PLAIN_TESTS)
+if((TESSERA_BUILD_EXAMPLES OR TESSERA_BUILD_BENCH) AND NOT TESSERA_PLAIN_TESTS)
   # Debian 12 has 2.1.2. The hash of 2.4.2 is that of the tag's tree, archived and hashed again.
   set(CLI11_BUILD_TESTS OFF CACHE BOOL "")
   set(CLI11_BUILD_EXAMPLES OFF CACHE BOOL "")
@@ -115,7 +114,7 @@ if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
   tessera_foreign(nlohmann_json nlohmann_json)
 endif()
 
-if(TESSERA_BUILD_BENCH AND EXISTS "${PROJECT_SOURCE_DIR}/bench/CMakeLists.txt")
+if(TESSERA_BUILD_BENCH)
   set(BENCHMARK_ENABLE_TESTING OFF CACHE BOOL "")
   set(BENCHMARK_ENABLE_INSTALL OFF CACHE BOOL "")
   set(BENCHMARK_ENABLE_WERROR OFF CACHE BOOL "")  # GCC 12 warns in it under the sanitizers
