@@ -240,6 +240,7 @@ TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[for
 
 TESSERA_FORMAT_TEST(models, "bytes of models made with ggml's quantizers", "[format][data]") {
   const std::string folder = std::string(TESSERA_TEST_DATA) + "/data/gguf/";
+  if (folder == "/data/gguf/") SKIP("TESSERA_TEST_DATA names no folder");
   size_t compared = 0;
   for (const char* model : {"stories260K", "babyllama361"}) {
     const GgufTensors f32(folder + model + "-f32.gguf");

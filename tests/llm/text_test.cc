@@ -147,6 +147,7 @@ TEST_CASE("the shipped model's tokens", "[tokenizer]") {
 // Texts and, for each vocabulary, their ids by another program.
 TEST_CASE("recorded tokens of other vocabularies", "[tokenizer]") {
   const std::string data = std::string(TESSERA_TEST_DATA) + "/data/";
+  if (data == "/data/") SKIP("TESSERA_TEST_DATA names no folder");
   std::ifstream input(data + "vocab/texts.inp", std::ios::binary);
   if (!input) SKIP("no recorded tokens in " << data << "vocab");
   std::string rest((std::istreambuf_iterator<char>(input)), {});
