@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <climits>
 #include <cstdlib>
 
 #include "hwy/targets.h"
@@ -16,28 +17,27 @@ namespace tessera::inline v0_1 {
 namespace detail {
 
 // All of this has internal linkage: two libraries in one program may be built for other targets.
-#define TESSERA_INSTRUCTION_SET(TARGET, NAMESPACE) &NAMESPACE::kInstructionSet,
-// The visitor names the baseline target twice where no emulated one is built.
-constexpr std::array kVisited = {HWY_VISIT_TARGETS(TESSERA_INSTRUCTION_SET)};
-#undef TESSERA_INSTRUCTION_SET
+// Those of Highway's targets that are compiled in, null for the others, and the baseline or an
+// emulated one. (Its HWY_VISIT_TARGETS came only with 1.3.)
+constexpr const InstructionSet* kVisited[] = {HWY_CHOOSE_TARGET_LIST(kInstructionSet),
+                                              HWY_CHOOSE_FALLBACK(kInstructionSet)};
 
+// Each once, best first; null behind them.
 constexpr auto kSorted = [] {
-  std::array sets = kVisited;
+  std::array<const InstructionSet*, std::size(kVisited)> sets{};
+  std::copy(std::begin(kVisited), std::end(kVisited), sets.begin());
+  const auto rank = [](const InstructionSet* s) { return s == nullptr ? INT_MIN : s->rank; };
   std::sort(sets.begin(), sets.end(),
-            [](const InstructionSet* a, const InstructionSet* b) { return a->rank > b->rank; });
+            [&](const InstructionSet* a, const InstructionSet* b) { return rank(a) > rank(b); });
+  std::fill(std::unique(sets.begin(), sets.end()), sets.end(), nullptr);
   return sets;
 }();
-constexpr size_t kSetCount = [] {
-  size_t count = 1;
-  for (size_t i = 1; i < kSorted.size(); ++i) count += kSorted[i]->rank != kSorted[i - 1]->rank;
-  return count;
-}();
+constexpr size_t kSetCount =
+    static_cast<size_t>(std::find(kSorted.begin(), kSorted.end(), nullptr) - kSorted.begin());
 // Every instruction set that is compiled in, best first.
 constexpr auto kSets = [] {
   std::array<const InstructionSet*, kSetCount> sets{};
-  std::unique_copy(
-      kSorted.begin(), kSorted.end(), sets.begin(),
-      [](const InstructionSet* a, const InstructionSet* b) { return a->rank == b->rank; });
+  std::copy_n(kSorted.begin(), kSetCount, sets.begin());
   return sets;
 }();
 

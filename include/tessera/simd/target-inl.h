@@ -14,6 +14,10 @@
 // targets.h first: it says what Highway builds.
 #include "hwy/highway.h"
 
+#if HWY_MAJOR < 1 || (HWY_MAJOR == 1 && HWY_MINOR < 2)
+#error "Tessera needs Highway 1.2 or newer; an older one comes first among the include folders"
+#endif
+
 // The namespace of everything that is compiled for this instruction set, what opens and closes its
 // attributes, and the attribute of a lambda that uses vectors. Highway's, until an instruction set
 // adds something to one of its targets.
