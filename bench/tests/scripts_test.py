@@ -346,6 +346,11 @@ class Readme(WithFolder):
 
     def test_section(self):
         text = update_readme.section([self.run_of(DATA)])
+        self.assertRegex(text, r"\| f32 \| \*\*1\.0\d x\*\* onednn \(1\d\d\) \|")
+        self.assertEqual(len([line for line in text.splitlines() if line.startswith("| q")]), 3)
+
+    def test_products(self):
+        text = update_readme.products([self.run_of(DATA)])
         self.assertRegex(text, r"\| f32 \| packed \| 1\d\d, 9\d %<br>1\.0\d x onednn \|")
         self.assertEqual(len([line for line in text.splitlines() if line.startswith("| q")]), 6)
 
