@@ -34,7 +34,7 @@ constexpr Kernel odd_float_kernel(size_t row_step) {
 template <class F, size_t R, size_t kRows>
 constexpr Kernel odd_int8_kernel() {
   using Tile = Int8Tile<F, false, R, kRows>;
-  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin, false>;
+  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, false>;
   Kernel kernel = kernel_of<F, Tile, X>(Accuracy::fast, Tile::kStepValues);
   kernel.name = "odd int8 dot";
   kernel.kind = KernelKind::codes_of_8;

@@ -27,9 +27,9 @@
 
 // clang-format off
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "tessera/simd/kernels-inl.h"
+#define HWY_TARGET_INCLUDE "tessera/simd/all_kernels-inl.h"
 #include "hwy/foreach_target.h"
-#include "tessera/simd/kernels-inl.h"
+#include "tessera/simd/all_kernels-inl.h"
 // clang-format on
 
 #include "tessera/impl/blas.h"

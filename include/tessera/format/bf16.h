@@ -30,7 +30,8 @@ static_assert(sizeof(BF16::Block) == 2 && Format<BF16>);
 #endif  // TESSERA_FORMAT_BF16_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_BF16_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_BF16_SIMD_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_BF16_SIMD_
 #undef TESSERA_FORMAT_BF16_SIMD_
 #else

@@ -29,7 +29,7 @@ static_assert(sizeof(F16::Block) == 2 && Format<F16>);
 #endif  // TESSERA_FORMAT_F16_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_F16_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_F16_SIMD_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_F16_SIMD_
 #undef TESSERA_FORMAT_F16_SIMD_
 #else

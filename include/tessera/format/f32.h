@@ -26,7 +26,7 @@ static_assert(sizeof(F32::Block) == 4 && Format<F32>);
 #endif  // TESSERA_FORMAT_F32_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_F32_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_F32_SIMD_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_F32_SIMD_
 #undef TESSERA_FORMAT_F32_SIMD_
 #else

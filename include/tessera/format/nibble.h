@@ -34,7 +34,8 @@ void set_nibbles(uint8_t* codes, const CodeOf& code_of) noexcept {
 #endif  // TESSERA_FORMAT_NIBBLE_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_NIBBLE_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_NIBBLE_SIMD_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_NIBBLE_SIMD_
 #undef TESSERA_FORMAT_NIBBLE_SIMD_
 #else

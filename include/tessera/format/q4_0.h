@@ -60,7 +60,8 @@ static_assert(sizeof(Q4_0::Block) == 18 && BlockFormat<Q4_0>);
 #endif  // TESSERA_FORMAT_Q4_0_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_Q4_0_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_Q4_0_SIMD_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_Q4_0_SIMD_
 #undef TESSERA_FORMAT_Q4_0_SIMD_
 #else

@@ -61,7 +61,8 @@ static_assert(sizeof(Q4_1::Block) == 20 && BlockFormat<Q4_1>);
 #endif  // TESSERA_FORMAT_Q4_1_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_Q4_1_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_Q4_1_SIMD_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_Q4_1_SIMD_
 #undef TESSERA_FORMAT_Q4_1_SIMD_
 #else

@@ -61,7 +61,8 @@ static_assert(sizeof(Q8_0::Block) == 34 && BlockFormat<Q8_0>);
 #endif  // TESSERA_FORMAT_Q8_0_H_
 
 #if defined(TESSERA_SIMD_PASS)
-#if defined(TESSERA_FORMAT_Q8_0_SIMD_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_FORMAT_Q8_0_SIMD_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_FORMAT_Q8_0_SIMD_
 #undef TESSERA_FORMAT_Q8_0_SIMD_
 #else

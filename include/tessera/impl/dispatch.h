@@ -17,10 +17,16 @@ namespace tessera::inline v0_1 {
 namespace detail {
 
 // All of this has internal linkage: two libraries in one program may be built for other targets.
-// Those of Highway's targets that are compiled in, null for the others, and the baseline or an
-// emulated one. (Its HWY_VISIT_TARGETS came only with 1.3.)
-constexpr const InstructionSet* kVisited[] = {HWY_CHOOSE_TARGET_LIST(kInstructionSet),
-                                              HWY_CHOOSE_FALLBACK(kInstructionSet)};
+// Sub-targets; those of Highway's targets that are compiled in, null for the others; and the
+// baseline or an emulated one. (Its HWY_VISIT_TARGETS came only with 1.3.)
+constexpr const InstructionSet* kVisited[] = {
+#if TESSERA_HAS_AVX2_VNNI
+    &N_AVX2_VNNI::kInstructionSet,
+#endif
+#if TESSERA_HAS_NEON_DOTPROD
+    &N_NEON_DOTPROD::kInstructionSet,
+#endif
+    HWY_CHOOSE_TARGET_LIST(kInstructionSet), HWY_CHOOSE_FALLBACK(kInstructionSet)};
 
 // Each once, best first; null behind them.
 constexpr auto kSorted = [] {

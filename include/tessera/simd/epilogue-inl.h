@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // The epilogue: finished f32 sums -> y. It reads a buffer that is still in L1, so that tiles are
 // compiled without it; a product that needs none (scale 1, f32 y) is stored by its tile.
-#if defined(TESSERA_SIMD_EPILOGUE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_EPILOGUE_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_EPILOGUE_INL_H_
 #undef TESSERA_SIMD_EPILOGUE_INL_H_
 #else

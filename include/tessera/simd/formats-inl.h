@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The per-target section of every format on the list.
-#if defined(TESSERA_SIMD_FORMATS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_FORMATS_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_FORMATS_INL_H_
 #undef TESSERA_SIMD_FORMATS_INL_H_
 #else

@@ -2,7 +2,8 @@
 // The kernels of this instruction set: for every format on the list and each accuracy, one Kernel
 // made of tiles, dots, how x is packed and what panels of W hold. A new kind of kernel is a
 // function here that returns one.
-#if defined(TESSERA_SIMD_KERNELS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_KERNELS_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_KERNELS_INL_H_
 #undef TESSERA_SIMD_KERNELS_INL_H_
 #else
@@ -10,7 +11,6 @@
 #endif
 
 #include <array>
-#include <bit>
 #include <type_traits>
 #include <utility>
 
@@ -18,11 +18,6 @@
 #include "tessera/simd/matvec-inl.h"
 #include "tessera/simd/matvec_loops-inl.h"
 #include "tessera/simd/tile-inl.h"
-
-// Without the attributes of the instruction set, which this CPU may not have.
-namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
-inline bool runs_here() { return (hwy::SupportedTargets() & HWY_TARGET) != 0; }
-}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
@@ -175,7 +170,7 @@ constexpr void add_unpacked(Kernel& kernel, void (*unpack)(const std::byte*, siz
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
   using Tile = Int8Tile<F, kCoarse>;
-  using X = XAsQ8<typename Tile::Dots, F::kOffset, F::kHasMin, kCoarse>;
+  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
   Kernel kernel = kernel_of<F, Tile, X>(accuracy, Tile::kStepValues);
   kernel.name = "int8 dot";
   kernel.kind = F::kCodeWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
@@ -224,25 +219,43 @@ constexpr Kernel choose_kernel() {
   }
 }
 
+// A sub-target lists what its instruction makes faster, the integer dots of blocks; the rest is
+// found in its parent.
+template <class F, Accuracy kAccuracy>
+inline constexpr bool kIsListed = !kIsSubTarget || (F::kIsBlock && kAccuracy != Accuracy::exact);
+
+template <size_t kCount>
+struct KernelList {
+  Kernel kernels[kCount];
+  size_t count = 0;
+
+  template <class F, Accuracy kAccuracy>
+  constexpr void add() {
+    if constexpr (kIsListed<F, kAccuracy>) kernels[count++] = choose_kernel<F, kAccuracy>();
+  }
+};
+
 template <class... F>
-constexpr std::array<Kernel, 3 * sizeof...(F)> all_kernels(TypeList<F...>) {
-  return {choose_kernel<F, Accuracy::fast>()..., choose_kernel<F, Accuracy::exact>()...,
-          choose_kernel<F, Accuracy::coarse>()...};
+constexpr auto all_kernels(TypeList<F...>) {
+  KernelList<3 * sizeof...(F)> list{};
+  (list.template add<F, Accuracy::fast>(), ...);
+  (list.template add<F, Accuracy::exact>(), ...);
+  (list.template add<F, Accuracy::coarse>(), ...);
+  return list;
 }
 
 // Not inline: two libraries in one program may be built with other targets and formats, so each has
 // its own.
 constexpr auto kKernels = all_kernels(Formats{});
 
-// A better target has a lower bit. Odd ranks are for what adds to one of Highway's targets.
 constexpr InstructionSet kInstructionSet = {
     kTargetName,
-    2 * (63 - std::countr_zero(static_cast<uint64_t>(HWY_TARGET))),
+    kRank,
     kLanes * sizeof(float),
     &runs_here,
-    kKernels.data(),
-    kKernels.size(),
-    nullptr};
+    kKernels.kernels,
+    kKernels.count,
+    kIsSubTarget ? &HWY_NAMESPACE::kInstructionSet : nullptr};
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 TESSERA_AFTER_NAMESPACE();

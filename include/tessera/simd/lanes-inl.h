@@ -2,7 +2,8 @@
 // kLanes consecutive blocks of one row as the lanes of vectors: what a row's dot product reads.
 //
 // Block j is lane block_lane(j), the order in which one transposition leaves contiguous quarters.
-#if defined(TESSERA_SIMD_LANES_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_LANES_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_LANES_INL_H_
 #undef TESSERA_SIMD_LANES_INL_H_
 #else
@@ -169,22 +170,28 @@ class LaneBlocks {
 #if TESSERA_ONE_LANE
     return widen_f16(df, hn::Set(dh, static_cast<uint16_t>(quads[0])));
 #else
-    const hn::Repartition<uint64_t, decltype(dh)> du64;
-    hn::VFromD<decltype(du64)> all;
-    if constexpr (kLanes == 4) {
-      all = hn::Set(du64, quads[0]);
-    } else if constexpr (kLanes == 8) {
-      all = hn::Dup128VecFromValues(du64, quads[0], quads[1]);
-    } else {
-      const hn::Half<decltype(du64)> d128;
-      all = hn::Combine(du64, hn::Dup128VecFromValues(d128, quads[2], quads[3]),
-                        hn::Dup128VecFromValues(d128, quads[0], quads[1]));
-    }
-    return widen_f16(df, hn::BitCast(dh, all));
+    return widen_f16(df,
+                     hn::BitCast(dh, from_quads(hn::Repartition<uint64_t, decltype(dh)>(), quads)));
 #endif
   }
 
  private:
+#if !TESSERA_ONE_LANE
+  // A template, as no width compiles all three.
+  template <class D>
+  static HWY_INLINE hn::VFromD<D> from_quads(D du64, const uint64_t (&quads)[4]) {
+    if constexpr (hn::MaxLanes(D()) == 1) {
+      return hn::Set(du64, quads[0]);
+    } else if constexpr (hn::MaxLanes(D()) == 2) {
+      return hn::Dup128VecFromValues(du64, quads[0], quads[1]);
+    } else {
+      const hn::Half<D> dh;
+      return hn::Combine(du64, hn::Dup128VecFromValues(dh, quads[2], quads[3]),
+                         hn::Dup128VecFromValues(dh, quads[0], quads[1]));
+    }
+  }
+#endif
+
   const uint8_t* from_;
 };
 #endif

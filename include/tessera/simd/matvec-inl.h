@@ -4,7 +4,8 @@
 //
 // Bits. The order of a sum depends on k alone, not on R or C nor on ranges, between which sums are
 // kept as they are; so any split of y gives the same.
-#if defined(TESSERA_SIMD_MATVEC_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_MATVEC_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_MATVEC_INL_H_
 #undef TESSERA_SIMD_MATVEC_INL_H_
 #else
@@ -183,7 +184,7 @@ struct Int8Dot {
 
  private:
   using Dots = DotsOf<F>;
-  using X = XAsQ8<Dots, F::kOffset, F::kHasMin, kCoarse>;
+  using X = XAsQ8<Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
   static constexpr size_t kGroupBytes = kLanes * kBytes;
 
  public:
@@ -264,7 +265,7 @@ struct Int8Dot {
           blocks.template words<F::kScaleBytes + 16>(words);
         }
         TESSERA_UNROLL
-        for (VU& v : words) v = hn::Xor(v, hn::Set(DU(), F::kCodeXor));
+        for (VU& v : words) v = hn::Xor(v, hn::Set(DU(), kDotXor<F>));
       }
       const VU codes = SimdOf<F>::word_quad(words[word % 4], quad);
       const VU first = Dots::template codes<0>(codes);

@@ -8,7 +8,8 @@
 //         for a piece of k              few rows of x: in whole pages, or as long as leaves x in L1
 //           for rows of W                 a dot of a few of them with the group
 //       the epilogue
-#if defined(TESSERA_SIMD_MATVEC_LOOPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_MATVEC_LOOPS_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_MATVEC_LOOPS_INL_H_
 #undef TESSERA_SIMD_MATVEC_LOOPS_INL_H_
 #else

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The few vector helpers that Highway lacks, and the vector types that all kernels share.
-#if defined(TESSERA_SIMD_OPS_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_OPS_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_OPS_INL_H_
 #undef TESSERA_SIMD_OPS_INL_H_
 #else
@@ -146,8 +146,8 @@ HWY_INLINE hn::VFromD<D> load_f16(D df, const void* p) {
   return widen_f16(df, load_bytes(hn::Rebind<uint16_t, D>(), p));
 }
 
-// acc + the sum of four products of unsigned bytes of w and signed bytes of a, per 32-bit lane.
-// Exact: no intermediate saturates.
+// acc + the sum of four products of codes of W, unsigned bytes (signed ones on a target that has
+// TESSERA_SIGNED_DOT), and signed bytes of a, per 32-bit lane. Exact: no intermediate saturates.
 template <class D>
 HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::VFromD<D> a,
                               hn::VFromD<D> acc) {
@@ -160,10 +160,28 @@ HWY_INLINE hn::VFromD<D> dot4(D di, hn::VFromD<hn::RebindToUnsigned<D>> w, hn::V
            static_cast<int8_t>(static_cast<uint32_t>(as) >> shift);
   }
   return hn::Set(di, sum);
+#elif TESSERA_AVX_VNNI
+  (void)di;
+  return hn::VFromD<D>{_mm256_dpbusd_avx_epi32(acc.raw, w.raw, a.raw)};
+#elif TESSERA_SIGNED_DOT
+  (void)di;
+  return hn::VFromD<D>(
+      vdotq_s32(acc.raw, vreinterpretq_s8_u32(w.raw), vreinterpretq_s8_s32(a.raw)));
 #else
   const hn::Repartition<uint8_t, D> du8;
   const hn::Repartition<int8_t, D> di8;
   return hn::SumOfMulQuadAccumulate(di, hn::BitCast(du8, w), hn::BitCast(di8, a), acc);
+#endif
+}
+
+// The same with one word of a vector of x in all lanes.
+template <size_t kWord>
+HWY_INLINE VI dot4_word(VU w, VI four, VI acc) {
+#if TESSERA_SIGNED_DOT
+  return VI(vdotq_laneq_s32(acc.raw, vreinterpretq_s8_u32(w.raw), vreinterpretq_s8_s32(four.raw),
+                            static_cast<int>(kWord)));
+#else
+  return dot4(DI(), w, hn::BroadcastLane<static_cast<int>(kWord)>(four), acc);
 #endif
 }
 

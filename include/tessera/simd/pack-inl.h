@@ -3,8 +3,8 @@
 //
 //   W, float formats   [k / values][nr] words      (f16: [k / 2][2][nr] halves)
 //   W, block formats   [k / 32] of { scales[nr], mins[nr] if any, words[kCodeWords][nr] }: the
-//                      bytes of nr blocks, no more, with codes made unsigned
-#if defined(TESSERA_SIMD_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
+//                      bytes of nr blocks, no more, with codes as dots take them
+#if defined(TESSERA_SIMD_PACK_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_INL_H_
 #undef TESSERA_SIMD_PACK_INL_H_
 #else
@@ -14,6 +14,7 @@
 #include <algorithm>
 
 #include "tessera/plan/kernel.h"
+#include "tessera/simd/dots-inl.h"
 #include "tessera/simd/formats-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
@@ -108,7 +109,7 @@ void pack_block_panel(const PackWArgs& a) {
   const DU du;
   constexpr size_t kNr = R * kLanes;
   constexpr size_t kBlockBytes = sizeof(typename F::Block);
-  const VU code_xor = hn::Set(du, F::kCodeXor);
+  const VU code_xor = hn::Set(du, kDotXor<F>);
   for (size_t r = 0; r < R; ++r) {
     const RowGroup group(a.w, a.row_stride, a.first + r * kLanes, a.end);
     std::byte* to = a.panel;
@@ -202,7 +203,7 @@ void widen_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
       if constexpr (F::kHasMin) min = block.min(r);
       TESSERA_UNROLL
       for (size_t quad = 0; quad < 8; ++quad) {
-        VU codes = block.quad(r, quad);
+        VU codes = hn::Xor(block.quad(r, quad), hn::Set(du, F::kCodeXor ^ kDotXor<F>));
         TESSERA_UNROLL
         for (size_t i = 0; i < 4; ++i) {
           const VI code = hn::BitCast(DI(), hn::And(codes, hn::Set(du, 255u)));

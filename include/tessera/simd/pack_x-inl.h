@@ -6,7 +6,8 @@
 //   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }, or
 //                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h)
 //   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
-#if defined(TESSERA_SIMD_PACK_X_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_PACK_X_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_X_INL_H_
 #undef TESSERA_SIMD_PACK_X_INL_H_
 #else
@@ -363,6 +364,8 @@ struct XBlock {
     return word<T>(C + c);
   }
   HWY_INLINE int32_t codes(size_t i, size_t c) const { return word<int32_t>((2 + i) * C + c); }
+  /// Words 4 i to 4 i + 3 of the codes of all rows, on targets with four lanes.
+  HWY_INLINE VI four_codes(size_t i) const { return load_bytes(DI(), at + 4 * (2 * C + 4 * i)); }
 
  private:
   template <class T>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Values of x -> 8-bit blocks, as ggml's q8_0 but with the scale in f32.
-#if defined(TESSERA_SIMD_Q8_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_Q8_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_Q8_INL_H_
 #undef TESSERA_SIMD_Q8_INL_H_
 #else

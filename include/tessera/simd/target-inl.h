@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 // What is compiled: the namespace and attributes of the instruction set, and what it can do. No
-// other file asks which target this is.
-#if defined(TESSERA_SIMD_TARGET_INL_H_) == defined(HWY_TARGET_TOGGLE)
+// other file asks which target this is. A file that is compiled once for each instruction set is
+// read again whenever Highway's toggle changes, or ours for a sub-target (all_kernels-inl.h).
+#if defined(TESSERA_SIMD_TARGET_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_TARGET_INL_H_
 #undef TESSERA_SIMD_TARGET_INL_H_
 #else
 #define TESSERA_SIMD_TARGET_INL_H_
 #endif
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 
+#include "tessera/simd/cpu_features.h"
 #include "tessera/simd/targets.h"
 // targets.h first: it says what Highway builds.
 #include "hwy/highway.h"
@@ -19,16 +24,35 @@
 #endif
 
 // The namespace of everything that is compiled for this instruction set, what opens and closes its
-// attributes, and the attribute of a lambda that uses vectors. Highway's, until an instruction set
-// adds something to one of its targets.
+// attributes, and the attribute of a lambda that uses vectors: Highway's or, for a sub-target, what
+// adds to them. A lambda does not inherit the attributes of the code around it.
 #undef TESSERA_SIMD_NAMESPACE
 #undef TESSERA_BEFORE_NAMESPACE
 #undef TESSERA_AFTER_NAMESPACE
 #undef TESSERA_ATTR
+#undef TESSERA_ATTRIBUTES
+#if TESSERA_SUB_TARGET == TESSERA_NO_SUB_TARGET
 #define TESSERA_SIMD_NAMESPACE HWY_NAMESPACE
 #define TESSERA_BEFORE_NAMESPACE() HWY_BEFORE_NAMESPACE()
 #define TESSERA_AFTER_NAMESPACE() HWY_AFTER_NAMESPACE()
 #define TESSERA_ATTR HWY_ATTR
+#else
+#if TESSERA_SUB_TARGET == TESSERA_AVX2_VNNI
+#define TESSERA_SIMD_NAMESPACE N_AVX2_VNNI
+#define TESSERA_ATTRIBUTES HWY_TARGET_STR ",avxvnni"
+#elif TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD
+#define TESSERA_SIMD_NAMESPACE N_NEON_DOTPROD
+#if HWY_COMPILER_GCC_ACTUAL  // its arm_neon.h wants the architecture, too
+#define TESSERA_ATTRIBUTES "arch=armv8.2-a" HWY_TARGET_STR "+dotprod"
+#else
+#define TESSERA_ATTRIBUTES HWY_TARGET_STR "+dotprod"
+#endif
+#endif
+#define TESSERA_BEFORE_NAMESPACE() \
+  HWY_PUSH_ATTRIBUTES(TESSERA_ATTRIBUTES) static_assert(true, "for the semicolon")
+#define TESSERA_AFTER_NAMESPACE() HWY_POP_ATTRIBUTES static_assert(true, "for the semicolon")
+#define TESSERA_ATTR __attribute__((target(TESSERA_ATTRIBUTES)))
+#endif
 
 // Vectors have a single lane: no vector of bytes exists, and nothing is to be shuffled.
 #undef TESSERA_ONE_LANE
@@ -41,6 +65,16 @@
 // An instruction widens f16.
 #undef TESSERA_F16_CONVERSION
 #define TESSERA_F16_CONVERSION ((HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2) || HWY_ARCH_ARM_A64)
+
+// vpdpbusd, which Highway's AVX2 does not know.
+#undef TESSERA_AVX_VNNI
+#define TESSERA_AVX_VNNI (TESSERA_SUB_TARGET == TESSERA_AVX2_VNNI)
+
+// An instruction adds four products of signed bytes, so codes are seen as signed ones. It takes any
+// of the words of a vector of x, so that one load serves four rows.
+#undef TESSERA_SIGNED_DOT
+#define TESSERA_SIGNED_DOT \
+  (HWY_ARCH_ARM_A64 && (HWY_TARGET == HWY_NEON_BF16 || TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD))
 
 // One instruction for two bf16 products, where it is worth having; else bf16 is widened to f32.
 // Sapphire Rapids starts one every other cycle, and two f32 multiply-adds in each (89 and 178
@@ -56,9 +90,25 @@
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-/// Highway's name for the target, and its bit; the namespace is N_ and the name.
-inline constexpr const char* kTargetName = &HWY_STR(HWY_NAMESPACE)[2];
-inline constexpr int64_t kTargetBit = HWY_TARGET;
+/// Highway's name for the target, or ours for the sub-target; the namespace is N_ and the name.
+inline constexpr const char* kTargetName = &HWY_STR(TESSERA_SIMD_NAMESPACE)[2];
+
+/// A better target has a lower bit, and a sub-target is better than its parent.
+inline constexpr bool kIsSubTarget = TESSERA_SUB_TARGET != TESSERA_NO_SUB_TARGET;
+inline constexpr int kRank =
+    2 * (63 - std::countr_zero(static_cast<uint64_t>(HWY_TARGET))) + kIsSubTarget;
+
+/// Whether this CPU has the instruction set.
+inline bool runs_here() {
+  if ((hwy::SupportedTargets() & HWY_TARGET) == 0) return false;
+#if TESSERA_SUB_TARGET == TESSERA_AVX2_VNNI
+  return detail::cpu_has_avx_vnni();
+#elif TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD
+  return detail::cpu_has_dotprod();
+#else
+  return true;
+#endif
+}
 
 /// Vector registers, which bound the tiles. NEON, AVX-512 and VSX have 32, older x86 16.
 #if HWY_TARGET <= HWY_AVX3 || HWY_ARCH_ARM_A64 || HWY_ARCH_PPC || HWY_ARCH_S390X
@@ -71,7 +121,7 @@ inline constexpr size_t kRegisters = 16;
 /// for it, and Highway's emulation is slower than products of 16 bits; with SSSE3, products of
 /// bytes in pairs are faster still where 16 bits hold their sum.
 inline constexpr bool kHasQuadDot =
-    !(HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2);
+    !(HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2) || kIsSubTarget;
 inline constexpr bool kHasBytePairs = HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3;
 
 /// Unpacking 4-bit codes takes the integer dot's time: two units do all that has 512 bits, and of

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Which Highway targets are built. Must come before any header of Highway.
+// Which targets are built. Must come before any header of Highway.
 #ifndef TESSERA_SIMD_TARGETS_H_
 #define TESSERA_SIMD_TARGETS_H_
 
@@ -31,6 +31,27 @@
 #ifndef HWY_DISABLED_TARGETS
 #define HWY_DISABLED_TARGETS \
   ((1LL << 3) | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128 | HWY_RVV)
+#endif
+
+// Sub-targets: one of Highway's targets and one instruction more. They are compiled with their
+// parent (all_kernels-inl.h) and list only the kernels which that instruction makes faster.
+#define TESSERA_NO_SUB_TARGET 0
+#define TESSERA_AVX2_VNNI 1     // AVX2 and vpdpbusd: Alder Lake and later, without AVX-512
+#define TESSERA_NEON_DOTPROD 2  // NEON and sdot: Arm from 2018 on; NEON_BF16 has it already
+
+// Those that this compiler builds. TESSERA_NO_SUB_TARGETS leaves all of them out.
+#if !defined(TESSERA_NO_SUB_TARGETS) && (defined(__GNUC__) || defined(__clang__))
+#define TESSERA_HAS_AVX2_VNNI ((HWY_TARGETS & HWY_AVX2) != 0)
+#define TESSERA_HAS_NEON_DOTPROD \
+  (HWY_ARCH_ARM_A64 && HWY_HAVE_RUNTIME_DISPATCH && (HWY_TARGETS & HWY_NEON) != 0)
+#else
+#define TESSERA_HAS_AVX2_VNNI 0
+#define TESSERA_HAS_NEON_DOTPROD 0
+#endif
+
+// Of a file that is compiled outside all_kernels-inl.h.
+#ifndef TESSERA_SUB_TARGET
+#define TESSERA_SUB_TARGET TESSERA_NO_SUB_TARGET
 #endif
 
 #endif  // TESSERA_SIMD_TARGETS_H_

@@ -8,7 +8,7 @@
 //
 // Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast. Integer
 // tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of codes, 2 scales.
-#if defined(TESSERA_SIMD_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#if defined(TESSERA_SIMD_TILE_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_TILE_INL_H_
 #undef TESSERA_SIMD_TILE_INL_H_
 #else
@@ -209,8 +209,7 @@ struct Int8Tile {
         TESSERA_UNROLL
         for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
       }
-      TESSERA_UNROLL
-      for (size_t word = 0; word < F::kCodeWords; ++word) add_word<C>(w, x, word, dots);
+      add_words<C>(w, x, dots, std::make_index_sequence<F::kCodeWords>());
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
         const VF scale = w.scale(r);
@@ -240,31 +239,61 @@ struct Int8Tile {
                                           hn::Set(DI(), x.template aux<int32_t>(c)));
   }
 
-  // The quads that one word of each row of W holds.
-  template <size_t C>
-  static HWY_INLINE void add_word(const BlockPanel<F, kR>& w, const XBlock<C>& x, size_t word,
-                                  typename Dots::Sum (&dots)[C][kR]) {
-    TESSERA_UNROLL
-    for (size_t part = 0; part < 8; part += F::kCodeWords) {
-      add_quad<C, 0>(w, x, word, part, dots);
-      if constexpr (Dots::kSteps == 2) add_quad<C, 1>(w, x, word, part, dots);
-    }
+  template <size_t C, size_t... kWord>
+  static HWY_INLINE void add_words(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+                                   typename Dots::Sum (&dots)[C][kR],
+                                   std::index_sequence<kWord...>) {
+    (add_word<C, kWord>(w, x, dots), ...);
   }
 
-  template <size_t C, size_t kStep>
-  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C>& x, size_t word,
-                                  size_t part, typename Dots::Sum (&dots)[C][kR]) {
+  // The quads that one word of each row of W holds.
+  template <size_t C, size_t kWord>
+  static HWY_INLINE void add_word(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+                                  typename Dots::Sum (&dots)[C][kR]) {
+    add_quad<C, kWord, 0>(w, x, dots);
+    if constexpr (F::kCodeWords == 4) add_quad<C, kWord, 4>(w, x, dots);
+  }
+
+  template <size_t C, size_t kWord, size_t kPart>
+  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+                                  typename Dots::Sum (&dots)[C][kR]) {
+    add_step<C, kWord, kPart, 0>(w, x, dots);
+    if constexpr (Dots::kSteps == 2) add_step<C, kWord, kPart, 1>(w, x, dots);
+  }
+
+  template <size_t C, size_t kWord, size_t kPart, size_t kStep>
+  static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+                                  typename Dots::Sum (&dots)[C][kR]) {
+    constexpr size_t kXWord = 8 * kStep + kWord + kPart;
     VU codes[kR];
     TESSERA_UNROLL
     for (size_t r = 0; r < kR; ++r) {
-      codes[r] = Dots::template codes<kStep>(SimdOf<F>::word_quad(w.word(r, word), part));
+      codes[r] = Dots::template codes<kStep>(SimdOf<F>::word_quad(w.word(r, kWord), kPart));
     }
-    TESSERA_UNROLL
-    for (size_t c = 0; c < C; ++c) {
-      const VI column = hn::Set(DI(), x.codes(8 * kStep + word + part, c));
+    if constexpr (TESSERA_SIGNED_DOT) {
+      add_rows<C, kXWord>(codes, x, dots, std::make_index_sequence<C>());
+    } else {
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::add(codes[r], column, dots[c][r]);
+      for (size_t c = 0; c < C; ++c) {
+        const VI column = hn::Set(DI(), x.codes(kXWord, c));
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::add(codes[r], column, dots[c][r]);
+      }
     }
+  }
+
+  // A vector holds four words of x, those of neighbouring rows and then of the next quad.
+  template <size_t C, size_t kXWord, size_t... c>
+  static HWY_INLINE void add_rows(const VU (&codes)[kR], const XBlock<C>& x,
+                                  typename Dots::Sum (&dots)[C][kR], std::index_sequence<c...>) {
+    (add_row<kXWord * C + c>(codes, x, dots[c]), ...);
+  }
+  template <size_t kAt, size_t C>
+  static HWY_INLINE void add_row(const VU (&codes)[kR], const XBlock<C>& x,
+                                 typename Dots::Sum (&dots)[kR]) {
+    const VI four = x.four_codes(kAt / 4);
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kR; ++r) dots[r] = dot4_word<kAt % 4>(codes[r], four, dots[r]);
   }
 };
 
