@@ -63,9 +63,8 @@ struct SimdOf<BF16> {
     if constexpr (kValue == 0) {
       return hn::BitCast(df, hn::ShiftLeft<16>(words));
     } else if constexpr (kRegisters == 16 && kLanes == 8) {
-      // A mask is one register too many for a tile of 6 x 2 vectors. Zen 4, AVX2, GFLOP/s of m = 4
-      // and 6: GCC 99 and 77 -> 104 and 113, Clang 104 and 72 as before. SSE4, without instructions
-      // of three operands, loses.
+      // A mask is one register too many for a tile of 6 x 2 vectors: on AVX2, GCC gains half by two
+      // shifts. SSE4, without instructions of three operands, loses. (bench/sweeps/micro_kernels.tsv)
       return hn::BitCast(df, hn::ShiftLeft<16>(in_order(hn::ShiftRight<16>(words))));
     } else {
       return hn::BitCast(df, hn::And(words, hn::Set(DU(), 0xFFFF0000u)));

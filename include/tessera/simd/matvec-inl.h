@@ -27,10 +27,9 @@ struct FmaStep {
 
   static constexpr bool kNarrow = kBytes < kLanes * 4;
   static constexpr size_t kFewRows = kNarrow ? 6 : 8;  // of x
-  // Rows of W for so many rows of x, as FloatDot says. 4 x 8 sums of f32 spill: GCC gains by them
-  // all the same (72 -> 84 GFLOP/s), Clang loses (80 -> 71). On Emerald Rapids one row of W waits
-  // for its own sum. GFLOP/s there with one row (m = 1) or two (m = 2 and 4), and with four: bf16
-  // 12 and 17, 31 and 35, 48 and 54; f16 10 and 16, 31 and 34, 45 and 58.
+  // Rows of W for so many rows of x, as FloatDot says. 4 x 8 sums of f32 do not fit the registers:
+  // GCC gains by them all the same, Clang loses. On Emerald Rapids one row of W waits for its own
+  // sum, so narrow formats take four. (bench/sweeps/micro_kernels.tsv)
   static constexpr size_t rows(size_t c) {
     if (kTwoWideUnits) return kNarrow ? 4 : c == 1 ? 8 : c <= 3 ? 4 : 2;
     if (kNarrow) return c <= 2 ? 8 : c <= 4 ? 2 : 4;
@@ -74,17 +73,10 @@ struct Bf16Step {
 // Many rows of x: 4 x 6, 10 loads for 24 multiply-adds, and W in L2. One row of W alone would take
 // a load for each, and Zen 4 loads one whole vector a cycle.
 //
-// Few rows of x: W comes from memory, where what matters is how it is asked for. With little to
-// compute 8 rows of W, two pages of each, then of the next 8: the page walks of 8 streams overlap.
-// With more 2 rows, a piece of which leaves x in L1. Zen 4, n = 4096, median GFLOP/s by whole rows,
-// one without asking and two asked for, and by 4096 values of 8 rows:
-//            k = 4096, 2 MiB pages   4 KiB pages     k = 11008, 2 MiB   4 KiB
-//   f32   m = 1   13 13 16              8 11 14         11 13 16           8 11 13
-//   bf16  m = 1   31 24 30             21 22 27         20 25 29          18 22 28
-//   bf16  m = 2   64 48 55             41 42 49         27 42 50          24 37 49
-//   f16   m = 1   24 25 27             19 21 23         13 23 27          13 21 25
-// 2 rows x 2 KiB and 8 x 8 KiB, k = 4096: m = 4 f32 54 57, bf16 90 102, f16 83 85; m = 6 67 36, 130
-// 67, 85 36 (f16 by 4 rows 100).
+// Few rows of x: W comes from memory, where what matters is how it is asked for. One or two rows of
+// x leave time for 8 rows of W, two pages of each and then of the next 8, as the page walks of 8
+// streams overlap. From five rows of x on, pieces of 2 KiB of 2 rows of W leave x in L1.
+// (bench/sweeps/micro_kernels.tsv)
 template <class Step>
 struct FloatDot {
   static constexpr size_t kManyRowsOfW = kRegisters == 32 ? 4 : 2;
@@ -172,15 +164,14 @@ template <class F, bool kCoarse>
 struct Int8Dot {
   static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
   static constexpr size_t kManyRowsOfW = 1, kMany = 6, kFew = 6;
-  // One row of x: as for floats, 8 rows of W. Zen 4, n = k = 4096, median Gop/s on 4 KiB pages (2
-  // MiB) of one row and of 8: q4_0 73 and 83 (103 and 106), q4_1 66 and 81 (92 and 92); but q8_0 43
-  // and 51 (62 and 57).
+  // One row of x takes 8 rows of W as with floats, a gain of a seventh on small pages, but not of
+  // q8_0, which loses on large ones. (bench/sweeps/micro_kernels.tsv)
   static constexpr size_t few_rows(size_t c) {
     return c == 1 && F::kCodeWords < 8 && !kTwoWideUnits ? 8 : 1;
   }
   static constexpr size_t kDepthStep = 32 * kLanes;
   static constexpr size_t kValues = 32, kBytes = sizeof(typename F::Block);
-  static constexpr bool kXInL1 = true;  // Zen 4, k = 11008, m = 8: q8_0 87 -> 151, q4_0 144 -> 189
+  static constexpr bool kXInL1 = true;  // long rows gain a third to two thirds (the same sweep)
 
  private:
   using Dots = DotsOf<F>;

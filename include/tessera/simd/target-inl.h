@@ -133,8 +133,8 @@ inline constexpr bool kTwoWideUnits = HWY_TARGET == HWY_AVX3_SPR;
 /// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
 /// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair
 /// of copies is a load alone (movddup) from SSE3 on, and a whole vector is on SSE2. With more
-/// copies, x takes more of the caches. Zen 4, SSE4, tiles of 6 x 8 from L2, % of the peak of
-/// multiplications and additions with 1, 2 and 4 copies: GCC 66, 89, 84; Clang 66, 89, 86.
+/// copies, x takes more of the caches: of the peak of SSE4, tiles reach 66 % with one copy, 89 %
+/// with two and 84 % with four. (bench/sweeps/micro_kernels.tsv)
 #if HWY_ARCH_X86 && HWY_TARGET == HWY_SSE2
 inline constexpr size_t kXCopies = 4;
 #elif HWY_ARCH_X86 && (HWY_TARGET == HWY_SSSE3 || HWY_TARGET == HWY_SSE4)

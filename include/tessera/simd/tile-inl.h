@@ -22,9 +22,8 @@ TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // Asks for the next early_bytes at `early`. If they are exactly one step's bytes, the loop is
-// unrolled: GCC's loop of ten iterations cost q4_1 one branch misprediction a step (Zen 4, 4096 x
-// 4096 from memory, median Gop/s before and after: m = 3 227 and 253, m = 4 222 and 308, m = 6 281
-// and 320).
+// unrolled: GCC's loop of ten iterations cost q4_1 one branch misprediction a step, a tenth to a
+// quarter of its speed. (bench/sweeps/micro_kernels.tsv)
 template <size_t kStepBytes>
 HWY_INLINE void ask_early(const TileArgs& a, uintptr_t& early) {
   if (a.early_bytes == kStepBytes) {
@@ -83,9 +82,8 @@ struct Sums {
 
 // The most rows of x, of float tiles of mr rows, for which a pair of panels fits the registers.
 // What comes from memory then comes in two streams and with fewer instructions a byte, so that more
-// of it is under way at once. (Zen 4, 4096 x 4096 from memory, GFLOP/s with one panel and with a
-// pair: bf16 m = 2 37 and 55, m = 4 78 and 106; f32 m = 3 30 and 37, m = 4 40 and 48, m = 6 60
-// and 60.) Four panels are no faster.
+// of it is under way at once: a gain of a fifth to a half on Zen 4. Four panels are no faster.
+// (bench/sweeps/micro_kernels.tsv)
 constexpr size_t pair_rows(size_t mr) { return mr / 2 - (kRegisters == 32 ? 0 : 1); }
 
 // f32 multiply-add; panels of any float format, widened as they are loaded.
@@ -94,8 +92,7 @@ struct FmaTile {
   static constexpr size_t kMr = kRows, kNr = kR * kLanes;
   static constexpr size_t kStepValues = SimdOf<F>::kWordValues;
   static constexpr size_t kStepBytes = kNr * 4;
-  // f16 gains by pairs up to two rows: GFLOP/s of m = 1 19 and 24, m = 2 43 and 48, m = 3 67
-  // and 59.
+  // A format that is widened gains by pairs up to two rows of x only (the same sweep).
   static constexpr size_t kPairRows = kStepValues == 1 ? pair_rows(kMr) : 2;
 
   template <size_t C, size_t P>
