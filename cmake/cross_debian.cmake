@@ -2,8 +2,8 @@
 # A toolchain file for Debian's cross compilers. TESSERA_CROSS names the machine by the triple of its
 # compiler, such as aarch64-linux-gnu; TESSERA_CROSS_CLANG, if set, a Clang that compiles instead of
 # that GCC, whose libraries it still needs. Programs are static and run under qemu-user, on the CPU
-# that the environment variable QEMU_CPU names. `./bootstrap deps cross` installs what this needs and
-# unpacks the machine's libraries in .deps/<triple>.
+# that the environment variable QEMU_CPU names. `./bootstrap deps ci` installs what 64-bit Arm
+# needs and unpacks its libraries in .deps/<triple>.
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES TESSERA_CROSS TESSERA_CROSS_CLANG)
 string(REGEX REPLACE "-.*" "" CMAKE_SYSTEM_PROCESSOR "${TESSERA_CROSS}")
 set(CMAKE_SYSTEM_NAME Linux)

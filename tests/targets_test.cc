@@ -87,7 +87,7 @@ TEST_CASE("every x86 target is compiled in", "[targets]") {
   std::set<std::string> compiled;
   for (const Target& t : targets()) compiled.insert(t.name);
   for (const char* name :
-       {"SSE2", "SSSE3", "SSE4", "AVX2", "AVX3", "AVX3_DL", "AVX3_ZEN4", "AVX3_SPR"}) {
+       {"SSE2", "SSSE3", "SSE4", "AVX2", "AVX2_VNNI", "AVX3", "AVX3_DL", "AVX3_ZEN4", "AVX3_SPR"}) {
     INFO(name);
     CHECK(compiled.contains(name));
   }
@@ -117,6 +117,36 @@ TEST_CASE("the default target is the first that runs", "[targets]") {
   const Result<Matmul> plan = plan_for(nullptr);
   REQUIRE(plan.ok());
   CHECK(first == plan->explain(1).target);
+}
+
+// An emulated CPU is known, so what it should run is too.
+TEST_CASE("the best target is the one that the environment expects", "[targets]") {
+  const char* best = std::getenv("TESSERA_TEST_BEST");
+  if (best == nullptr) SKIP("TESSERA_TEST_BEST names none");
+  CHECK(std::string(default_target()) == best);
+}
+
+// What a sub-target does not list is found in its parent, with the same bits.
+TEST_CASE("a sub-target and its parent", "[targets]") {
+  for (const auto& [sub, parent] :
+       {std::pair("AVX2_VNNI", "AVX2"), std::pair("NEON_DOTPROD", "NEON")}) {
+    if (names(true).find(sub) == std::string::npos) continue;
+    for (const DType format : {DType::f32, DType::q8_0}) {
+      INFO(sub << ' ' << dtype_name(format));
+      const std::vector<std::byte> w(40 * 64 * 4);  // zeros: only plans are compared
+      const MatView view{w.data(), 40, 64, 0, format};
+      const auto plan = [&](const char* target) {
+        return Matmul::plan(view, DType::f32, {Accuracy::fast, target, {}});
+      };
+      REQUIRE(plan(sub).ok());
+      REQUIRE(plan(parent).ok());
+      const Explanation ours = plan(sub)->explain(64), theirs = plan(parent)->explain(64);
+      CHECK(std::string(ours.target) == sub);
+      CHECK(std::string(ours.kernel) == theirs.kernel);
+      CHECK(ours.mr == theirs.mr);
+      CHECK(ours.nr == theirs.nr);
+    }
+  }
 }
 
 // ---- With TESSERA_TARGET set by ctest -----------------------------------------------------------

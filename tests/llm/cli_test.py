@@ -156,6 +156,14 @@ def check_truth(program):
             program.outside(script, program.path, models, expected, "--target", target)
 
 
+def check_small_truth(program):
+    """The same of the smallest model, for emulated machines."""
+    script = program.in_data("check", "truth.py")
+    models, expected = program.in_data("data", "gguf"), program.in_data("data", "expected")
+    for target in program.targets():
+        program.outside(script, program.path, models, expected, "--only", "stories260K", "--target", target)
+
+
 def check_bad_files(program):
     program.outside(program.in_data("check", "bad_files.py"), program.path, program.in_data("data", "bad"))
 
