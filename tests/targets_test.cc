@@ -134,7 +134,7 @@ TEST_CASE("a sub-target and its parent", "[targets]") {
     for (const DType format : {DType::f32, DType::q8_0}) {
       INFO(sub << ' ' << dtype_name(format));
       const std::vector<std::byte> w(40 * 64 * 4);  // zeros: only plans are compared
-      const MatView view{w.data(), 40, 64, 0, format};
+      const MatView view{w.data(), 40, 64, 64 * 4, format};
       const auto plan = [&](const char* target) {
         return Matmul::plan(view, DType::f32, {Accuracy::fast, target, {}});
       };
