@@ -19,7 +19,7 @@ using tessera::DType;
 
 /// The plain product u8 x s8 -> s32 goes by DType::i8: a reference line, not a format of ours.
 inline std::string format_name(DType t) { return t == DType::i8 ? "u8s8" : tessera::dtype_name(t); }
-inline bool is_blocks(DType t) { return t == DType::q8_0 || t == DType::q4_0 || t == DType::q4_1; }
+inline bool is_blocks(DType t) { return tessera::dtype_info(t).block_values > 1; }
 
 /// Bytes of a dense row.
 inline size_t dense_row_bytes(DType t, size_t k) {

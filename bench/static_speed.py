@@ -37,7 +37,7 @@ CPUS = [
     ("skylake-avx512", "skylake-avx512", "x86_64", "AVX3"),
     ("sapphirerapids", "sapphirerapids", "x86_64", "AVX3_SPR"),
 ]
-FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
+FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
 COMPILE = {
     "x86_64": ["clang++-19"],
     "aarch64": ["clang++-19", "--target=aarch64-linux-gnu"],
@@ -118,6 +118,7 @@ TILES = {
     "q8_0": [r"Int8Tile<tessera::v0_1::Q8_0, false, \d+ul, \d+ul>"],
     "q4_0": [r"Int8Tile<tessera::v0_1::Q4_0, false, \d+ul, \d+ul>"],
     "q4_1": [r"Int8Tile<tessera::v0_1::Q4_1, false, \d+ul, \d+ul>"],
+    "q5_0": [r"Int8Tile<tessera::v0_1::Q5_0, false, \d+ul, \d+ul>"],
 }
 PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON"}
 

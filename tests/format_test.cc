@@ -82,6 +82,27 @@ TEST_CASE("q4_1: nibble order and min", "[format]") {
   }
 }
 
+TEST_CASE("q5_0: order of nibbles and high bits, and offset", "[format]") {
+  Q5_0::Block block;
+  block.scale = to_f16(2.0f).bits;
+  for (int at = 0; at < 32; ++at) {  // one code after the other is not 0
+    for (int code = 0; code < 32; ++code) {
+      std::memset(block.high, 0, sizeof(block.high));
+      std::memset(block.low, 0, sizeof(block.low));
+      block.high[at / 8] = static_cast<uint8_t>(code / 16 << at % 8);
+      block.low[at % 16] = static_cast<uint8_t>(code % 16 << at / 16 * 4);
+      float values[32];
+      Q5_0::decode(block, values);
+      for (int i = 0; i < 32; ++i) {
+        if (values[i] != 2.0f * static_cast<float>(i == at ? code - 16 : -16)) {
+          FAIL("value " << i << " is " << values[i] << " where code " << at << " is " << code);
+        }
+      }
+    }
+  }
+  SUCCEED();
+}
+
 TEST_CASE("q8_0: signed codes to -128", "[format]") {
   Q8_0::Block block;
   block.scale = to_f16(0.25f).bits;
@@ -107,6 +128,15 @@ TEST_CASE("q4_0: a block of negative zeros", "[format]") {
     const Q4_0::Block block = encoded<Q4_0>(std::vector<float>(32, zero));
     CHECK(block.scale == 0x8000);
     for (const uint8_t pair : block.codes) CHECK(pair == 0x88);
+  }
+}
+
+TEST_CASE("q5_0: a block of negative zeros", "[format]") {
+  for (const float zero : {0.0f, -0.0f}) {
+    const Q5_0::Block block = encoded<Q5_0>(std::vector<float>(32, zero));
+    CHECK(block.scale == 0x8000);
+    for (const uint8_t bits : block.high) CHECK(bits == 0xFF);
+    for (const uint8_t pair : block.low) CHECK(pair == 0);
   }
 }
 
@@ -142,12 +172,16 @@ TEST_CASE("block formats: values so tiny that the inverse of the scale is infini
     CHECK((q4.scale & 0x7FFF) == 0);
     const Q4_1::Block q41 = encoded<Q4_1>(values);
     CHECK((q41.scale & 0x7FFF) == 0);
+    const Q5_0::Block q5 = encoded<Q5_0>(values);
+    CHECK((q5.scale & 0x7FFF) == 0);
     for (const int8_t code : q8.codes) CHECK(code == 0);
     // A true zero times infinity is NaN, which becomes 0 as well. Where the scale is a zero after
     // all, every code is that of 0.
     const bool q4_zero = 1e-40f / 8.0f == 0 || FLT_TRUE_MIN == std::fabs(tiny);
     for (const uint8_t pair : q4.codes) CHECK(pair == (q4_zero ? 0x88 : 0x00));
     for (const uint8_t pair : q41.codes) CHECK(pair == 0);
+    const bool q5_zero = tiny / 16.0f == 0.0f;
+    for (size_t i = 0; i < 32; ++i) CHECK(Q5_0::get_code(q5, i) == (q5_zero ? 16 : 0));
   }
 }
 
@@ -160,9 +194,14 @@ TEST_CASE("block formats: an infinity makes an infinite scale and codes of zero"
   const Q4_0::Block q4 = encoded<Q4_0>(values);
   CHECK((q4.scale & 0x7FFF) == 0x7C00);
   for (size_t i = 0; i < 32; ++i) CHECK(get_nibble(q4.codes, i) == (i == 4 ? 0 : 8));
+  const Q5_0::Block q5 = encoded<Q5_0>(values);
+  CHECK((q5.scale & 0x7FFF) == 0x7C00);
+  for (size_t i = 0; i < 32; ++i) CHECK(Q5_0::get_code(q5, i) == (i == 4 ? 0 : 16));
   float decoded[32];
   Q4_0::decode(q4, decoded);
   CHECK_FALSE(std::isfinite(decoded[4]));  // it does not vanish
+  Q5_0::decode(q5, decoded);
+  CHECK_FALSE(std::isfinite(decoded[4]));
   Q8_0::decode(q8, decoded);
   CHECK_FALSE(std::isfinite(decoded[4]));
 }
@@ -172,15 +211,19 @@ TEST_CASE("block formats: a NaN does not disturb the other values' codes", "[for
   for (size_t i = 0; i < 32; ++i) values[i] = static_cast<float>(i) - 16.0f;
   const Q4_0::Block clean4 = encoded<Q4_0>(values);
   const Q4_1::Block clean41 = encoded<Q4_1>(values);
+  const Q5_0::Block clean5 = encoded<Q5_0>(values);
   values[20] = kNaN;
   const Q4_0::Block q4 = encoded<Q4_0>(values);
   const Q4_1::Block q41 = encoded<Q4_1>(values);
+  const Q5_0::Block q5 = encoded<Q5_0>(values);
   CHECK(q4.scale == clean4.scale);
+  CHECK(q5.scale == clean5.scale);
   CHECK(q41.scale == clean41.scale);
   CHECK(q41.min == clean41.min);
   for (size_t i = 0; i < 32; ++i) {
     CHECK(get_nibble(q4.codes, i) == (i == 20 ? 0 : get_nibble(clean4.codes, i)));
     CHECK(get_nibble(q41.codes, i) == (i == 20 ? 0 : get_nibble(clean41.codes, i)));
+    CHECK(Q5_0::get_code(q5, i) == (i == 20 ? 0 : Q5_0::get_code(clean5, i)));
   }
 }
 
@@ -213,13 +256,15 @@ TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[for
       max = std::max(max, std::fabs(v));
     }
     const Matrix a = encode(w_dtype, 1, 32, values);
-    // Half a step of the code, relative to the largest value, for what 8 and 4 bits can say; q4_0
-    // has no code for the largest value's opposite, so up to a whole step there. 2^-10 for the
+    // Half a step of the code, relative to the largest value, for what 8 bits can say; with fewer
+    // there is no code for the largest value's opposite, so up to a whole step there. 2^-10 for the
     // rounding of scale and min to f16.
     double step = 0;
     visit_format(w_dtype, [&]<class F>(F) {
-      const bool is_q8 = F::kIsBlock && sizeof(typename F::Block) >= 32;
-      if (F::kIsBlock) step = static_cast<double>(max) * (is_q8 ? 0.5 / 127 : 1.0 / 8);
+      if constexpr (F::kIsBlock) {
+        const double largest = static_cast<double>(max);
+        step = largest * (F::kCodeWords == 8 ? 0.5 / 127 : 2.0 / (1 << F::kCodeWords));
+      }
     });
     for (size_t j = 0; j < 32; ++j) {
       const double v = static_cast<double>(values[j]);

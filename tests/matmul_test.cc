@@ -105,8 +105,13 @@ TESSERA_FORMAT_TEST(exact_batches, "exact sums for every m from 1 to 40", "[matm
 // Codes of the largest magnitude, whose products fill the integers that kernels add up in.
 TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]") {
   const size_t n = 6, m = 9, k = is_block_format(w_dtype) ? 64 : 63;
-  const float low = w_dtype == DType::q4_0 ? -8 : w_dtype == DType::q4_1 ? 0 : -127;
-  const float high = w_dtype == DType::q4_0 ? 7 : w_dtype == DType::q4_1 ? 15 : 127;
+  float low = -127, high = 127;
+  visit_format(w_dtype, [&]<class F>(F) {
+    if constexpr (F::kIsBlock) {
+      low = std::max(low, -static_cast<float>(F::kOffset));  // q8_0's encoder makes no -128
+      high = static_cast<float>((1 << F::kCodeWords) - 1 - F::kOffset);
+    }
+  });
   std::vector<float> weights(n * k), values(m * k);
   for (size_t i = 0; i < n * k; ++i) {
     // A block's first value fixes its scale.

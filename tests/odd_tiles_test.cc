@@ -52,6 +52,7 @@ constexpr Kernel kOddKernels[] = {
     odd_float_kernel<F32, 1, 5>(1),  odd_float_kernel<F32, 3, 16>(1),
     odd_float_kernel<F32, 2, 16>(4), odd_float_kernel<F16, 3, 5>(2),
     odd_int8_kernel<Q8_0, 1, 5>(),   odd_int8_kernel<Q4_1, 3, 16>(),
+    odd_int8_kernel<Q5_0, 3, 5>(),
 };
 constexpr InstructionSet kOddSet = {kTargetName, 0,           kLanes * sizeof(float),
                                     &runs_here,  kOddKernels, std::size(kOddKernels),

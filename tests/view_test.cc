@@ -77,7 +77,8 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
                                        {30, "bf16", 1, 2},
                                        {8, "q8_0", 32, 34},
                                        {2, "q4_0", 32, 18},
-                                       {3, "q4_1", 32, 20}}) {
+                                       {3, "q4_1", 32, 20},
+                                       {6, "q5_0", 32, 22}}) {
     const Result<DType> t = dtype_from_ggml(r.id);
     REQUIRE(t.ok());
     CHECK(static_cast<uint32_t>(*t) == r.id);

@@ -28,8 +28,8 @@ using tessera::DType;
 constexpr struct {
   DType type;
   uint32_t file_type;
-} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::q4_0, 2},
-              {DType::q4_1, 3}, {DType::q8_0, 7}, {DType::bf16, 32}};
+} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::q4_0, 2}, {DType::q4_1, 3},
+              {DType::q8_0, 7}, {DType::q5_0, 8}, {DType::bf16, 32}};
 
 constexpr const char* kFileType = "general.file_type";
 
@@ -183,7 +183,7 @@ void quantize(const QuantizeArguments& arguments) {
     return name == uppercase(tessera::dtype_name(t.type));
   });
   if (wanted == std::end(kTypes)) {
-    throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0 and q4_1 are known",
+    throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0, q4_1 and q5_0 are known",
                 printable(arguments.type).c_str());
   }
   if (same_file(arguments.in, arguments.out)) {

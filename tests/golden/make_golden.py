@@ -4,7 +4,7 @@
 `gguf` says, which shares no code with this library.
 
   pip install gguf numpy
-  make_golden.py [FORMAT ...]        by default f32 f16 bf16 q8_0 q4_0 q4_1
+  make_golden.py [FORMAT ...]        by default f32 f16 bf16 q8_0 q4_0 q4_1 q5_0
 
 File: "TSRGOLD1", u32 number of values, u32 number of encoded bytes; the values as f32, the
 encoded bytes, the decoded values as f32; all little-endian.
@@ -20,7 +20,7 @@ import sys
 import gguf
 import numpy as np
 
-FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"]
+FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
 
 
 def uniform(count, seed):
@@ -47,7 +47,7 @@ def blocks():
     yield np.full(32, -3.75, f)
     yield np.where(ramp % 2 == 0, f(0.0), f(1.0))
     yield np.where(ramp == 5, f(-0.0), ramp.astype(f))  # a negative zero that is no maximum
-    for top in (127.0, -127.0, 8.0, -8.0):  # scale 1: every k + 0.5 is a tie of some format
+    for top in (127.0, -127.0, 16.0, -16.0, 8.0, -8.0):  # scale 1: every k + 0.5 is a tie of some format
         tie = (ramp - 16 + 0.5).astype(f)
         tie[3] = top
         yield np.clip(tie, -abs(top), abs(top))
@@ -68,7 +68,7 @@ def blocks():
         yield uniform(32, at) * f(0.01) + np.where(ramp == at, f(40.0), f(0.0))
     # Scales around the smallest and the largest of f16, subnormal and infinite ones too.
     for unit in (6e-8, 3e-8, 2.9e-8, 6.1e-5, 65504.0, 65519.0, 65520.0, 70000.0):
-        for codes in (127.0, 8.0, 15.0):
+        for codes in (127.0, 8.0, 15.0, 16.0):
             block = uniform(32, int(unit)) * f(unit) * f(codes)
             block[9] = f(unit) * f(codes)
             yield block

@@ -64,7 +64,8 @@ struct SimdOf<BF16> {
       return hn::BitCast(df, hn::ShiftLeft<16>(words));
     } else if constexpr (kRegisters == 16 && kLanes == 8) {
       // A mask is one register too many for a tile of 6 x 2 vectors: on AVX2, GCC gains half by two
-      // shifts. SSE4, without instructions of three operands, loses. (bench/sweeps/micro_kernels.tsv)
+      // shifts. SSE4, without instructions of three operands, loses.
+      // (bench/sweeps/micro_kernels.tsv)
       return hn::BitCast(df, hn::ShiftLeft<16>(in_order(hn::ShiftRight<16>(words))));
     } else {
       return hn::BitCast(df, hn::And(words, hn::Set(DU(), 0xFFFF0000u)));

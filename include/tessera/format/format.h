@@ -13,14 +13,16 @@
 //   kOffset          what an unsigned code is too high by
 //   kHasMin          whether a block stores a min behind its scale
 //   kScaleBytes      bytes of scale (and min), f16 each, at the start of a block
-//   kCodeWords       32-bit words of packed codes behind them
-//   kCodeXor         what makes a stored word one of unsigned codes
+//   kCodeWords       32-bit words of packed codes behind them: 32 codes, so also the bits of one
 //
 // Per-target section (TESSERA_SIMD_PASS, once per target), how vectors read it:
 //   float formats:   load_values(df, p)         Lanes(df) values
 //                    panel_value(df, p, even, odd) panel words -> the two values of each
-//   block formats:   word_quad(word, q)         word q % kCodeWords of one block per lane, XORed
-//                                               with kCodeXor -> codes 4q .. 4q+3 as bytes
+//   block formats:   panel_word(word, i)        word i of a block's codes, a block a lane, as it is
+//                                               stored -> as panels hold it, which is once, so
+//                                               that quad() has less to do
+//                    quad(word, q)              word(i) of panels -> codes 4q .. 4q+3 as unsigned
+//                                               bytes; q is a constant once loops are unrolled
 //                    kQuadOrder                 the quads, those of one word together
 #ifndef TESSERA_FORMAT_FORMAT_H_
 #define TESSERA_FORMAT_FORMAT_H_
@@ -54,7 +56,6 @@ concept BlockFormat = Format<F> && F::kIsBlock && F::kBlockValues == 32 && requi
   { F::kHasMin } -> std::convertible_to<bool>;
   { F::kScaleBytes } -> std::convertible_to<size_t>;
   { F::kCodeWords } -> std::convertible_to<size_t>;
-  { F::kCodeXor } -> std::convertible_to<uint32_t>;
 };
 
 TESSERA_PRECISE_BEGIN

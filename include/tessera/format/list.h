@@ -9,6 +9,7 @@
 #include "tessera/format/f32.h"
 #include "tessera/format/q4_0.h"
 #include "tessera/format/q4_1.h"
+#include "tessera/format/q5_0.h"
 #include "tessera/format/q8_0.h"
 
 #ifndef TESSERA_FORMAT_LIST_H_
@@ -24,7 +25,7 @@ namespace tessera::inline v0_1 {
 template <class... F>
 struct TypeList {};
 
-using Formats = TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1>;
+using Formats = TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0>;
 
 namespace detail {
 template <class Visitor, class... F>

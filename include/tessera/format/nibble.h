@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// ggml's nibble order, shared by its four-bit formats: byte j holds code j in its low half and code
-// j + 16 in its high half, so word w of a block holds the quads w (low) and w + 4 (high).
+// ggml's nibble order, shared by its formats of four bits and, for the low ones, of five: byte j
+// holds code j in its low half and code j + 16 in its high half, so word w of 16 bytes holds the
+// quads w (low) and w + 4 (high). And how both kinds are encoded.
 #ifndef TESSERA_FORMAT_NIBBLE_H_
 #define TESSERA_FORMAT_NIBBLE_H_
 
@@ -13,12 +14,32 @@ inline int get_nibble(const uint8_t* codes, size_t i) noexcept {
 }
 
 TESSERA_PRECISE_BEGIN
-/// The reference's conversion: truncate, cap at 15. A value that no byte holds (from an infinite
-/// inverse of a tiny scale, or a NaN) becomes 0, as the x86 conversion gives it.
-inline uint8_t to_nibble(float v) noexcept {
+/// The reference's conversion: truncate, cap at `most`. A value that no byte holds (from an
+/// infinite inverse of a tiny scale, or a NaN) becomes 0, as the x86 conversion gives it.
+inline uint8_t to_code(float v, int most) noexcept {
   if (!(v > -1.0f && v < 256.0f)) return 0;
   const int code = static_cast<int>(v);
-  return static_cast<uint8_t>(code < 15 ? code : 15);
+  return static_cast<uint8_t>(code < most ? code : most);
+}
+
+/// The reference's codes of values around 0, up to 2 * offset - 1: the value of largest magnitude,
+/// the first if several, gets the code 0. Returns the scale.
+inline float encode_around(int offset, const float* values, uint8_t* codes) noexcept {
+  float max = 0.0f, signed_max = 0.0f;
+  for (size_t i = 0; i < 32; ++i) {
+    if (max < detail::magnitude(values[i])) {
+      max = detail::magnitude(values[i]);
+      signed_max = values[i];
+    }
+  }
+  const float scale = signed_max / -static_cast<float>(offset);
+  const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+  const float half_above = static_cast<float>(offset) + 0.5f;
+  for (size_t i = 0; i < 32; ++i) {
+    const float code = detail::rounded_product(values[i], inverse) + half_above;
+    codes[i] = to_code(code, 2 * offset - 1);
+  }
+  return scale;
 }
 TESSERA_PRECISE_END
 
@@ -51,7 +72,13 @@ struct NibbleCodes {
   // A quad and the one sixteen values on share their words: visited together they load once.
   static constexpr size_t kQuadOrder[8] = {0, 4, 1, 5, 2, 6, 3, 7};
 
-  static HWY_INLINE VU word_quad(VU word, size_t quad) {
+  static HWY_INLINE VU panel_word(VU word, size_t /*i*/) { return word; }
+  template <class Words>
+  static HWY_INLINE VU quad(const Words& word, size_t quad) {
+    return nibbles(word(quad % 4), quad);
+  }
+  // Of the word that holds them.
+  static HWY_INLINE VU nibbles(VU word, size_t quad) {
     return hn::And(quad >= 4 ? hn::ShiftRight<4>(word) : word, hn::Set(DU(), 0x0F0F0F0Fu));
   }
 };

@@ -27,7 +27,6 @@ struct Q4_0 {
   static constexpr bool kHasMin = false;
   static constexpr size_t kScaleBytes = 2;
   static constexpr size_t kCodeWords = 4;
-  static constexpr uint32_t kCodeXor = 0;
 
   static void decode(const Block& block, float* values) noexcept {
     const float scale = to_float(f16_t{block.scale});
@@ -37,19 +36,9 @@ struct Q4_0 {
   }
 
   static void encode(const float* values, Block& block) noexcept {
-    float max = 0.0f, signed_max = 0.0f;
-    for (size_t i = 0; i < 32; ++i) {
-      if (max < detail::magnitude(values[i])) {
-        max = detail::magnitude(values[i]);
-        signed_max = values[i];
-      }
-    }
-    const float scale = signed_max / -8.0f;
-    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    block.scale = to_f16(scale).bits;
-    set_nibbles(block.codes, [&](size_t i) {
-      return to_nibble(detail::rounded_product(values[i], inverse) + 8.5f);
-    });
+    uint8_t codes[32];
+    block.scale = to_f16(encode_around(kOffset, values, codes)).bits;
+    set_nibbles(block.codes, [&](size_t i) { return codes[i]; });
   }
 };
 TESSERA_PRECISE_END

@@ -28,7 +28,6 @@ struct Q4_1 {
   static constexpr bool kHasMin = true;
   static constexpr size_t kScaleBytes = 4;
   static constexpr size_t kCodeWords = 4;
-  static constexpr uint32_t kCodeXor = 0;
 
   static void decode(const Block& block, float* values) noexcept {
     const float scale = to_float(f16_t{block.scale}), min = to_float(f16_t{block.min});
@@ -49,7 +48,7 @@ struct Q4_1 {
     block.scale = to_f16(scale).bits;
     block.min = to_f16(min).bits;
     set_nibbles(block.codes, [&](size_t i) {
-      return to_nibble(detail::rounded_product(values[i] - min, inverse) + 0.5f);
+      return to_code(detail::rounded_product(values[i] - min, inverse) + 0.5f, 15);
     });
   }
 };

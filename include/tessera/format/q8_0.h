@@ -21,11 +21,10 @@ struct Q8_0 {
   static constexpr const char* kName = "q8_0";
   static constexpr size_t kBlockValues = 32;
   static constexpr bool kIsBlock = true;
-  static constexpr int kOffset = 128;  // vectors see the signed byte c as the unsigned c + 128
+  static constexpr int kOffset = 128;  // of c + 128, which is what dots of unsigned bytes see for c
   static constexpr bool kHasMin = false;
   static constexpr size_t kScaleBytes = 2;
   static constexpr size_t kCodeWords = 8;
-  static constexpr uint32_t kCodeXor = 0x80808080u;  // stored bytes -> unsigned codes
 
   static void decode(const Block& block, float* values) noexcept {
     const float scale = to_float(f16_t{block.scale});
@@ -77,8 +76,15 @@ namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 template <>
 struct SimdOf<Q8_0> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+  static constexpr bool kSigned = TESSERA_SIGNED_DOT;
 
-  static HWY_INLINE VU word_quad(VU word, size_t /*quad*/) { return word; }
+  static HWY_INLINE VU panel_word(VU word, size_t /*i*/) {
+    return kSigned ? word : hn::Xor(word, hn::Set(DU(), 0x80808080u));
+  }
+  template <class Words>
+  static HWY_INLINE VU quad(const Words& word, size_t quad) {
+    return word(quad);
+  }
 };
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE

@@ -23,7 +23,7 @@ enum class KernelKind : uint8_t {
   bf16,          // the same on bf16, widened
   bf16_dot,      // an instruction for two products of bf16
   codes_of_8,    // integer dot of 8-bit codes
-  codes_of_4,    // integer dot of 4-bit codes
+  codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
   blocks_as_f32  // blocks widened to f32
 };
 

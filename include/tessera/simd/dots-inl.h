@@ -24,12 +24,16 @@
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// Dots see codes as unsigned bytes, or as signed ones on a target with TESSERA_SIGNED_DOT: what
-// turns stored bytes into those, and which of them stands for zero. Codes of fewer bits are both.
+// Dots see codes as unsigned bytes. A format whose stored codes are signed leaves them so on a
+// target with TESSERA_SIGNED_DOT, and says kSigned; codes of fewer bits than eight are both. Then
+// the code of zero is another.
 template <class F>
-inline constexpr uint32_t kDotXor = TESSERA_SIGNED_DOT ? 0 : F::kCodeXor;
+constexpr bool is_signed() {
+  if constexpr (requires { SimdOf<F>::kSigned; }) return SimdOf<F>::kSigned;
+  return false;
+}
 template <class F>
-inline constexpr int kDotOffset = kDotXor<F> == F::kCodeXor ? F::kOffset : F::kOffset - 128;
+inline constexpr int kDotOffset = is_signed<F>() ? F::kOffset - 128 : F::kOffset;
 
 // Four products of bytes at a time.
 struct QuadDots {
@@ -95,7 +99,7 @@ struct NibbleDots {
 template <class F>
 using DotsOf = std::conditional_t<
     kHasQuadDot, QuadDots,
-    std::conditional_t<kHasBytePairs && F::kCodeWords == 4, NibbleDots, PairDots>>;
+    std::conditional_t<kHasBytePairs && F::kCodeWords <= 4, NibbleDots, PairDots>>;
 #else
 template <class F>
 using DotsOf = QuadDots;

@@ -163,8 +163,8 @@ constexpr void add_unpacked(Kernel& kernel, void (*unpack)(const std::byte*, siz
   kernel.prepared.prepare = unpack;
 }
 
-// Blocks by integer dots. Where unpacking 4-bit codes takes the dot's time, a panel that many tiles
-// use is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids.
+// Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use is
+// unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids.
 // (bench/sweeps/micro_kernels.tsv)
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
@@ -176,7 +176,7 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
-  if constexpr (kTwoWideUnits && F::kCodeWords == 4) {
+  if constexpr (kTwoWideUnits && F::kCodeWords < 8) {
     add_unpacked<Tile, Int8Tile<Unpacked<F>, kCoarse>>(kernel,
                                                        &unpack_block_panel<F, kPanelVectors>);
   }

@@ -34,7 +34,7 @@ class LaneBlocks {
     TESSERA_UNROLL
     for (size_t i = 0; i < 4; ++i) {
       first_[i] = load(i, 0);
-      if constexpr (!kShort) second_[i] = load(i, 64);
+      if constexpr (!kShort) second_[i] = load(i, kSecond);
     }
   }
 
@@ -49,7 +49,7 @@ class LaneBlocks {
       V8 first = first_[i], second;
       if constexpr (kShort) {
         second = load(i, kEnd - 64);
-      } else if constexpr (kEnd <= 128) {
+      } else if constexpr (kEnd <= kSecond + 64) {
         second = second_[i];
       } else {
         first = load(i, kOffset);
@@ -89,6 +89,9 @@ class LaneBlocks {
   using D16 = hn::Repartition<uint16_t, DF>;
   using V8 = hn::VFromD<D8>;
   static constexpr bool kShort = 3 * kStride + 4 <= 64;  // 64 bytes hold a quarter's scales
+  static_assert(4 * kStride >= 64);                      // of a quarter, and all are read
+  // Where the second 64 bytes of a quarter begin, none of them behind its end.
+  static constexpr size_t kSecond = 4 * kStride < 128 ? 4 * kStride - 64 : 64;
 
   HWY_INLINE V8 load(size_t quarter, size_t offset) const {
     V8 v = hn::LoadU(D8(), from_ + quarter * 4 * kStride + offset);
@@ -102,12 +105,13 @@ class LaneBlocks {
   template <size_t kOffset>
   static constexpr std::array<uint8_t, 64> byte_indices() {
     constexpr size_t kEnd = 3 * kStride + kOffset + 16;
-    constexpr size_t kFirst = kShort || kEnd <= 128 ? 0 : kOffset;
-    constexpr size_t kSecond = !kShort && kEnd <= 128 ? 64 : kEnd - 64;
+    constexpr bool kLoaded = !kShort && kEnd <= kSecond + 64;
+    constexpr size_t kFirstAt = kShort || kLoaded ? 0 : kOffset;
+    constexpr size_t kSecondAt = kLoaded ? kSecond : kEnd - 64;
     std::array<uint8_t, 64> indices{};
     for (size_t i = 0; i < 64; ++i) {
       const size_t at = i / 16 * kStride + kOffset + i % 16;
-      indices[i] = static_cast<uint8_t>(at < kFirst + 64 ? at - kFirst : 64 + at - kSecond);
+      indices[i] = static_cast<uint8_t>(at < kFirstAt + 64 ? at - kFirstAt : 64 + at - kSecondAt);
     }
     return indices;
   }
@@ -121,9 +125,9 @@ class LaneBlocks {
     constexpr size_t kQuarters = kShort ? 2 : 1;
     std::array<uint16_t, 32> indices{};
     for (size_t i = 0; i < 4 * kQuarters; ++i) {
-      const size_t b = i / kQuarters, quarter = i % kQuarters;
+      const size_t b = i / kQuarters, quarter = i % kQuarters, at = b * kStride + kOffset;
       indices[b / 2 * 8 + b % 2 * kQuarters + quarter] =
-          static_cast<uint16_t>(quarter * 32 + (b * kStride + kOffset) / 2);
+          static_cast<uint16_t>(quarter * 32 + (at < 64 ? at : 64 + at - kSecond) / 2);
     }
     return indices;
   }

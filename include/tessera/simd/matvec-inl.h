@@ -162,7 +162,7 @@ struct FloatDot {
 // two would gain nothing, as the vector units are the limit.
 template <class F, bool kCoarse>
 struct Int8Dot {
-  static_assert(F::kCodeWords == 4 || F::kCodeWords == 8);
+  static_assert(F::kCodeWords >= 4 && F::kCodeWords <= 8);
   static constexpr size_t kManyRowsOfW = 1, kMany = 6, kFew = 6;
   // One row of x takes 8 rows of W as with floats, a gain of a seventh on small pages, but not of
   // q8_0, which loses on large ones. (bench/sweeps/micro_kernels.tsv)
@@ -230,6 +230,15 @@ struct Int8Dot {
   }
 
  private:
+  // Words kFirst .. kFirst + 3 of the codes.
+  template <size_t kFirst>
+  static HWY_INLINE void load_words(const LaneBlocks<kBytes>& blocks, VU (&words)[F::kCodeWords]) {
+    VU four[4];
+    blocks.template words<F::kScaleBytes + 4 * kFirst>(four);
+    TESSERA_UNROLL
+    for (size_t j = 0; j < 4; ++j) words[kFirst + j] = SimdOf<F>::panel_word(four[j], kFirst + j);
+  }
+
   template <size_t C>
   static HWY_INLINE void add_blocks(const uint8_t* w, const std::byte* x, size_t x_stride,
                                     VF (&sums)[C]) {
@@ -245,20 +254,17 @@ struct Int8Dot {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) dots[c] = Dots::begin(start(c));
     const LaneBlocks<kBytes> blocks(w);
-    VU words[4];
+    VU words[F::kCodeWords];
+    const auto word = [&words](size_t j) TESSERA_ATTR { return words[j]; };
+    load_words<0>(blocks, words);
+    if constexpr (F::kCodeWords % 4 != 0) load_words<F::kCodeWords % 4>(blocks, words);
     TESSERA_UNROLL
     for (size_t i = 0; i < 8; ++i) {
-      const size_t quad = SimdOf<F>::kQuadOrder[i], word = i * F::kCodeWords / 8;
-      if (i == 0 || (F::kCodeWords == 8 && i == 4)) {
-        if (i == 0) {
-          blocks.template words<F::kScaleBytes>(words);
-        } else {
-          blocks.template words<F::kScaleBytes + 16>(words);
-        }
-        TESSERA_UNROLL
-        for (VU& v : words) v = hn::Xor(v, hn::Set(DU(), kDotXor<F>));
+      const size_t quad = SimdOf<F>::kQuadOrder[i];
+      if constexpr (F::kCodeWords == 8) {  // the other half, when registers are free
+        if (i == 4) load_words<4>(blocks, words);
       }
-      const VU codes = SimdOf<F>::word_quad(words[word % 4], quad);
+      const VU codes = SimdOf<F>::quad(word, quad);
       const VU first = Dots::template codes<0>(codes);
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) dots[c] = Dots::add(first, load_x(di, c, 2 + quad), dots[c]);

@@ -3,7 +3,7 @@
 //
 //   W, float formats   [k / values][nr] words      (f16: [k / 2][2][nr] halves)
 //   W, block formats   [k / 32] of { scales[nr], mins[nr] if any, words[kCodeWords][nr] }: the
-//                      bytes of nr blocks, no more, with codes as dots take them
+//                      bytes of nr blocks, no more, with words as quad() wants them
 #if defined(TESSERA_SIMD_PACK_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_INL_H_
 #undef TESSERA_SIMD_PACK_INL_H_
@@ -109,7 +109,6 @@ void pack_block_panel(const PackWArgs& a) {
   const DU du;
   constexpr size_t kNr = R * kLanes;
   constexpr size_t kBlockBytes = sizeof(typename F::Block);
-  const VU code_xor = hn::Set(du, kDotXor<F>);
   for (size_t r = 0; r < R; ++r) {
     const RowGroup group(a.w, a.row_stride, a.first + r * kLanes, a.end);
     std::byte* to = a.panel;
@@ -121,17 +120,13 @@ void pack_block_panel(const PackWArgs& a) {
           std::memcpy(scales + 2 * i, group.row[i] + at + field, 2);
       }
       uint32_t* words_to = reinterpret_cast<uint32_t*>(to + F::kScaleBytes * kNr) + r * kLanes;
-      for (size_t word = 0; word + 4 <= F::kCodeWords; word += 4) {
+      for (size_t i = 0; i < F::kCodeWords; i += 4) {  // some again where they are not whole fours
+        const size_t word = std::min(i, F::kCodeWords - 4);
         VU words[4];
         load_transposed(group.row, at + F::kScaleBytes + word * 4, words);
         TESSERA_UNROLL
         for (size_t j = 0; j < 4; ++j) {
-          hn::StoreU(hn::Xor(words[j], code_xor), du, words_to + (word + j) * kNr);
-        }
-      }
-      for (size_t word = F::kCodeWords / 4 * 4; word < F::kCodeWords; ++word) {
-        for (size_t i = 0; i < kLanes; ++i) {
-          std::memcpy(words_to + word * kNr + i, group.row[i] + at + F::kScaleBytes + word * 4, 4);
+          hn::StoreU(SimdOf<F>::panel_word(words[j], word + j), du, words_to + (word + j) * kNr);
         }
       }
     }
@@ -151,7 +146,8 @@ struct BlockPanel {
     return hn::LoadU(DU(), words + word * kNr + r * kLanes);
   }
   HWY_INLINE VU quad(size_t r, size_t quad) const {
-    return SimdOf<F>::word_quad(word(r, quad % F::kCodeWords), quad);
+    const auto of_row = [this, r](size_t i) TESSERA_ATTR { return word(r, i); };
+    return SimdOf<F>::quad(of_row, quad);
   }
 };
 
@@ -165,7 +161,12 @@ struct Unpacked : F {
 };
 template <class F>
 struct SimdOf<Unpacked<F>> {
-  static HWY_INLINE VU word_quad(VU word, size_t /*quad*/) { return word; }
+  static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+
+  template <class Words>
+  static HWY_INLINE VU quad(const Words& word, size_t quad) {
+    return word(quad);
+  }
 };
 
 // Blocks of a panel -> the same of a panel of Unpacked<F>.
@@ -203,7 +204,7 @@ void widen_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
       if constexpr (F::kHasMin) min = block.min(r);
       TESSERA_UNROLL
       for (size_t quad = 0; quad < 8; ++quad) {
-        VU codes = hn::Xor(block.quad(r, quad), hn::Set(du, F::kCodeXor ^ kDotXor<F>));
+        VU codes = hn::Xor(block.quad(r, quad), hn::Set(du, is_signed<F>() ? 0x80808080u : 0u));
         TESSERA_UNROLL
         for (size_t i = 0; i < 4; ++i) {
           const VI code = hn::BitCast(DI(), hn::And(codes, hn::Set(du, 255u)));

@@ -206,7 +206,7 @@ struct Int8Tile {
         TESSERA_UNROLL
         for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
       }
-      add_words<C>(w, x, dots, std::make_index_sequence<F::kCodeWords>());
+      add_quads<C>(w, x, dots, std::make_index_sequence<8>());
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
         const VF scale = w.scale(r);
@@ -236,37 +236,26 @@ struct Int8Tile {
                                           hn::Set(DI(), x.template aux<int32_t>(c)));
   }
 
-  template <size_t C, size_t... kWord>
-  static HWY_INLINE void add_words(const BlockPanel<F, kR>& w, const XBlock<C>& x,
-                                   typename Dots::Sum (&dots)[C][kR],
-                                   std::index_sequence<kWord...>) {
-    (add_word<C, kWord>(w, x, dots), ...);
+  template <size_t C, size_t... j>
+  static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+                                   typename Dots::Sum (&dots)[C][kR], std::index_sequence<j...>) {
+    (add_quad<C, SimdOf<F>::kQuadOrder[j]>(w, x, dots), ...);
   }
 
-  // The quads that one word of each row of W holds.
-  template <size_t C, size_t kWord>
-  static HWY_INLINE void add_word(const BlockPanel<F, kR>& w, const XBlock<C>& x,
-                                  typename Dots::Sum (&dots)[C][kR]) {
-    add_quad<C, kWord, 0>(w, x, dots);
-    if constexpr (F::kCodeWords == 4) add_quad<C, kWord, 4>(w, x, dots);
-  }
-
-  template <size_t C, size_t kWord, size_t kPart>
+  template <size_t C, size_t kQuad>
   static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C>& x,
                                   typename Dots::Sum (&dots)[C][kR]) {
-    add_step<C, kWord, kPart, 0>(w, x, dots);
-    if constexpr (Dots::kSteps == 2) add_step<C, kWord, kPart, 1>(w, x, dots);
+    add_step<C, kQuad, 0>(w, x, dots);
+    if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, x, dots);
   }
 
-  template <size_t C, size_t kWord, size_t kPart, size_t kStep>
+  template <size_t C, size_t kQuad, size_t kStep>
   static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, const XBlock<C>& x,
                                   typename Dots::Sum (&dots)[C][kR]) {
-    constexpr size_t kXWord = 8 * kStep + kWord + kPart;
+    constexpr size_t kXWord = 8 * kStep + kQuad;
     VU codes[kR];
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) {
-      codes[r] = Dots::template codes<kStep>(SimdOf<F>::word_quad(w.word(r, kWord), kPart));
-    }
+    for (size_t r = 0; r < kR; ++r) codes[r] = Dots::template codes<kStep>(w.quad(r, kQuad));
     if constexpr (TESSERA_SIGNED_DOT) {
       add_rows<C, kXWord>(codes, x, dots, std::make_index_sequence<C>());
     } else {
