@@ -2,9 +2,12 @@
 // The subcommand `generate`: goes on from a prompt, or talks.
 #include <algorithm>
 #include <cinttypes>
+#include <cstddef>
 #include <cstdio>
 #include <optional>
 #include <random>
+#include <span>
+#include <string>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -81,48 +84,60 @@ class Writer {
   TextStream out;
   Speed prompt{"prompt"}, generation{"generation"};
 
-  // Whether so many more tokens can be read: at the price of older ones, if that is wanted.
-  bool make_room(size_t tokens) {
-    const size_t end = forward_.position() + (unread_ != kNoToken ? 1 : 0) + tokens;
-    if (end <= forward_.context()) return true;
-    const size_t kept = loaded_.tokenizer->vocabulary().add_bos ? 1 : 0;
-    const size_t dropped = std::max((forward_.context() - kept) / 2, end - forward_.context());
-    full_ = !arguments_.context_shift || kept + dropped > forward_.position();
-    if (!full_) forward_.shift(kept, dropped);
-    return !full_;
-  }
   bool full() const { return full_; }
+  /// Of what was written last.
+  const std::string& answer() const { return answer_; }
+  /// Text that comes next begins behind a special token, or at the very beginning.
+  bool begins() const { return held_.empty() || loaded_.tokenizer->is_special(held_.back()); }
 
-  void read(std::vector<TokenId> tokens, std::FILE* logits = nullptr) {
+  void read(std::span<const TokenId> tokens, std::FILE* logits = nullptr) {
     sampler_.accept(tokens);
-    if (unread_ != kNoToken) tokens.insert(tokens.begin(), unread_);
-    unread_ = kNoToken;
+    held_.insert(held_.end(), tokens.begin(), tokens.end());
+    const auto unread = std::span<const TokenId>(held_).subspan(forward_.position());
     const Stopwatch watch;
-    row_ = run_prompt(forward_, tokens, logits);
-    prompt.tokens += tokens.size();
+    row_ = run_prompt(forward_, unread, logits);
+    prompt.tokens += unread.size();
     prompt.timed_tokens = prompt.tokens;
     prompt.seconds += watch.seconds();
   }
 
-  // Token after token until the model ends, the count is reached, the context is full or the user
-  // has had enough.
+  /// Reads what the context does not hold yet of the tokens of a conversation. What it holds
+  /// otherwise, since the model spells its answers as it likes, is taken back. Once older tokens
+  /// were dropped, the tokens of the last turn come behind what is left. False if there is no room.
+  bool read_on(std::span<const TokenId> whole, std::span<const TokenId> turn) {
+    std::span<const TokenId> tokens = turn;
+    if (!shifted_ && whole.size() <= forward_.context()) {
+      const size_t kept = tokens_to_keep(held_, whole);
+      held_.resize(kept);
+      sampler_.keep(kept);
+      forward_.reset(kept);
+      tokens = whole.subspan(kept);
+    }
+    if (!make_room(tokens.size())) return false;
+    read(tokens);
+    return true;
+  }
+
+  /// Token after token until the model ends, the count is reached, the context is full or the user
+  /// has had enough.
   void write() {
     const Tokenizer& tokenizer = *loaded_.tokenizer;
     const auto wanted = static_cast<uint64_t>(arguments_.count);  // -1: more than there can be
     const Stopwatch watch;
+    answer_.clear();
     for (uint64_t i = 0; i < wanted && !interrupted(); ++i) {
       if (i > 0) {
         if (!make_room(0)) break;
-        forward_.run({&unread_, 1}, 1);
-        unread_ = kNoToken;
+        forward_.run({&held_.back(), 1}, 1);
         row_ = 0;
         ++generation.timed_tokens;
       }
       const TokenId token = sampler_.sample(forward_.logits(row_));
       if (tokenizer.is_end(token) && !arguments_.ignore_eos) break;
       sampler_.accept({&token, 1});
-      unread_ = token;
+      held_.push_back(token);
       ++generation.tokens;
+      tokenizer.append_text(token, answer_);
       if (arguments_.ids) {
         out.buffer().append(i > 0 ? " " : "").append(std::to_string(token));
       } else {
@@ -135,22 +150,38 @@ class Writer {
   }
 
  private:
+  // Whether so many more tokens can be read: at the price of older ones, if that is wanted.
+  bool make_room(size_t tokens) {
+    const size_t end = held_.size() + tokens;
+    if (end <= forward_.context()) return true;
+    const size_t kept = loaded_.tokenizer->vocabulary().add_bos ? 1 : 0;
+    const size_t dropped = std::max((forward_.context() - kept) / 2, end - forward_.context());
+    full_ = !arguments_.context_shift || kept + dropped > forward_.position();
+    if (full_) return false;
+    forward_.shift(kept, dropped);
+    const auto begin = held_.begin() + static_cast<std::ptrdiff_t>(kept);
+    held_.erase(begin, begin + static_cast<std::ptrdiff_t>(dropped));
+    shifted_ = true;
+    return true;
+  }
+
   const GenerateArguments& arguments_;
   const LoadedModel& loaded_;
   Forward& forward_;
   Sampler sampler_;
-  size_t row_ = 0;             // of the logits behind the last token read
-  TokenId unread_ = kNoToken;  // written, but not read by the model yet
-  bool full_ = false;
+  std::vector<TokenId> held_;  // of the context; the model may not have read the last one yet
+  std::string answer_;
+  size_t row_ = 0;  // of the logits behind the last token read
+  bool full_ = false, shifted_ = false;
 };
 
-Error too_long(size_t tokens, size_t context) {
-  return error("the prompt has %zu tokens, the context holds %zu", tokens, context);
+Error too_long(const char* what, size_t tokens, size_t context) {
+  return error("the %s has %zu tokens, the context holds %zu", what, tokens, context);
 }
 
-void continue_text(const GenerateArguments& arguments, std::vector<TokenId> prompt,
+void continue_text(const GenerateArguments& arguments, std::span<const TokenId> prompt,
                    std::FILE* logits, Writer& writer) {
-  writer.read(std::move(prompt), logits);
+  writer.read(prompt, logits);
   if (arguments.display_prompt && !arguments.ids) writer.out.buffer() += arguments.prompt;
   writer.out.put_whole();
   if (logits != nullptr) flush(logits, arguments.logits_path);
@@ -159,23 +190,34 @@ void continue_text(const GenerateArguments& arguments, std::vector<TokenId> prom
 
 void talk(const GenerateArguments& arguments, const LoadedModel& loaded, const ChatTemplate& chat,
           Writer& writer) {
+  const Tokenizer& tokenizer = *loaded.tokenizer;
+  std::vector<Turn> turns;
   std::string line = arguments.prompt;
-  bool given = !line.empty(), first = true;
+  bool given = !line.empty();
   while (given || read_line(line)) {
     given = false;
     if (line.empty()) continue;
-    std::vector<TokenId> tokens = loaded.tokenizer->encode(
-        chat.turn(arguments.system, line, first), Specials::parse, first ? Bos::usual : Bos::never);
-    if (!writer.make_room(tokens.size())) {
-      if (first) throw too_long(tokens.size(), loaded.context);
-      return;
+    turns.push_back({line, {}});
+    const bool first = turns.size() == 1;
+    const std::vector<TokenId> whole =
+        tokenizer.encode(chat.text(arguments.system, turns), Specials::parse, chat.bos());
+    const std::vector<TokenId> turn =
+        first ? whole
+              : tokenizer.encode(chat.text(arguments.system, turns, turns.size() - 1),
+                                 Specials::parse, Bos::never, writer.begins());
+    if (turn.size() > loaded.context) {
+      const Error error = too_long(first ? "prompt" : "message", turn.size(), loaded.context);
+      if (first) throw error;
+      std::fprintf(stderr, "not read: %s\n", error.what());
+      turns.pop_back();
+      continue;
     }
-    writer.read(std::move(tokens));
+    if (!writer.read_on(whole, turn)) return;
     if (interrupted()) return;  // in the middle of the prompt: no answer could follow
     writer.write();
+    turns.back().answer = writer.answer();
     if (writer.full()) return;
     clear_interrupt();
-    first = false;
   }
   clear_interrupt();  // between answers it is a way to leave like any other
 }
@@ -195,10 +237,11 @@ void generate(GenerateArguments arguments) {
   std::vector<TokenId> prompt;
   if (arguments.chat) {
     chat.emplace(loaded.file, *loaded.tokenizer, arguments.chat_template, jinja);
+    if (!chat->note().empty()) std::fprintf(stderr, "note: %s\n", chat->note().c_str());
   } else {
     prompt = loaded.tokenizer->encode(arguments.prompt, Specials::parse);
     if (prompt.empty()) throw error("the prompt has no tokens, and the model begins without one");
-    if (prompt.size() > loaded.context) throw too_long(prompt.size(), loaded.context);
+    if (prompt.size() > loaded.context) throw too_long("prompt", prompt.size(), loaded.context);
   }
   OwnedFile logits;
   if (!arguments.logits_path.empty()) logits = create_file(arguments.logits_path);
@@ -218,7 +261,7 @@ void generate(GenerateArguments arguments) {
   if (chat) {
     talk(arguments, loaded, *chat, writer);
   } else {
-    continue_text(arguments, std::move(prompt), logits.get(), writer);
+    continue_text(arguments, prompt, logits.get(), writer);
   }
   if (writer.full()) std::fprintf(stderr, "stopped: the context of %zu is full\n", loaded.context);
   if (arguments.sampling.temperature > 0.0f) {

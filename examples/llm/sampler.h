@@ -3,6 +3,7 @@
 #ifndef TESSERA_EXAMPLES_LLM_SAMPLER_H_
 #define TESSERA_EXAMPLES_LLM_SAMPLER_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -34,6 +35,8 @@ class Sampler {
   void accept(std::span<const TokenId> tokens) {
     past_.insert(past_.end(), tokens.begin(), tokens.end());
   }
+  /// Forgets all but the first `count` tokens that came before.
+  void keep(size_t count) { past_.resize(std::min(count, past_.size())); }
   /// Draws a token; of equals the lowest id counts as likeliest. Throws if a logit is not finite.
   TokenId sample(std::span<const float> logits);
 

@@ -20,6 +20,31 @@ std::string names_of(const Table& table) {
   return names;
 }
 
+/// Bytes of the character of white space that `text` begins with, 0 if it begins with another. What
+/// is white is Python's choice, since templates are rendered by Python.
+constexpr size_t white_length(std::string_view text) {
+  if (text.empty()) return 0;
+  if ((text[0] >= '\t' && text[0] <= '\r') || (text[0] >= '\x1C' && text[0] <= ' ')) return 1;
+  for (const std::string_view other :
+       {"\u0085", "\u00A0", "\u1680", "\u2028", "\u2029", "\u202F", "\u205F", "\u3000"}) {
+    if (text.starts_with(other)) return other.size();
+  }
+  // U+2000 to U+200A
+  const unsigned char last = text.size() < 3 ? '\0' : static_cast<unsigned char>(text[2]);
+  return text.starts_with("\xE2\x80") && last >= 0x80 && last <= 0x8A ? 3 : 0;
+}
+
+/// Without the white space around it.
+constexpr std::string_view trimmed(std::string_view text) {
+  for (size_t length; (length = white_length(text)) > 0;) text.remove_prefix(length);
+  for (size_t length = 1; length <= 3 && length <= text.size();) {
+    const bool white = white_length(text.substr(text.size() - length)) == length;
+    if (white) text.remove_suffix(length);
+    length = white ? 1 : length + 1;
+  }
+  return text;
+}
+
 /// With the letters of ASCII in upper case.
 inline std::string uppercase(std::string_view text) {
   std::string out(text);

@@ -319,10 +319,7 @@ std::unique_ptr<Tokenizer> Tokenizer::create(const gguf::File& file) {
 Tokenizer::Tokenizer(Vocabulary vocabulary) : vocabulary_(std::move(vocabulary)) {
   const auto& texts = vocabulary_.texts;
   for (size_t i = 0; i < texts.size(); ++i) {
-    const TokenType type = vocabulary_.types[i];
-    const bool special =
-        type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined;
-    if (special && !texts[i].empty()) specials_.push_back(i);
+    if (is_special(static_cast<TokenId>(i)) && !texts[i].empty()) specials_.push_back(i);
   }
   std::sort(specials_.begin(), specials_.end(), [&](size_t a, size_t b) {
     return texts[a].size() != texts[b].size() ? texts[a].size() > texts[b].size() : a < b;
@@ -351,7 +348,14 @@ bool Tokenizer::is_end(TokenId id) const {
   return std::find(ends.begin(), ends.end(), id) != ends.end();
 }
 
-std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials, Bos bos) const {
+bool Tokenizer::is_special(TokenId id) const {
+  const TokenType type = vocabulary_.types[static_cast<size_t>(id)];
+  return type == TokenType::control || type == TokenType::unknown ||
+         type == TokenType::user_defined;
+}
+
+std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials, Bos bos,
+                                       bool begins) const {
   // The text falls into pieces at each occurrence of each special token, longest tokens first.
   struct Piece {
     std::string_view text;
@@ -377,8 +381,8 @@ std::vector<TokenId> Tokenizer::encode(std::string_view text, Specials specials,
   }
 
   std::vector<TokenId> out;
-  if (vocabulary_.add_bos && bos == Bos::usual) out.push_back(vocabulary_.bos);
-  bool begins = true;
+  const bool wanted = bos == Bos::usual ? vocabulary_.add_bos : bos == Bos::always;
+  if (wanted && vocabulary_.bos != kNoToken) out.push_back(vocabulary_.bos);
   for (const Piece& piece : pieces) {
     if (piece.id != kNoToken) out.push_back(piece.id);
     if (piece.id == kNoToken) encode_plain(piece.text, begins, out);

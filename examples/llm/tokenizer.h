@@ -41,8 +41,8 @@ struct Vocabulary {
 /// What the names of special tokens within a text are: themselves, or letters like any others.
 enum class Specials : uint8_t { parse, as_text };
 
-/// Whether a text begins with BOS: as the model wants it, or never.
-enum class Bos : uint8_t { usual, never };
+/// Whether a text begins with BOS: as the model wants it, if there is one, or never.
+enum class Bos : uint8_t { usual, always, never };
 
 /// Tokenizers that begin a text with BOS and leave a piece whole that is a token, Llama 3's and
 /// Mistral's, by the value of tokenizer.ggml.pre.
@@ -61,7 +61,11 @@ class Tokenizer {
   /// The model has said all it wants to say.
   bool is_end(TokenId id) const;
 
-  std::vector<TokenId> encode(std::string_view text, Specials specials, Bos bos = Bos::usual) const;
+  /// `begins` as in encode_plain().
+  std::vector<TokenId> encode(std::string_view text, Specials specials, Bos bos = Bos::usual,
+                              bool begins = true) const;
+  /// A token that is no text: words behind it begin anew.
+  bool is_special(TokenId id) const;
   /// Appends what a token stands for, maybe a part of a character; nothing for control tokens.
   void append_text(TokenId id, std::string& out) const;
 

@@ -474,28 +474,35 @@ def check_sampling(program):
 def check_chat(program):
     """Turns follow each other in one context, and Ctrl-C stops an answer, not the program."""
     base = ["-m", program.model, "--chat-template", "zephyr", "--accuracy", "exact", "--temp", 0]
-    first, second = "<|user|>\nHello</s>\n<|assistant|>\n", "</s>\n<|user|>\nDear</s>\n<|assistant|>\n"
-    one = program.ids(program.model, first, 12, "--accuracy", "exact")
-    # The second turn reads on where the first one ended: the same as a prompt with all of it, if
-    # the text of the answer falls into the same tokens again. One token less must be noticed.
-    compared = noticed = 0
-    for n in 3, 8, 12, 20:
-        one = program.ids(program.model, first, n, "--accuracy", "exact")
-        r = subprocess.run([program.path, *map(str, base), "-cnv", "-n", str(n), "--ids", "--ignore-eos"],
-                           input=b"Hello\n\nDear", capture_output=True)
-        lines = [[int(i) for i in line.split()] for line in r.stdout.decode().splitlines()]
-        check(r.returncode == 0 and len(lines) == 2 and lines[0] == one, f"first answer of {n}: {r}")
-        wholes = [first + program.text(*base[:2], "--accuracy", "exact", "-p", first, "-n", count, "--temp", 0,
-                                       "--ignore-eos", "--no-display-prompt")[:-1] + second for count in (n, n - 1)]
-        if program.tokens(wholes[0]) != program.tokens(first) + one + program.tokens(second, "--no-bos"):
-            continue
-        full, less = (program.ids(program.model, whole, n, "--accuracy", "exact") for whole in wholes)
-        check(full == lines[1], f"second answer of {n}: {lines[1]}, not {full}")
-        compared, noticed = compared + 1, noticed + (full != less)
-    print(f"{compared} second answers compared, {noticed} depend on the last token of the first")
+    jinja = """{% for m in messages %}{% if m['role'] == 'user' %}{{ bos_token + '[INST] ' + m['content'].strip() + ' [/INST]' }}\
+{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'].strip() + ' ' + eos_token }}{% endif %}{% endfor %}<<SYS>>"""
+    forms = [(["--chat-template", "zephyr"], "<|user|>\nHello</s>\n<|assistant|>\n", "", "</s>\n<|user|>\nDear</s>\n<|assistant|>\n"),
+             (["--chat-template-file"], "[INST] Hello [/INST]", " ", " </s><s>[INST] Dear [/INST]")]
+    # The second turn reads on where the first one ended, as if all of it were a prompt, however the
+    # model spelled its answer. One token less must be noticed.
+    noticed = 0
+    with tempfile.NamedTemporaryFile("w", suffix=".jinja") as file:
+        file.write(jinja)
+        file.flush()
+        for options, first, blank, second in forms:
+            options = options + [file.name] * (len(options) == 1)
+            for n in 3, 8, 12, 20:
+                one = program.ids(program.model, first, n, "--accuracy", "exact")
+                r = subprocess.run([program.path, "-m", program.model, *options, "--accuracy", "exact", "--temp", "0", "-cnv",
+                                    "-n", str(n), "--ids", "--ignore-eos"], input=b"Hello\n\nDear", capture_output=True)
+                lines = [[int(i) for i in line.split()] for line in r.stdout.decode().splitlines()]
+                check(r.returncode == 0 and len(lines) == 2 and lines[0] == one, f"first answer of {n}: {r}")
+                answers = [program.text("-m", program.model, "--accuracy", "exact", "-p", first, "-n", count, "--temp", 0,
+                                        "--ignore-eos", "--no-display-prompt")[:-1] for count in (n, n - 1)]
+                wholes = [first + (blank + text.strip() if blank else text) + second for text in answers]
+                full, less = (program.ids(program.model, whole, n, "--accuracy", "exact") for whole in wholes)
+                check(full == lines[1], f"{options}: second answer of {n}: {lines[1]}, not {full}")
+                noticed += full != less
+    print(f"{noticed} second answers depend on the last token of the first")
     check(noticed > 0, "no case that would notice a lost token")
     with_system = program.text(*base, "-cnv", "-sys", "Be kind.", "-p", "Hello", "-n", 12, "--ids")
-    check(with_system.split() != one[:len(with_system.split())], "-sys changes nothing")
+    without = program.text(*base, "-cnv", "-p", "Hello", "-n", 12, "--ids")
+    check(with_system.split() != without.split(), "-sys changes nothing")
     status, out, err = program.run(*base, "-cnv", "-p", "Hello", "-c", 64, "-n", -1, "--ignore-eos", stdin=subprocess.DEVNULL)
     check(status == 0 and "stopped: the context of 64 is full" in err, f"full: {status} {err}")
     # With room made in the middle of an answer and before a turn, the second answer comes too.
@@ -505,6 +512,14 @@ def check_chat(program):
     check(r.returncode == 0 and lengths == [50] * 3 and b"stopped" not in r.stderr, f"--context-shift: {r}")
     status, out, err = program.run(*base, "-cnv", "-p", "Hello", "-c", 8, stdin=subprocess.DEVNULL)
     check(status == 1 and re.search(r"the prompt has \d+ tokens, the context holds 8", err), f"small: {status} {err}")
+    # A later message that never fits is told, and the chat goes on.
+    for shift in [], ["--context-shift"]:
+        r = subprocess.run([program.path, *map(str, base), "-cnv", "-c", "128", "-n", "4", "--ids", "--ignore-eos", *shift],
+                           input=b"Hello\n" + b"word " * 200 + b"\nDear\n", capture_output=True)
+        check(r.returncode == 0 and len(r.stdout.splitlines()) == 2 and b"stopped" not in r.stderr and
+              re.search(rb"not read: the message has \d{3,} tokens, the context holds 128\n", r.stderr), f"long message: {r}")
+    status, out, err = program.run(*base[:2], "-cnv", "--chat-template", "chatml", "-p", "Hello", "-n", 1, stdin=subprocess.DEVNULL)
+    check(status == 0 and "note: the vocabulary has no special token <|im_start|>, <|im_end|>: " in err, f"chatml: {err}")
 
     with subprocess.Popen([program.path, *map(str, base), "-cnv", "-c", "60000", "--ignore-eos"], stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:

@@ -177,8 +177,10 @@ inline Builder tiny_model() {
   return b;
 }
 
-/// The tokenizer of a byte-level BPE model, without tensors: letters for all bytes, a few merges.
-inline Builder tiny_bpe_model(std::string_view pre) {
+/// The tokenizer of a byte-level BPE model, without tensors: letters for all bytes, a few merges;
+/// BOS and EOS, if they have names, and more special tokens.
+inline Builder tiny_bpe_model(std::string_view pre, const std::vector<std::string>& bos_eos = {},
+                              const std::vector<std::string>& specials = {"<|im_end|>"}) {
   const auto utf8 = [](unsigned code) {
     std::string letter;
     if (code >= 0x80) letter += static_cast<char>(0xC0u | code >> 6);
@@ -189,10 +191,16 @@ inline Builder tiny_bpe_model(std::string_view pre) {
     const bool letter = code < 0x7F || (code > 0xA0 && code != 0xAD);
     if (letter) tokens.push_back(utf8(code));
   }
-  tokens.insert(tokens.end(), {"ab", "bc", "\u0120a", "\u0120ab", "<|im_end|>"});
+  tokens.insert(tokens.end(), {"ab", "bc", "\u0120a", "\u0120ab"});
   std::vector<int32_t> types(tokens.size(), 1);
-  types.back() = 3;
+  tokens.insert(tokens.end(), specials.begin(), specials.end());
+  tokens.insert(tokens.end(), bos_eos.begin(), bos_eos.end());
+  types.resize(tokens.size(), 3);
   Builder b;
+  if (bos_eos.size() == 2) {
+    b.u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(tokens.size() - 2));
+    b.u32("tokenizer.ggml.eos_token_id", static_cast<uint32_t>(tokens.size() - 1));
+  }
   b.string("general.architecture", "gpt2").string("tokenizer.ggml.model", "gpt2");
   b.string("tokenizer.ggml.pre", pre).strings("tokenizer.ggml.tokens", tokens);
   b.numbers("tokenizer.ggml.token_type", Kind::i32, types);

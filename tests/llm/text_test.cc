@@ -8,7 +8,6 @@
 #include <map>
 #include <sstream>
 
-#include "chat.h"
 #include "gguf_builder.h"
 #include "sampler.h"
 #include "splitter.h"
@@ -380,72 +379,6 @@ TEST_CASE("where a file of BPE names neither a beginning nor an end", "[tokenize
   CHECK(begin("default").empty());
   for (const char* pre : {"llama-bpe", "tekken"}) CHECK(begin(pre) == std::vector<TokenId>{11});
   CHECK(tiny_bpe("gpt-2")->tokenizer->is_end(11));
-}
-
-TEST_CASE("chat templates are recognized by their marks", "[chat]") {
-  const auto form = [](std::string_view jinja) { return ChatTemplate::recognize(jinja); };
-  CHECK(form("{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n'}}{% endfor %}") ==
-        "chatml");
-  CHECK(form("{{ '<|im_start|>user<|im_sep|>' }}") == "");
-  CHECK(form("{{'<|start_header_id|>' + role + '<|end_header_id|>\n\n'}}") == "llama3");
-  CHECK(form("{{ bos_token + '[INST] <<SYS>>\n' + s + '\n<</SYS>>\n\n' }}") == "llama2");
-  CHECK(form("{{ '[INST] ' + m['content'] + ' [/INST]' }}") == "mistral-v1");
-  CHECK(form("[AVAILABLE_TOOLS] {{ '[INST] ' + m['content'] + '[/INST]' }}") == "mistral-v3");
-  CHECK(form("[AVAILABLE_TOOLS]{{ '[INST]' + m['content'] + '[/INST]' }}") == "mistral-v3-tekken");
-  CHECK(form("[SYSTEM_PROMPT]{{ '[INST]' + m['content'] + '[/INST]' }}") == "");
-  CHECK(form("{{ '<|user|>\n' + m['content'] + eos_token }}{{ '<|assistant|>' }}") == "zephyr");
-  CHECK(form("{{ '<|user|>\n' + m['content'] }}{{ '<|assistant|>' + eos_token }}") == "");
-  CHECK(form("{{ '<|user|>' + m['content'] + '<|end|>' }}{{ '<|assistant|>' }}") == "");
-  CHECK(form("<|user|><|assistant|>") == "");
-  CHECK(form("") == "");
-}
-
-TEST_CASE("turns of a chat", "[chat]") {
-  const auto loaded = tiny();
-  const auto find = [&](std::string_view name) {
-    return ChatTemplate(loaded->file, *loaded->tokenizer, name);
-  };
-  ChatTemplate chat = find("chatml");
-  CHECK(chat.turn("S", "U", true) ==
-        "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
-  CHECK(chat.turn("S", "U", false) ==
-        "<|im_end|>\n<|im_start|>user\nU<|im_end|>\n<|im_start|>assistant\n");
-  chat = find("llama2");
-  CHECK(chat.turn("S", "U", true) == "[INST] <<SYS>>\nS\n<</SYS>>\n\nU [/INST]");
-  CHECK(chat.turn("", "U", true) == "[INST] U [/INST]");
-  CHECK(chat.turn("S", "U", false) == " </s><s>[INST] U [/INST]");
-  chat = find("zephyr");
-  CHECK(chat.turn("S", "U", true) == "<|system|>\nS</s>\n<|user|>\nU</s>\n<|assistant|>\n");
-  chat = find("mistral-v3");
-  CHECK(chat.turn("S", "U", true) == "[INST] S\n\nU[/INST]");
-  CHECK(chat.turn("S", "U", false) == "</s>[INST] U[/INST]");
-  chat = find("llama3");
-  CHECK(
-      chat.turn("", "U", false).starts_with("<|eot_id|><|start_header_id|>user<|end_header_id|>"));
-  constexpr const char* kNames =
-      "chatml, llama2, llama3, mistral-v1, mistral-v3, mistral-v3-tekken, zephyr";
-  CHECK(refused([&] { (void)find("jinja"); }) ==
-        std::string("--chat-template \"jinja\" is not one of: ") + kNames);
-  CHECK(refused([&] { (void)find(""); }) ==
-        std::string("the file has no tokenizer.chat_template; --chat-template names one "
-                    "of: ") +
-            kNames);
-}
-
-TEST_CASE("blanks around what is said, as the template has it", "[chat]") {
-  const auto loaded = tiny();
-  const auto turn = [&](std::string_view jinja, std::string_view system, std::string_view user) {
-    return ChatTemplate(loaded->file, *loaded->tokenizer, "", jinja).turn(system, user, true);
-  };
-  constexpr const char *kPlain = "{{'<|im_start|>' + m['content'] }}",
-                       *kTrims = "{{'<|im_start|>' + m['content'] | trim }}",
-                       *kStrips = "{{'<|im_start|>' + m['content'].strip() }}";
-  CHECK(turn(kPlain, "", " U\n") == "<|im_start|>user\n U\n<|im_end|>\n<|im_start|>assistant\n");
-  for (const char* jinja : {kTrims, kStrips}) {
-    CHECK(turn(jinja, "\tS ", "  U u\n") == turn(kPlain, "S", "U u"));
-    CHECK(turn(jinja, "", " \n") == turn(kPlain, "", ""));
-    CHECK(turn(jinja, " ", "U") == turn(kPlain, "", "U"));
-  }
 }
 
 TokenId sample(const SamplerOptions& options, const std::vector<float>& logits) {
