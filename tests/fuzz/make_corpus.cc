@@ -48,15 +48,21 @@ int main(int argc, char** argv) {
   for (const std::string& text : texts) {
     seed("vocabulary", std::to_string(text.size()), text + text + "a b\\\\ab\\\\" + text);
   }
-  const char* const templates[] = {"{{'<|im_start|>' + role + '\n'}}",
-                                   "<|im_start|><|im_sep|>",
-                                   "<|start_header_id|>{{role}}<|end_header_id|>",
-                                   "[INST] <<SYS>>\n",
-                                   "[INST] {{m}} [/INST]",
-                                   "[AVAILABLE_TOOLS][INST]",
-                                   "[SYSTEM_PROMPT][INST]",
-                                   "{{'<|user|>\n' + m + eos_token }}<|assistant|>",
-                                   "<|user|><|assistant|><|end|>"};
+  const char* const templates[] = {
+      "{{'<|im_start|>' + role + '\n'}}",
+      "<|im_start|><|im_sep|>",
+      "<|start_header_id|>{{role}}<|end_header_id|>",
+      "{{'<|start_header_id|>' + m.role + '<|end_header_id|>' + m | trim}}"
+      "{{ \"Cutting Knowledge Date: x\" }}{{ 'Today Date: ' + d }}",
+      "{{ '<|im_start|>system\\nBe kind.<|im_end|>' }}",
+      "{% if 'user' %}{{ bos_token + '[INST] ' + m.strip() + ' [/INST]' }}"
+      "{% if 'assistant' %}{{ ' ' + m + ' ' + eos_token }}<<SYS>>",
+      "[INST] <<SYS>>\n",
+      "[INST] {{m}} [/INST]",
+      "[AVAILABLE_TOOLS][INST]",
+      "[SYSTEM_PROMPT][INST]",
+      "{{'<|user|>\n' + m + eos_token }}<|assistant|>",
+      "<|user|><|assistant|><|end|>"};
   int number = 0;
   for (const char* text : templates) seed("chat", std::to_string(number++), text);
 
