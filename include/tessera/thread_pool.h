@@ -11,15 +11,64 @@
 #include <thread>
 #include <vector>
 
+#if defined(__linux__) && __has_include(<linux/futex.h>)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 #include "tessera/core/executor.h"
 #include "tessera/usable_cpus.h"
 
 namespace tessera::inline v0_1 {
+namespace detail {
+
+// A number, and sleep until it changes. std::atomic::wait() would do, but GCC's yields the CPU a
+// few times before it sleeps, and whom a yield lets run stays for milliseconds: on a busy machine
+// most of the time went there. Who sleeps is woken at once.
+class SleepableNumber {
+ public:
+  std::atomic<uint32_t> value{0};
+
+  /// Returns at a change from `seen`, and maybe without one.
+  void sleep(uint32_t seen) noexcept {
+#if defined(SYS_futex) && defined(FUTEX_WAIT_PRIVATE)
+    static_assert(sizeof(value) == sizeof(uint32_t));
+    sleepers_.fetch_add(1);  // before value is read; whoever wakes changes that first
+    if (value.load() == seen) {
+      ::syscall(SYS_futex, &value, FUTEX_WAIT_PRIVATE, seen, nullptr, nullptr, 0);
+    }
+    sleepers_.fetch_sub(1);
+#else
+    value.wait(seen);
+#endif
+  }
+
+  /// Wakes at least so many of those who sleep.
+  void wake([[maybe_unused]] uint32_t count) noexcept {
+#if defined(SYS_futex) && defined(FUTEX_WAKE_PRIVATE)
+    if (sleepers_.load() == 0) return;
+    constexpr uint32_t kMost = 1u << 30;
+    ::syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, count < kMost ? count : kMost, nullptr,
+              nullptr, 0);
+#else
+    value.notify_all();
+#endif
+  }
+
+ private:
+#if defined(SYS_futex) && defined(FUTEX_WAIT_PRIVATE)
+  std::atomic<uint32_t> sleepers_{0};
+#endif
+};
+
+}  // namespace detail
 
 /// `threads` threads in all, the caller of a run included: ThreadPool(1) starts none. One run at a
-/// time; tasks are taken from a counter, so uneven ones balance. Who waits stays awake for some 50
-/// us, since runs often follow each other closely, then it sleeps; with more threads than
-/// usable_cpus() at once.
+/// time. Tasks are taken from a counter, so uneven ones balance, and the caller waits only for
+/// tasks that a worker has begun: one that finds no CPU on a busy machine holds nobody up. Who
+/// waits stays awake for some 50 us, since runs often follow each other closely, then it sleeps;
+/// with more threads than usable_cpus() at once.
 class ThreadPool {
  public:
   explicit ThreadPool(size_t threads) : awake_(threads <= usable_cpus() ? 50 : 0) {
@@ -28,8 +77,8 @@ class ThreadPool {
     }
   }
   ~ThreadPool() {
-    stop_ = true;
-    start_round();
+    left_.value.store(kStop);
+    left_.wake(kStop);
     for (std::thread& t : workers_) t.join();
   }
   ThreadPool(const ThreadPool&) = delete;
@@ -52,58 +101,78 @@ class ThreadPool {
     }
     task_ = task;
     argument_ = argument;
-    count_ = count;
-    next_.store(0, std::memory_order_relaxed);
-    busy_.store(static_cast<uint32_t>(workers_.size()), std::memory_order_relaxed);
-    start_round();
-    take_tasks();
-    for (uint32_t busy; (busy = busy_.load(std::memory_order_acquire)) != 0;)
-      wait_for_change(busy_, busy);
+    for (end_ = 0; end_ < count;) {  // once, unless there are 2^32 tasks
+      const size_t rest = count - end_;
+      const uint32_t some = rest < kStop ? static_cast<uint32_t>(rest) : kStop - 1;
+      end_ += some;
+      run_some(some);
+    }
   }
 
  private:
-  void start_round() {
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
+  static constexpr uint32_t kStop = ~uint32_t{0};  // for left_, no number of tasks
+
+  void run_some(uint32_t count) {
+    unfinished_.value.store(count, std::memory_order_relaxed);
+    left_.value.store(count);
+    left_.wake(count - 1);
+    finish(take_tasks());
+    wait_until(unfinished_, [](uint32_t unfinished) { return unfinished == 0; });
   }
 
-  void take_tasks() {
-    for (size_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < count_;) {
-      task_(argument_, i);
+  // Returns how many it did. Whoever lowers left_ holds a task, and the run lasts until that is
+  // done: what belongs to the run may be read then, and not before.
+  uint32_t take_tasks() {
+    uint32_t done = 0;
+    for (uint32_t left = left_.value.load(std::memory_order_acquire); left != 0 && left != kStop;) {
+      if (!left_.value.compare_exchange_weak(left, left - 1, std::memory_order_acquire)) continue;
+      task_(argument_, end_ - left);
+      ++done;
+      left = left_.value.load(std::memory_order_acquire);
     }
+    return done;
+  }
+
+  // Tells that so many tasks are done. The last one wakes the caller of the run.
+  void finish(uint32_t done) {
+    if (done > 0 && unfinished_.value.fetch_sub(done) == done) unfinished_.wake(1);
   }
 
   void work() {
-    for (uint32_t seen = 0;; ++seen) {
-      wait_for_change(round_, seen);
-      if (stop_) return;
-      take_tasks();
-      if (busy_.fetch_sub(1, std::memory_order_acq_rel) == 1) busy_.notify_one();
+    while (wait_until(left_, [](uint32_t left) { return left != 0; }) != kStop) {
+      finish(take_tasks());
     }
   }
 
-  // Without giving way meanwhile: whom a yield lets run may stay for milliseconds.
-  void wait_for_change(const std::atomic<uint32_t>& value, uint32_t old) const {
+  // Returns the number that was waited for.
+  template <class Wanted>
+  uint32_t wait_until(detail::SleepableNumber& number, const Wanted& wanted) const {
     using Clock = std::chrono::steady_clock;
-    const Clock::time_point end = Clock::now() + awake_;
-    while (Clock::now() < end) {
+    Clock::time_point end;  // of being awake
+    for (bool first = true;; first = false) {
       for (int i = 0; i < 256; ++i) {
-        if (value.load(std::memory_order_acquire) != old) return;
+        const uint32_t seen = number.value.load(std::memory_order_acquire);
+        if (wanted(seen)) return seen;
       }
+      const Clock::time_point now = Clock::now();
+      if (first) end = now + awake_;
+      if (now >= end) break;
     }
-    value.wait(old, std::memory_order_acquire);
+    for (;;) {
+      const uint32_t seen = number.value.load(std::memory_order_acquire);
+      if (wanted(seen)) return seen;
+      number.sleep(seen);
+    }
   }
 
   const std::chrono::microseconds awake_;
   std::vector<std::thread> workers_;
-  // Of the round that runs; changed only while all workers wait for the next.
+  // Of the run.
   Executor::Task task_ = nullptr;
   void* argument_ = nullptr;
-  size_t count_ = 0;
-  bool stop_ = false;
-  std::atomic<size_t> next_{0};
-  std::atomic<uint32_t> round_{0};  // wraps
-  std::atomic<uint32_t> busy_{0};   // workers that have not finished the round
+  size_t end_ = 0;                      // of the tasks that are offered
+  detail::SleepableNumber left_;        // of them nobody has begun
+  detail::SleepableNumber unfinished_;  // of them
 };
 
 }  // namespace tessera::inline v0_1
