@@ -72,13 +72,12 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
     const char* name;
     size_t values, bytes;
   };
-  for (const Row& r : std::vector<Row>{{0, "f32", 1, 4},
-                                       {1, "f16", 1, 2},
-                                       {30, "bf16", 1, 2},
-                                       {8, "q8_0", 32, 34},
-                                       {2, "q4_0", 32, 18},
-                                       {3, "q4_1", 32, 20},
-                                       {6, "q5_0", 32, 22}}) {
+  const std::vector<Row> rows = {{0, "f32", 1, 4},    {1, "f16", 1, 2},    {30, "bf16", 1, 2},
+                                 {8, "q8_0", 32, 34}, {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
+                                 {6, "q5_0", 32, 22}};
+  std::set<DType> without_row;
+  for_each_format([&](DType t) { without_row.insert(t); });
+  for (const Row& r : rows) {
     const Result<DType> t = dtype_from_ggml(r.id);
     REQUIRE(t.ok());
     CHECK(static_cast<uint32_t>(*t) == r.id);
@@ -87,7 +86,9 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
     CHECK(dtype_info(*t).block_bytes == r.bytes);
     CHECK(*row_bytes(*t, 5 * r.values) == 5 * r.bytes);
     CHECK(*row_bytes(*t, 0) == 0);
+    without_row.erase(*t);
   }
+  CHECK(without_row.empty());
   for_each_format([](DType t) {
     CHECK(*dtype_from_ggml(static_cast<uint32_t>(t)) == t);
     CHECK(is_block_format(t) == (dtype_info(t).block_values == 32));

@@ -80,6 +80,8 @@ void bench(const BenchArguments& arguments);
 /// Writes a copy of a file of f32, f16 and bf16 tensors: matrices as the type (as f16 where their
 /// rows are not whole blocks), the rest as f32. `out` appears complete or not at all.
 void quantize(const QuantizeArguments& arguments);
+/// The types that it writes, with commas.
+std::string quantize_types();
 /// Prints the ids of a text's tokens. The file needs no more than the tokenizer's keys.
 void tokenize(const TokenizeArguments& arguments);
 /// Shows metadata and tensors of a file.

@@ -185,7 +185,7 @@ void add_bench_options(CLI::App& command, llm::BenchArguments& b) {
 void add_quantize_options(CLI::App& command, llm::QuantizeArguments& q) {
   command.add_option("in", q.in, "GGUF file of f32, f16 or bf16 tensors")->required();
   command.add_option("out", q.out, "GGUF file to write")->required();
-  command.add_option("type", q.type, "f32, f16, bf16, q8_0, q4_0, q4_1 or q5_0")->required();
+  command.add_option("type", q.type, "One of " + llm::quantize_types())->required();
   add_threads(command, q.threads);
 }
 

@@ -28,8 +28,18 @@ using tessera::DType;
 constexpr struct {
   DType type;
   uint32_t file_type;
-} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::q4_0, 2}, {DType::q4_1, 3},
-              {DType::q8_0, 7}, {DType::q5_0, 8}, {DType::bf16, 32}};
+} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::bf16, 32}, {DType::q8_0, 7},
+              {DType::q4_0, 2}, {DType::q4_1, 3}, {DType::q5_0, 8}};
+
+template <class... F>
+constexpr bool has_all(tessera::TypeList<F...>) {
+  const auto has = [](DType type) {
+    return std::any_of(std::begin(kTypes), std::end(kTypes),
+                       [&](const auto& known) { return known.type == type; });
+  };
+  return (has(F::kDType) && ...);
+}
+static_assert(has_all(tessera::Formats{}));
 
 constexpr const char* kFileType = "general.file_type";
 
@@ -177,14 +187,23 @@ void check_tensors(const gguf::File& in) {
 
 }  // namespace
 
+std::string quantize_types() {
+  std::string names;
+  for (const auto& known : kTypes) {
+    if (!names.empty()) names += ", ";
+    names += tessera::dtype_name(known.type);
+  }
+  return names;
+}
+
 void quantize(const QuantizeArguments& arguments) {
   const std::string name = uppercase(arguments.type);
   const auto* wanted = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) {
     return name == uppercase(tessera::dtype_name(t.type));
   });
   if (wanted == std::end(kTypes)) {
-    throw error("type \"%s\" is unknown; f32, f16, bf16, q8_0, q4_0, q4_1 and q5_0 are known",
-                printable(arguments.type).c_str());
+    throw error("type \"%s\" is unknown; known are %s", printable(arguments.type).c_str(),
+                quantize_types().c_str());
   }
   if (same_file(arguments.in, arguments.out)) {
     throw error("%s and %s are the same file", arguments.in.c_str(), arguments.out.c_str());

@@ -681,7 +681,7 @@ def check_quantize(program):
         with open(out, "rb") as f:
             before = f.read()
         for args, message in (((out, os.path.join(place, "other.gguf"), "q8_0"), "only files of f32, f16 and bf16 are quantized"),
-                              ((half, out, "q6_K"), 'type "q6_K" is unknown; f32, f16'),
+                              ((half, out, "q6_K"), 'type "q6_K" is unknown; known are f32, f16, bf16'),
                               ((half, os.path.join(place, "no", "out"), "f16"), "No such file or directory"),
                               ((program.path, out, "f16"), "not a GGUF file")):
             status, _, err = program.run("quantize", *args)

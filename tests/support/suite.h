@@ -29,7 +29,7 @@ inline Rng suite_rng() { return Rng(Catch::getSeed()); }
 template <void (*kBody)(DType), class... F>
 bool register_for_formats(const char* name, const char* tags, TypeList<F...>) {
   const auto one = [&]<class G>(G) {
-    const std::string full = std::string(name) + ": " + G::kName;
+    const std::string full = std::string(name) + ": " + dtype_name(G::kDType);
     REGISTER_TEST_CASE([] { kBody(G::kDType); }, full, tags);
   };
   (one(F{}), ...);

@@ -14,7 +14,6 @@ struct BF16 {
     bf16_t value;
   };
   static constexpr DType kDType = DType::bf16;
-  static constexpr const char* kName = "bf16";
   static constexpr size_t kBlockValues = 1;
   static constexpr bool kIsBlock = false;
 

@@ -13,7 +13,6 @@ struct F16 {
     f16_t value;
   };
   static constexpr DType kDType = DType::f16;
-  static constexpr const char* kName = "f16";
   static constexpr size_t kBlockValues = 1;
   static constexpr bool kIsBlock = false;
 

@@ -12,7 +12,6 @@ struct F32 {
     float value;
   };
   static constexpr DType kDType = DType::f32;
-  static constexpr const char* kName = "f32";
   static constexpr size_t kBlockValues = 1;
   static constexpr bool kIsBlock = false;
 

@@ -3,7 +3,7 @@
 //
 // Plain section, seen once:
 //   Block            the exact bytes; sizeof is asserted
-//   kDType, kName    run-time name
+//   kDType           run-time name
 //   kBlockValues     values a block holds along k (1 for float formats)
 //   decode(block, out)   the meaning of the bytes: kBlockValues floats
 //   encode(in, block)    the rounding rule, bit-equal to ggml's reference quantizer
@@ -43,7 +43,6 @@ template <class F>
 concept Format = requires(const typename F::Block& block, typename F::Block& out, float* values,
                           const float* in) {
   { F::kDType } -> std::convertible_to<DType>;
-  { F::kName } -> std::convertible_to<const char*>;
   { F::kBlockValues } -> std::convertible_to<size_t>;
   { F::kIsBlock } -> std::convertible_to<bool>;
   F::decode(block, values);

@@ -20,7 +20,6 @@ struct Q4_0 {
     uint8_t codes[16];
   };
   static constexpr DType kDType = DType::q4_0;
-  static constexpr const char* kName = "q4_0";
   static constexpr size_t kBlockValues = 32;
   static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 8;

@@ -21,7 +21,6 @@ struct Q4_1 {
     uint8_t codes[16];
   };
   static constexpr DType kDType = DType::q4_1;
-  static constexpr const char* kName = "q4_1";
   static constexpr size_t kBlockValues = 32;
   static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 0;

@@ -22,7 +22,6 @@ struct Q5_0 {
     uint8_t low[16];
   };
   static constexpr DType kDType = DType::q5_0;
-  static constexpr const char* kName = "q5_0";
   static constexpr size_t kBlockValues = 32;
   static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 16;

@@ -18,7 +18,6 @@ struct Q8_0 {
     int8_t codes[32];
   };
   static constexpr DType kDType = DType::q8_0;
-  static constexpr const char* kName = "q8_0";
   static constexpr size_t kBlockValues = 32;
   static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 128;  // of c + 128, which is what dots of unsigned bytes see for c

@@ -87,7 +87,7 @@ struct XLayout {
   size_t step_values = 1;  // rows are padded to a multiple of this,
   size_t step_bytes = 4;   // which takes so many bytes a row
   size_t unit_bytes = 4;   // of a unit of one row
-  size_t word_bytes = 4;   // what a tile broadcasts: all copies of a value, or a pair
+  size_t word_bytes = 4;   // of one row that lie together in a panel: all copies of a value, a pair
   size_t copies = 1;       // of each value
   bool borrows = false;    // rows of the format `borrowed` can be read as they lie
   DType borrowed = DType::f32;
@@ -101,7 +101,7 @@ struct TileArgs {
   const std::byte* w;      // [steps, nr], the panel at the first step
   size_t w_panel;          // bytes from there to the second panel of a pair
   const std::byte* x;      // [steps, rows], the panel at the first step; or rows as they lie
-  size_t x_row, x_step;    // float tiles: bytes between rows, between words of depth
+  size_t x_row, x_step;    // float tiles: bytes between rows, between a row's words
   size_t steps;            // of depth
   const float* in;         // [rows, nr] sums to start from, dense; null for zeros
   float* out;              // [rows, nr] sums
@@ -167,7 +167,7 @@ struct Kernel {
   const char* note = "";  // why nothing faster was taken; empty if nothing is
   size_t vector_bytes = 0;
   size_t mr = 1, nr = 1;
-  size_t row_step = 1;          // panels of x are padded to a multiple of this many rows
+  size_t row_step = 1;          // panels of x are padded to a multiple of this many rows; q8: 1
   size_t unit_values = 1;       // of k
   size_t panel_unit_bytes = 0;  // of a packed panel of W
   XLayout x;                    // panels of x
@@ -179,6 +179,21 @@ struct Kernel {
   void (*tiles)(const RunArgs&) = nullptr;   // the loops around the tiles
   void (*matvec)(const RunArgs&) = nullptr;  // the loops around the dots
 };
+
+/// Whether what describes a kernel fits together, and arrays on the stack hold it.
+constexpr bool is_sound(const Kernel& k) noexcept {
+  const bool q8 = k.x.kind == PackedX::q8 || k.x.kind == PackedX::q8_coarse;
+  const bool rows = k.mr >= 1 && detail::steps_of(k.mr, k.row_step) * k.row_step <= kMostPanelRows;
+  const bool x = k.x.pack != nullptr && k.x.step_values % k.unit_values == 0 &&
+                 k.x.unit_bytes == k.x.step_bytes / (k.x.step_values / k.unit_values) &&
+                 (k.row_step == 1 || !q8);  // a tile of q8 finds a row by how many it multiplies
+  const bool direct = k.direct.run == nullptr ||
+                      (k.direct.prepare == nullptr && k.direct.unit_bytes == k.panel_unit_bytes);
+  const bool prepared = (k.prepared.run == nullptr) == (k.prepared.prepare == nullptr);
+  const bool dots = k.matvec == nullptr || (k.x_single.pack != nullptr && k.dot.few != nullptr);
+  return rows && x && direct && prepared && dots && k.pack_panel != nullptr && k.tiles != nullptr &&
+         k.panel_unit_bytes > 0 && (k.direct.run != nullptr || k.prepared.run != nullptr);
+}
 
 /// Code for one set of instructions. What it lists is found in it, the rest in its parent.
 struct InstructionSet {

@@ -71,8 +71,11 @@ struct PairDots {
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
-// Products of bytes added in pairs, and all pairs of a block in 16 bits. For codes of four bits,
-// which those hold: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
+// Products of bytes added in pairs, and all pairs of a block in 16 bits. For codes that those hold,
+// up to four bits: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
+template <class F>
+inline constexpr bool kFitsNibbleDots = 8 * 2 * ((1 << F::kCodeWords) - 1) * 127 < 1 << 15;
+
 struct NibbleDots {
   static constexpr size_t kSteps = 1;
   using D16 = hn::Repartition<int16_t, DI>;
@@ -99,7 +102,7 @@ struct NibbleDots {
 template <class F>
 using DotsOf = std::conditional_t<
     kHasQuadDot, QuadDots,
-    std::conditional_t<kHasBytePairs && F::kCodeWords <= 4, NibbleDots, PairDots>>;
+    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F>, NibbleDots, PairDots>>;
 #else
 template <class F>
 using DotsOf = QuadDots;

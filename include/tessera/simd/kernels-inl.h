@@ -10,6 +10,7 @@
 #define TESSERA_SIMD_KERNELS_INL_H_
 #endif
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 #include <utility>
@@ -246,6 +247,7 @@ constexpr auto all_kernels(TypeList<F...>) {
 // Not inline: two libraries in one program may be built with other targets and formats, so each has
 // its own.
 constexpr auto kKernels = all_kernels(Formats{});
+static_assert(std::all_of(kKernels.begin(), kKernels.end(), is_sound));
 
 constexpr InstructionSet kInstructionSet = {
     kTargetName,

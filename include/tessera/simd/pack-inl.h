@@ -38,7 +38,8 @@ struct RowGroup {
 
 // ---------------------------------------------------------------- W, float formats
 
-// A panel of R vectors of rows.
+// A panel of R vectors of rows, of units of one word of each. (A kernel of longer units counts them
+// as words before it calls this.)
 template <class F, size_t R>
 void pack_float_panel(const PackWArgs& a) {
   using S = SimdOf<F>;

@@ -131,14 +131,27 @@ void interleave(const std::byte* const* rows, size_t height, size_t count, uint3
   }
 }
 
-// How a row of x is packed: values to words, bytes() of them, which a panel interleaves and holds
-// kCopies times; a single row has them once. Rows are padded to whole steps. Where kBorrows, rows
-// of the format kBorrowed are those words already, and tiles can read them where they lie.
-struct XAsF32 {
+// A panel of words: of each row one, kCopies times, then of each row the next.
+template <size_t kCopiesOfWord>
+struct WordPanel {
+  static constexpr size_t kCopies = kCopiesOfWord;
+  static constexpr size_t kWordBytes = 4 * kCopies;
+
+  static void interleave_rows(const std::byte* const* rows, size_t height, size_t bytes,
+                              std::byte* panel) {
+    interleave<kCopies>(rows, height, bytes / 4, reinterpret_cast<uint32_t*>(panel),
+                        [](size_t i) { return i; });
+  }
+};
+
+// How a row of x is packed: values to words, bytes() of them, which a panel has kCopies times and
+// in the order that interleave_rows() makes; of a row, kWordBytes lie together there. A single row
+// has the words once, as they are. Rows are padded to whole steps. Where kBorrows, rows of the
+// format kBorrowed are those words already, and tiles can read them where they lie.
+struct XAsF32 : WordPanel<kXCopies> {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr size_t kStepValues = 32;  // whole vectors and units
   static constexpr size_t kSingleStepValues = kStepValues;
-  static constexpr size_t kCopies = kXCopies;
   static constexpr bool kBorrows = true;
   static constexpr DType kBorrowed = DType::f32;
 
@@ -152,11 +165,10 @@ struct XAsF32 {
   }
 };
 
-struct XAsBf16 {
+struct XAsBf16 : WordPanel<1> {
   static constexpr PackedX kKind = PackedX::bf16;
   static constexpr size_t kStepValues = 64;
   static constexpr size_t kSingleStepValues = kStepValues;
-  static constexpr size_t kCopies = 1;
   static constexpr bool kBorrows = true;
   static constexpr DType kBorrowed = DType::bf16;
 
@@ -185,6 +197,7 @@ struct XAsQ8 {
   static constexpr size_t kStepValues = 32;
   static constexpr size_t kSingleStepValues = 32 * kLanes;
   static constexpr size_t kCopies = 1;
+  static constexpr size_t kWordBytes = 4;
   static constexpr size_t kCodeWords = 8 * Dots::kSteps;
   static constexpr size_t kBlockBytes = 4 * (2 + kCodeWords);
 
@@ -292,8 +305,7 @@ void pack_panel_piece(const PackXArgs& a, Range rows, size_t padded, size_t k, s
         lines[i] = words[i];
       }
     }
-    interleave<X::kCopies>(lines, padded, X::bytes(count) / 4, reinterpret_cast<uint32_t*>(panel),
-                           [](size_t i) { return i; });
+    X::interleave_rows(lines, padded, X::bytes(count), panel);
   }
 }
 
@@ -336,7 +348,7 @@ constexpr XLayout panel_layout(size_t unit_values) {
   x.step_values = X::kStepValues;
   x.step_bytes = X::bytes(X::kStepValues) * X::kCopies;
   x.unit_bytes = x.step_bytes * unit_values / X::kStepValues;
-  x.word_bytes = 4 * X::kCopies;
+  x.word_bytes = X::kWordBytes;
   x.copies = X::kCopies;
   x.borrows = X::kBorrows;
   if constexpr (X::kBorrows) x.borrowed = X::kBorrowed;
