@@ -164,8 +164,8 @@ constexpr void add_unpacked(Kernel& kernel, void (*unpack)(const std::byte*, siz
   kernel.prepared.prepare = unpack;
 }
 
-// Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use is
-// unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids.
+// Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use
+// is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids.
 // (bench/sweeps/micro_kernels.tsv)
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
@@ -247,7 +247,7 @@ constexpr auto all_kernels(TypeList<F...>) {
 // Not inline: two libraries in one program may be built with other targets and formats, so each has
 // its own.
 constexpr auto kKernels = all_kernels(Formats{});
-static_assert(std::all_of(kKernels.begin(), kKernels.end(), is_sound));
+static_assert(std::all_of(kKernels.kernels, kKernels.kernels + kKernels.count, is_sound));
 
 constexpr InstructionSet kInstructionSet = {
     kTargetName,
