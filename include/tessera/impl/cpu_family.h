@@ -3,12 +3,8 @@
 #ifndef TESSERA_IMPL_CPU_FAMILY_H_
 #define TESSERA_IMPL_CPU_FAMILY_H_
 
-#if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
-#include <cpuid.h>
-#define TESSERA_HAS_CPUID
-#endif
-
 #include "tessera/plan/tuning.h"
+#include "tessera/simd/cpu_features.h"
 
 namespace tessera::inline v0_1::detail {
 
@@ -20,7 +16,7 @@ constexpr CpuFamily cpu_family(bool is_intel, uint32_t family, uint32_t model) n
 }
 
 inline CpuFamily this_cpu_family() noexcept {
-#if defined(TESSERA_HAS_CPUID)
+#if defined(TESSERA_CPUID)
   static const CpuFamily cached = [] {
     unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
     if (__get_cpuid(0, &eax, &ebx, &ecx, &edx) == 0) return CpuFamily::other;
