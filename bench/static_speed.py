@@ -9,8 +9,8 @@ the loop of each tile of full height and of one row, and prints, for each CPU: m
 cycle; how near that is to the limit of the pipes, which start the loop's multiplications; instructions for a
 value of W that the loop reads; vector registers stored to or loaded from the stack; and the goal.
 
-The model knows neither caches nor branches, and takes every load for a hit. It needs Debian's clang-19, llvm-19
-and g++-aarch64-linux-gnu (`./bootstrap deps ci`).
+The model knows neither caches nor branches, and takes every load for a hit. It needs clang-19 and
+g++-aarch64-linux-gnu, which `./bootstrap deps ci` installs, and Debian's package llvm-19.
 """
 import argparse
 import dataclasses
@@ -38,16 +38,10 @@ CPUS = [
     ("sapphirerapids", "sapphirerapids", "x86_64", "AVX3_SPR"),
 ]
 FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
-COMPILE = {
-    "x86_64": ["clang++-19"],
-    "aarch64": ["clang++-19", "--target=aarch64-linux-gnu"],
-}
 MULTIPLY = {
     "aarch64": r"fmla|sdot|udot|usdot|smmla|bfdot|bfmmla|smull2?|smlal2?",
     "x86_64": r"(?:{vex}\s+)?(?:vfmadd\w+ps|vpdpbusd|vpmaddwd|vpmaddubsw|vdpbf16ps|vmulps)",
 }
-
-
 JUMP = r"(?:j\w+|b\.\w+|b|cbn?z|tbn?z)\s"
 
 
@@ -75,7 +69,7 @@ def highway():
 
 def compiled(architecture, folder):
     target = pathlib.Path(folder) / f"{architecture}.o"
-    checked([*COMPILE[architecture], "-std=c++20", "-O3", "-DNDEBUG", "-DHWY_WANT_AVX3_DL",
+    checked(["clang++-19", f"--target={architecture}-linux-gnu", "-std=c++20", "-O3", "-DNDEBUG", "-DHWY_WANT_AVX3_DL",
              "-I", ROOT / "include", "-I", highway(), "-c", ROOT / "cmake/impl.cc", "-o", target])
     return target
 
@@ -111,22 +105,21 @@ def inner_loop(code, multiply):
     return best
 
 
-TILES = {
-    "f32": [r"FmaTile<tessera::v0_1::F32, \d+ul, \d+ul>"],
-    "f16": [r"FmaTile<tessera::v0_1::F16, \d+ul, \d+ul>"],
-    "bf16": [r"Bf16Tile", r"FmaTile<tessera::v0_1::BF16, \d+ul, \d+ul>"],
-    "q8_0": [r"Int8Tile<tessera::v0_1::Q8_0, false, \d+ul, \d+ul>"],
-    "q4_0": [r"Int8Tile<tessera::v0_1::Q4_0, false, \d+ul, \d+ul>"],
-    "q4_1": [r"Int8Tile<tessera::v0_1::Q4_1, false, \d+ul, \d+ul>"],
-    "q5_0": [r"Int8Tile<tessera::v0_1::Q5_0, false, \d+ul, \d+ul>"],
-}
 PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON"}
+
+
+def tiles(form):
+    """the tiles of a format by name, the better first"""
+    shape = r"\d+ul, \d+ul>"
+    if form.startswith("q"):
+        return [rf"Int8Tile<tessera::v0_1::{form.upper()}, false, {shape}"]
+    return ["Bf16Tile"] * (form == "bf16") + [rf"FmaTile<tessera::v0_1::{form.upper()}, {shape}"]
 
 
 def tile(code, target, form, rows):
     """the tile of so many rows, or of full height with 0: its instruction set, height and instructions"""
     while target:
-        for kind in TILES[form]:
+        for kind in tiles(form):
             found = [(int(match[1]), body) for name, body in code.items()
                      if (match := re.search(rf"N_{target}::{kind}::run<(\d+)ul, 1ul>\(", name)) and body]
             found = [one for one in found if rows in (0, one[0])]
