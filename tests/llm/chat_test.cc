@@ -10,21 +10,12 @@
 #include "chat.h"
 #include "gguf_builder.h"
 #include "jinja.h"
+#include "loaded.h"
 #include "text.h"
 #include "tokenizer.h"
 
 namespace llm::test {
 namespace {
-
-struct Loaded {
-  std::vector<std::byte> bytes;
-  gguf::File file;
-  std::unique_ptr<Tokenizer> tokenizer;
-  explicit Loaded(const Builder& builder)
-      : bytes(builder.build()),
-        file(gguf::File::parse(bytes)),
-        tokenizer(Tokenizer::create(file)) {}
-};
 
 TEST_CASE("chat templates are recognized by their marks", "[chat]") {
   const auto form = [](std::string_view jinja) { return ChatTemplate::recognize(jinja); };

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "gguf_builder.h"
+#include "loaded.h"
 #include "sampler.h"
 #include "splitter.h"
 #include "tessera/thread_pool.h"
@@ -19,25 +20,10 @@
 namespace llm::test {
 namespace {
 
-struct Loaded {
-  std::vector<std::byte> bytes;
-  gguf::File file;
-  std::unique_ptr<Tokenizer> tokenizer;
-};
-
-std::unique_ptr<Loaded> tiny() {
-  auto out = std::make_unique<Loaded>();
-  out->bytes = tiny_model().build();
-  out->file = gguf::File::parse(out->bytes);
-  out->tokenizer = Tokenizer::create(out->file);
-  return out;
-}
+std::unique_ptr<Loaded> tiny() { return std::make_unique<Loaded>(tiny_model()); }
 
 std::unique_ptr<Loaded> from_file(const std::string& path) {
-  auto out = std::make_unique<Loaded>();
-  out->file = gguf::File::open(path);
-  out->tokenizer = Tokenizer::create(out->file);
-  return out;
+  return std::make_unique<Loaded>(path);
 }
 
 std::string decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
@@ -183,11 +169,7 @@ TEST_CASE("recorded tokens of other vocabularies", "[tokenizer]") {
 
 // A vocabulary of letters that stand for bytes, some merges and special tokens.
 std::unique_ptr<Loaded> tiny_bpe(std::string_view pre) {
-  auto out = std::make_unique<Loaded>();
-  out->bytes = tiny_bpe_model(pre).build();
-  out->file = gguf::File::parse(out->bytes);
-  out->tokenizer = Tokenizer::create(out->file);
-  return out;
+  return std::make_unique<Loaded>(tiny_bpe_model(pre));
 }
 
 TEST_CASE("byte-level BPE joins by rank within pieces", "[tokenizer]") {
@@ -280,17 +262,13 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
           "tokenizer.ggml.merges[0] = \"" + std::string(merge) + "\" is not two parts and a blank");
   }
   // Merges that lead to no token are undone, letters without one are the unknown token.
-  auto out = std::make_unique<Loaded>();
-  out->bytes = Builder()
-                   .string("tokenizer.ggml.model", "gpt2")
-                   .string(kPre, "gpt-2")
-                   .strings("tokenizer.ggml.tokens", {"?", "a", "b"})
-                   .strings(kMerges, {"a b"})
-                   .u32("tokenizer.ggml.unknown_token_id", 0)
-                   .build();
-  out->file = gguf::File::parse(out->bytes);
-  out->tokenizer = Tokenizer::create(out->file);
-  CHECK(out->tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
+  const Loaded unjoined(Builder()
+                            .string("tokenizer.ggml.model", "gpt2")
+                            .string(kPre, "gpt-2")
+                            .strings("tokenizer.ggml.tokens", {"?", "a", "b"})
+                            .strings(kMerges, {"a b"})
+                            .u32("tokenizer.ggml.unknown_token_id", 0));
+  CHECK(unjoined.tokenizer->encode("abc", Specials::parse) == std::vector<TokenId>{1, 2, 0});
 }
 
 // A vocabulary of these tokens behind the usual three.
@@ -304,11 +282,7 @@ std::unique_ptr<Loaded> with_tokens(const std::vector<std::string>& names, Token
   b.string("tokenizer.ggml.model", "llama").strings("tokenizer.ggml.tokens", texts);
   b.numbers("tokenizer.ggml.token_type", Kind::i32, types);
   if (key != nullptr) b.u32(key, 3);
-  auto out = std::make_unique<Loaded>();
-  out->bytes = b.build();
-  out->file = gguf::File::parse(out->bytes);
-  out->tokenizer = Tokenizer::create(out->file);
-  return out;
+  return std::make_unique<Loaded>(b);
 }
 
 TEST_CASE("tokens that end an answer by their names, whatever their type", "[tokenizer]") {
