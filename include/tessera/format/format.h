@@ -23,6 +23,7 @@
 //                                               that quad() has less to do
 //                    quad(word, q)              word(i) of panels -> codes 4q .. 4q+3 as unsigned
 //                                               bytes; q is a constant once loops are unrolled
+//                    kSigned, if there is one   whether they are signed bytes on this target
 //                    kQuadOrder                 the quads, those of one word together
 #ifndef TESSERA_FORMAT_FORMAT_H_
 #define TESSERA_FORMAT_FORMAT_H_
