@@ -30,7 +30,7 @@ CPUS = {"207": "Emerald Rapids", "143": "Sapphire Rapids", "97": "Zen 4"}  # by 
 def changed(text, find, value):
     """`text` with the first group of each match of `find` replaced."""
     spans = [match.span(1) for match in re.finditer(find, text)]
-    assert spans, f"{find} finds nothing"
+    assert len({text[begin:end] for begin, end in spans}) == 1, f"{find} finds not one number"
     for begin, end in reversed(spans):
         text = text[:begin] + value + text[end:]
     return text
