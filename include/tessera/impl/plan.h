@@ -224,8 +224,9 @@ inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, con
 // For m rows and so many workers: see Matmul::parts.
 inline PartCounts part_counts(const Plan& p, size_t m, size_t workers) noexcept {
   // Work that one thread completes in the time of a few hand-overs. Below eight rows a product
-  // waits for W and counts as eight. (Zen 4, GFLOP/s with one part and with two: bf16 64^3 110 and
-  // 56, 96^3 111 and 133, 128^3 203 and 270; f32 128^3 99 and 141.)
+  // waits for W and counts as eight. On Zen 4 two parts lose at 64^3 products and gain at 96^3 with
+  // bf16 and at 128^3 with f32 (bench/sweeps/zen4_constants.tsv). How many values to pack a part is
+  // worth, and that eight, have not been measured.
   constexpr double kPackValues = 8 << 10, kRunProducts = 512 << 10;
   const auto real = [](size_t v) { return static_cast<double>(v); };
   const auto at_most = [&](double parts) {

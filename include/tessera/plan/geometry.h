@@ -41,7 +41,8 @@ struct WorkerLayout {
 /// Sizes of scratch memory are multiples of this, so that pieces laid end to end stay aligned.
 inline constexpr size_t kScratchAlign = 64;
 
-/// Rows of x at most that matvec takes past the rows of W that are in L2.
+/// Rows of x at most that matvec takes past the rows of W that are in L2. Neither 64 nor 1024 is
+/// better beyond the noise of 16 % (bench/sweeps/matvec_x_rows.tsv).
 inline constexpr size_t kMatvecRows = 256;
 
 struct Geometry {
@@ -96,8 +97,9 @@ struct Panels {
 
 /// From one single row of x to the next, given its bytes: long rows are an eighth of 4 KiB past a
 /// multiple of that, so that eight of them share the sets of an L1 cache evenly. Rows of a power of
-/// two bytes would all fall into the same few lines. (Zen 4, 8 x 4096 x 4096 in place, GFLOP/s: f32
-/// 43 -> 62, bf16 83 -> 124.)
+/// two bytes would all fall into the same few lines: eight of them multiply a third slower on Zen 4
+/// (bench/sweeps/zen4_constants.tsv) and 13 % slower on Emerald Rapids, where 64 bytes do as well
+/// as 512 (bench/sweeps/x_row_stride.tsv).
 constexpr size_t single_row_stride(size_t bytes) noexcept {
   return bytes < 4096 ? bytes : bytes + (4096 + 512 - bytes % 4096) % 4096;
 }
@@ -136,7 +138,11 @@ constexpr void derive(Plan& p) noexcept {
 /// Copies in x and W in place: twice the bytes pass by panels half as wide as elsewhere, too much
 /// for L3. So x stays in half of L2, and as many panels of W as there may be use it there.
 ///
-/// Measured: bench/sweeps/blocking.tsv.
+/// Sizes that were chosen between: bench/sweeps/blocking.tsv. On Emerald Rapids nothing changed
+/// beyond the noise where many rows begin after 4 to 36 panels of x or never (19 %,
+/// bench/sweeps/many_rows.tsv), where the share with a slow L3 is an 8th to a 32nd (15 %,
+/// bench/sweeps/slow_l3_share.tsv), and where 1 to 8 panels of W pass by (12 %,
+/// bench/sweeps/slow_l3_panels.tsv). The least sizes below have not been measured.
 constexpr Blocking choose_blocking(const Kernel& kernel, const TileSet& tiles, bool slow_l3,
                                    size_t m, size_t k, const CacheSizes& caches,
                                    bool packed) noexcept {
@@ -244,8 +250,8 @@ constexpr size_t packed_x_bytes(const Plan& p, const Geometry& g) noexcept {
 
 /// Whether tiles may read x where it lies: in whole units and words, once, and at a stride at which
 /// the lines that a panel's rows are read from spread over the sets of an L1 cache. Of 64 sets of 8
-/// ways, 12 rows that lie 2 KiB apart fill 6 ways of 2 sets, which still fits (Zen 4, f32, 512^3
-/// packed, x copied and in place: 107.5 and 111.1 GFLOP/s).
+/// ways, 12 rows that lie 2 KiB apart fill 6 ways of 2 sets, which still fits: on Zen 4 x is then
+/// read where it lies 3 % faster than from a copy (bench/sweeps/zen4_constants.tsv).
 inline bool can_borrow(const Plan& p, const Geometry& g, const MatView& x) noexcept {
   const XLayout& layout = p.kernel->x;
   if (!p.borrow_x || g.path == Path::matvec) return false;

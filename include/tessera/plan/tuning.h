@@ -33,7 +33,8 @@ struct Tuning {
   size_t matvec_rows = 16;
   size_t matvec_depth = 0;
   /// A panel of W that more panels of x than this use is prepared (widened or unpacked) once, when
-  /// W is packed, and when it lies in place.
+  /// W is packed (bench/sweeps/prepare_above.tsv: 0 loses up to 22 %, 8 and 16 are the same), and
+  /// when it lies in place (bench/sweeps/prepare_above_in_place.tsv: 0, 4 and 16 are the same).
   size_t prepare_above = 0;
   size_t prepare_above_in_place = 4;
   /// Up to so many rows of x, a tile reads two panels of W at once.
@@ -42,7 +43,8 @@ struct Tuning {
   /// for what lies early_bytes ahead of what it reads or, with 0, for the next panel.
   size_t early_rows = 1;
   size_t early_bytes = 0;
-  /// Matvec asks for W early if it has at least this many rows of x, so many bytes ahead.
+  /// Matvec asks for W early if it has at least this many rows of x, so many bytes ahead (floats:
+  /// bench/sweeps/dot_early_kib.tsv; blocks, all the same: bench/sweeps/dot_early_kib_blocks.tsv).
   size_t dot_early_rows = 1;
   size_t dot_early_bytes = size_t{64} << 10;
   /// Few rows of x: matvec reads W in pieces of whole pages; else in pieces that leave x in L1.

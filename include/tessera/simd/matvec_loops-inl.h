@@ -24,9 +24,11 @@
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// Columns of y that are computed before the epilogue takes them.
+// Columns of y that are computed before the epilogue takes them. Neither 16 nor 64 is better beyond
+// the noise of 20 % (bench/sweeps/matvec_cols.tsv).
 inline constexpr size_t kMatvecCols = 32;
-// Bytes of W that stay in L2 while groups of rows of x pass and the next ones arrive.
+// Bytes of W that stay in L2 while groups of rows of x pass and the next ones arrive. 64 KiB is as
+// good; 1 MiB is up to 13 % slower or faster, by the case (bench/sweeps/matvec_block.tsv).
 inline constexpr size_t kMatvecBlockBytes = 256 * 1024;
 
 // One group of rows of x, and how W is walked for it.
@@ -41,8 +43,10 @@ struct DotGroup {
 
 // Values of k at a time. Whole pages of W, or even parts of one, within which the CPU's own
 // prefetching works, if few rows of x wait for W; else as many as leave x in L1 or, of many rows,
-// in L2. (Zen 4, GFLOP/s: f32 m = 5, 820 and 1024 values 47 and 65; bf16 m = 8, 1366 and 1024
-// values 133 and 167.)
+// in L2. Powers of two of values and pages are from Zen 4 (bench/sweeps/zen4_float.tsv and
+// bench/sweeps/zen4_constants.tsv). In L1, 12 KiB of x lose up to 25 % and 40 KiB up to 19 % beside
+// 24 KiB (bench/sweeps/matvec_x_in_l1.tsv); in L2, 96 KiB to 1.5 MiB are the same within the noise
+// of 14 % (bench/sweeps/matvec_x_in_l2.tsv).
 HWY_INLINE size_t piece_values(const DotSet& dots, const Tuning& tuning, size_t x_rows,
                                size_t w_rows, bool few) {
   size_t steps;  // of dots.values

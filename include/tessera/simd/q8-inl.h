@@ -18,7 +18,7 @@ namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 // Blocks of 32 signed bytes, scale = max|v| / 127 kept in f32 (if coarse, the next power of two),
 // codes rounded as ggml rounds them, and their sum.
 struct Q8Blocks {
-  static constexpr size_t kMax = 16;
+  static constexpr size_t kMax = 16;  // 32 and 64 are no faster: bench/sweeps/quantized_blocks.tsv
   alignas(64) float scale[kMax];
   alignas(64) int32_t sum[kMax];
   alignas(64) int8_t codes[kMax][32];
