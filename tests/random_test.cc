@@ -53,7 +53,7 @@ RandomCase case_of(uint64_t seed, const DrawOptions& options) {
 
 // ---- The case that runs, for when it ends the program ------------------------------------------
 
-char running[160] = "", axes[800] = "";
+char running[160] = "", axes[1000] = "";
 struct sigaction former[32] = {};
 
 /// The line that runs a case again. A number is that in its run.
@@ -109,6 +109,7 @@ class Tally {
     for (const Activation a : kActivations) expect("activation", name_of(a));
     for (const Values v : kValues) expect("values", to_string(v));
     for (const Tasks t : kTasks) expect("tasks", to_string(t));
+    expect("tuning", "drawn");
     for (const char* axis : {"m", "n", "k"}) {
       for (const size_t size : {0, 1, 2, 17, 101, 1000}) {
         if (size < 1000 || *axis == 'k') expect(axis, size_of(size));
@@ -130,6 +131,7 @@ class Tally {
     count("cut", to_string(c.cut));
     if (!is_packed(c.door) && c.door != Door::in_place) count("tasks", to_string(c.tasks));
     count("x lent", s.borrow_x ? "yes" : "no");
+    count("tuning", s.tuning == nullptr ? "of this CPU" : "drawn");
     const Blocking& b = s.blocking;
     count("blocking", b.mc + b.kc_units + b.nc == 0 ? "automatic" : "forced");
     count("m", size_of(c.m));

@@ -66,8 +66,24 @@ int main(int argc, char** argv) {
   int number = 0;
   for (const char* text : templates) seed("chat", std::to_string(number++), text);
 
+  const char* const command_lines[] = {
+      "",
+      "-m\na.gguf\n-p\nOnce\n-n\n16\n--temp\n0\n-t\n2",
+      "generate\n-m\na\n-cnv\n-sys\nBe kind.\n--chat-template\nchatml\n-e\n-c\n0",
+      "-ngl\n99\n-fa\n-b\n512\n-ub\n512\n-np\n1\n--mlock\n--no-mmap\n-no-cnv\n-m\na\n-f\n-",
+      "bench\n-m\na\n-p\n512,128\n-n\n0,64\n-r\n3\n-o\njson\n-fa=on",
+      "perplexity\n-m\na\n-f\nb\n--accuracy\nEXACT\n--kv=f16\n--pack\nnever",
+      "tokenize\n-m\na\n-p\nb\n--no-bos\n--no-parse-special",
+      "quantize\na\nb\nq8_0\n-t2",
+      "info\n-m\na",
+      "targets",
+      "help\nbench",
+      "--temp\nnan\n--top-k\n-1\n--top-p\n1e400\n-s\n-1\n-n-1\n-hf\na/b"};
+  number = 0;
+  for (const char* words : command_lines) seed("options", std::to_string(number++), words);
+
   seed("gguf", "spm", tiny_model());
-  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2"}) {
+  for (const char* pre : {"gpt-2", "smollm", "llama-bpe", "qwen2", "tekken", "default"}) {
     seed("gguf", pre, tiny_bpe_model(pre));
   }
   tessera::test::Rng rng(1);

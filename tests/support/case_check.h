@@ -40,8 +40,8 @@ class CaseOracle {
     // Below 2^20, in units of 1/2, sums are exact, and remain so through the epilogue of such a
     // case: of 1/4, below 2^22.
     const auto largest = std::max_element(expected_.magnitude.begin(), expected_.magnitude.end());
-    exact_ =
-        c.values == Values::exact && (largest == expected_.magnitude.end() || *largest < 0x1p20);
+    exact_ = (c.values == Values::exact || c.values == Values::largest) &&
+             (largest == expected_.magnitude.end() || *largest < 0x1p20);
   }
 
   /// Empty, or why y[row, col] is not right.

@@ -32,7 +32,7 @@ class CaseData {
     // gemm reads neither A nor B then.
     if (c.door == Door::gemm && c.epilogue.scale == 0) clear_poison();
 
-    const bool exact = c.values == Values::exact;
+    const bool exact = c.values == Values::exact || c.values == Values::largest;
     epilogue = c.epilogue;
     if (c.has_bias) {
       epilogue.bias = reinterpret_cast<const float*>(bias_.data());
@@ -64,9 +64,10 @@ class CaseData {
  private:
   void fill(const RandomCase& c, Rng& rng) {
     const Setup& s = c.setup;
-    if (c.values == Values::exact) {
-      w = exact_weights(s.w, c.n, c.k, rng);
-      x = exact_x(s.x, c.m, c.k, rng);
+    if (c.values == Values::exact || c.values == Values::largest) {
+      const bool largest = c.values == Values::largest;
+      w = exact_weights(s.w, c.n, c.k, rng, largest);
+      x = exact_x(s.x, c.m, c.k, rng, largest);
     } else if (c.values == Values::extreme) {
       constexpr float kSizes[] = {0x1p-22f, 0x1p-16f, 1.0f, 0x1p13f};
       w = random_weights(s.w, c.n, c.k, rng, one_of(rng, kSizes));

@@ -21,10 +21,6 @@
 
 namespace tessera::test {
 
-inline PlanOptions plan_options(const Setup& s) {
-  return {s.accuracy, s.target, s.blocking, s.borrow_x};
-}
-
 /// The executor of a case.
 class CaseExecutor {
  public:

@@ -94,15 +94,17 @@ inline Matrix encode(DType t, size_t rows, size_t cols, const std::vector<float>
 
 /// W for exact sums. Blocks get random codes (all that their bytes can say) under a scale that is a
 /// power of two.
-inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng) {
+inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng, bool largest = false) {
+  constexpr uint8_t kExtremes[] = {0x00, 0xFF, 0x80, 0x7F, 0x0F, 0xF0};
   Matrix a = empty_matrix(t, rows, cols);
   visit_format(t, [&]<class F>(F) {
     using Block = typename F::Block;
     if constexpr (F::kIsBlock) {
       for (size_t at = 0; at < a.bytes.size(); at += sizeof(Block)) {
         std::byte* block = a.bytes.data() + at;
+        const uint8_t two[] = {kExtremes[rng.below(6)], kExtremes[rng.below(6)]};
         for (size_t i = F::kScaleBytes; i < sizeof(Block); ++i) {
-          block[i] = static_cast<std::byte>(rng.below(256));
+          block[i] = static_cast<std::byte>(largest ? two[rng.below(2)] : rng.below(256));
         }
         const f16_t scale = to_f16(rng.power_of_two(-1, 0) * (rng.below(4) == 0 ? -1.0f : 1.0f));
         const f16_t min = to_f16(static_cast<float>(rng.between(-8, 8)) * 0.5f);
@@ -113,7 +115,8 @@ inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng) {
       for (size_t r = 0; r < rows; ++r) {
         const float unit = rng.power_of_two(-1, 0);
         for (size_t c = 0; c < cols; ++c) {
-          const float value = unit * static_cast<float>(rng.between(-15, 15));
+          const int code = largest ? 15 - 30 * rng.between(0, 1) : rng.between(-15, 15);
+          const float value = unit * static_cast<float>(code);
           Block block;
           F::encode(&value, block);
           std::memcpy(a.row(r) + c * sizeof(Block), &block, sizeof(Block));
@@ -127,7 +130,7 @@ inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng) {
 
 /// x for exact sums: in each 32 values along k the largest magnitude is 127 units, so that rounding
 /// to 8 bits, which divides by it, changes nothing.
-inline Matrix exact_x(DType t, size_t rows, size_t cols, Rng& rng) {
+inline Matrix exact_x(DType t, size_t rows, size_t cols, Rng& rng, bool largest = false) {
   std::vector<float> values(rows * cols);
   for (size_t r = 0; r < rows; ++r) {
     for (size_t begin = 0; begin < cols; begin += 32) {
@@ -135,6 +138,10 @@ inline Matrix exact_x(DType t, size_t rows, size_t cols, Rng& rng) {
       const float unit = rng.power_of_two(0, 1);
       float* to = values.data() + r * cols + begin;
       for (size_t i = 0; i < count; ++i) to[i] = unit * static_cast<float>(rng.between(-3, 3));
+      const int two[] = {127 - 254 * rng.between(0, 1), 127 - 254 * rng.between(0, 1)};
+      for (size_t i = 0; i < count && largest; ++i) {
+        to[i] = unit * static_cast<float>(two[rng.below(2)]);
+      }
       to[rng.below(count)] = rng.below(2) == 0 ? unit * 127.0f : unit * -127.0f;
     }
   }

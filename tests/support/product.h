@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +30,12 @@ struct Setup {
   const char* target = nullptr;
   Blocking blocking = {};
   bool borrow_x = false;
+  std::shared_ptr<const Tuning> tuning = nullptr;  // null: this CPU's
 };
+
+inline PlanOptions plan_options(const Setup& s) {
+  return {s.accuracy, s.target, s.blocking, s.borrow_x, s.tuning.get()};
+}
 
 /// Where its memory lies: the place of W, x and y at any offset, bytes between their rows, and the
 /// place of packed x, panels and the worker's memory, which start at multiples of 4.
@@ -194,8 +200,7 @@ class Product {
   Product(const Matrix& w, size_t n, const Setup& setup, const Layout& layout = {},
           size_t pack_parts = 1, const Executor* owner = nullptr)
       : setup_(setup), layout_(layout), w_(w, n, layout.w_padding, layout.w_place()) {
-    const Result<Matmul> plan = Matmul::plan(
-        w_.view(), setup.x, {setup.accuracy, setup.target, setup.blocking, setup.borrow_x});
+    const Result<Matmul> plan = Matmul::plan(w_.view(), setup.x, plan_options(setup));
     if (!plan.ok()) {
       error_ = std::string("plan: ") + plan.status().message().c_str();
       return;

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <iterator>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -32,14 +33,16 @@ constexpr const char* to_string(Door d) {
   return kNames[static_cast<size_t>(d)];
 }
 
-/// What x and W hold: values whose sums are rounded; small integers, whose sums are exact; tiny and
-/// huge values; NaN and Inf in some rows of x; the same in W.
-enum class Values : uint8_t { rounded, exact, extreme, poisoned_x, poisoned_w };
-inline constexpr Values kValues[] = {Values::rounded,    Values::rounded,   Values::exact,
-                                     Values::extreme,    Values::rounded,   Values::exact,
-                                     Values::poisoned_x, Values::poisoned_w};
+/// What x and W hold: values whose sums are rounded; small integers, whose sums are exact; the
+/// codes of the largest magnitude, which fill the integers that kernels add up in; tiny and huge
+/// values; NaN and Inf in some rows of x; the same in W.
+enum class Values : uint8_t { rounded, exact, largest, extreme, poisoned_x, poisoned_w };
+inline constexpr Values kValues[] = {Values::rounded, Values::rounded,    Values::exact,
+                                     Values::largest, Values::extreme,    Values::rounded,
+                                     Values::exact,   Values::poisoned_x, Values::poisoned_w};
 constexpr const char* to_string(Values v) {
-  constexpr const char* kNames[] = {"rounded", "exact", "extreme", "poisoned_x", "poisoned_w"};
+  constexpr const char* kNames[] = {"rounded", "exact",      "largest",
+                                    "extreme", "poisoned_x", "poisoned_w"};
   return kNames[static_cast<size_t>(v)];
 }
 
@@ -99,14 +102,23 @@ inline std::string describe(const RandomCase& c) {
   std::string out = std::string("door ") + to_string(c.door);
   if (c.door == Door::gemm) out += std::string(" ") + op(c.op_a) + op(c.op_b);
   if (c.door == Door::quantize) out += std::string(" to ") + dtype_name(c.to);
-  return out + ", " + describe(c.setup, c.m, c.n, c.k) + text;
+  out += ", " + describe(c.setup, c.m, c.n, c.k) + text;
+  const Tuning* t = c.setup.tuning.get();
+  if (t == nullptr) return out;
+  std::snprintf(text, sizeof(text),
+                "; tuning {matvec %zu, %zu, prepare %zu, %zu, pair %zu, early %zu, %zu, dot %zu, "
+                "%zu, page_pieces %d, slow_l3 %d}",
+                t->matvec_rows, t->matvec_depth, t->prepare_above, t->prepare_above_in_place,
+                t->pair_rows, t->early_rows, t->early_bytes, t->dot_early_rows, t->dot_early_bytes,
+                t->page_pieces, t->slow_l3);
+  return out + text;
 }
 
 /// What is not drawn.
 struct DrawOptions {
   const char* target = nullptr;  // instead of any available one
-  /// Shapes and blocking around these tiles, not those of the target's kernels: the cases then
-  /// depend on nothing that the library decides.
+  /// Shapes and blocking around these tiles, not those of the target's kernels, and the CPU's own
+  /// tuning: the cases then depend on nothing that the library decides.
   bool fixed_tiles = false;
 };
 
@@ -298,7 +310,7 @@ void draw_values(Source& source, RandomCase& c) {
   constexpr float kScales[] = {1, 1, -0.5f, 2, 0, 0.037f, -1.3f};
   constexpr float kBetas[] = {0, 0, 0, 1, 2, -0.5f, 0.7f};
   c.values = one_of(source, kValues);
-  const bool exact = c.values == Values::exact;  // so are small powers of two
+  const bool exact = c.values == Values::exact || c.values == Values::largest;
   c.epilogue.scale = kScales[source.below(exact ? 5 : 7)];
   c.epilogue.beta = kBetas[source.below(exact ? 6 : 7)];
   c.has_bias = source.below(2) == 1;
@@ -314,6 +326,31 @@ void draw_values(Source& source, RandomCase& c) {
   }
 }
 
+/// What may be tuned, for half of the cases; the others take the rows of this CPU.
+template <class Source>
+void draw_tuning(Source& source, RandomCase& c) {
+  if (c.door == Door::gemm || source.below(2) == 0) return;
+  const auto threshold = [&] { return one_of(source, {0, 1, 2, 4, 7, 16, 1000}); };
+  const auto bytes = [&] { return one_of(source, {0, 64, 4096, 65536, 1u << 20}); };
+  Tuning t;
+  t.matvec_rows = one_of(source, {0, 1, 8, 16, 40, 1000});
+  t.matvec_depth = one_of(source, {0, 0, 1, 8, 80});
+  t.prepare_above = threshold();
+  t.prepare_above_in_place = threshold();
+  t.pair_rows = threshold();
+  t.early_rows = threshold();
+  t.early_bytes = bytes();
+  t.dot_early_rows = threshold();
+  t.dot_early_bytes = bytes();
+  t.page_pieces = source.below(2) == 0;
+  t.slow_l3 = source.below(2) == 0;
+  if (const Tuning* former = c.setup.tuning.get()) {  // what may change bits
+    t.matvec_rows = former->matvec_rows;
+    t.matvec_depth = former->matvec_depth;
+  }
+  c.setup.tuning = std::make_shared<const Tuning>(t);
+}
+
 template <class Source>
 RandomCase draw_case(Source& source, const DrawOptions& options = {}) {
   RandomCase c;
@@ -327,11 +364,12 @@ RandomCase draw_case(Source& source, const DrawOptions& options = {}) {
   draw_rects(source, c);
   draw_layout(source, c);
   draw_values(source, c);
+  if (!options.fixed_tiles) draw_tuning(source, c);
   return c;
 }
 
-/// The same product by another way that must give the same bits: another blocking, cut, layout and
-/// executor, x lent or not, and through another door to the same kernels.
+/// The same product by another way that must give the same bits: another blocking, cut, layout,
+/// tuning and executor, x lent or not, and through another door to the same kernels.
 inline RandomCase another_way(const RandomCase& c) {
   RandomCase other = c;
   Rng rng(~c.seed);
@@ -345,6 +383,7 @@ inline RandomCase another_way(const RandomCase& c) {
   draw_work(rng, other, true);
   draw_rects(rng, other);
   draw_layout(rng, other);
+  if (c.setup.tuning != nullptr) draw_tuning(rng, other);
   return other;
 }
 

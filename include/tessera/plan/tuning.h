@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Measured choices, apart from the kernels that they steer: a row for each family of CPUs and kind
 // of kernel. A row's sweep is bench/sweeps/<name>.tsv, which says on which CPU, with which compiler
-// and by which command it was measured. No choice here changes a bit of any result.
+// and by which command it was measured. Where matvec ends and tiles begin may change the last bits
+// of a product with W in place; no other choice here changes a bit of any result.
 #ifndef TESSERA_PLAN_TUNING_H_
 #define TESSERA_PLAN_TUNING_H_
 
