@@ -54,7 +54,7 @@ def build(folder, texts, march, options):
         for path, text in texts.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_text(text, encoding="utf-8")
-        subprocess.run([options.compiler, *FLAGS, f"-march={march}", "-I", folder, "-isystem", options.highway,
+        subprocess.run([options.compiler, *FLAGS, *f"-march={march}".split(), "-I", folder, "-isystem", options.highway,
                         BENCH / "sweep_constants.cc", "-o", folder / "new.so"], check=True)
         (folder / "new.so").rename(library)
     return library

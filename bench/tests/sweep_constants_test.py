@@ -8,9 +8,6 @@ import unittest
 BENCH = pathlib.Path(__file__).resolve().parents[1]
 INCLUDE = BENCH.parent / "include" / "tessera"
 CONSTANTS = tomllib.loads((BENCH / "sweep_constants.toml").read_text(encoding="utf-8"))["constant"]
-# Two threads, copies and lent rows of x need a quiet machine, which there has not been yet.
-UNMEASURED = {"borrowed_x_lines", "max_nc_panels", "pack_parts", "part_pack_kvalues", "part_run_kproducts",
-              "part_rows", "pool_awake_us", "pool_looks"}
 
 
 class Constants(unittest.TestCase):
@@ -21,11 +18,7 @@ class Constants(unittest.TestCase):
                 found = {match[1] for match in re.finditer(constant["find"], text)}
                 self.assertEqual(len(found), 1)
                 self.assertIn(int(*found), constant["values"])
-                path = BENCH / "sweeps" / f"{constant['name']}.tsv"
-                self.assertEqual(path.exists(), constant["name"] not in UNMEASURED)
-                if not path.exists():
-                    continue
-                table = path.read_text(encoding="utf-8")
+                table = (BENCH / "sweeps" / f"{constant['name']}.tsv").read_text(encoding="utf-8")
                 for value in constant["values"]:
                     self.assertIn(f"\t{constant['name']}={value}\t", table)
                 self.assertIn(f"bench/sweeps/{constant['name']}.tsv", text)

@@ -224,9 +224,11 @@ inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, con
 // For m rows and so many workers: see Matmul::parts.
 inline PartCounts part_counts(const Plan& p, size_t m, size_t workers) noexcept {
   // Work that one thread completes in the time of a few hand-overs. Below eight rows a product
-  // waits for W and counts as eight. On Zen 4 two parts lose at 64^3 products and gain at 96^3 with
-  // bf16 and at 128^3 with f32 (bench/sweeps/zen4_constants.tsv). How many values to pack a part is
-  // worth, and that eight, have not been measured.
+  // waits for W and counts as eight. On Emerald Rapids a quarter of these products for each part
+  // loses 45 % at 64^3, and four times as many lose a third at 128^3
+  // (bench/sweeps/part_run_kproducts.tsv; Zen 4: zen4_constants.tsv). Between 2 and 32 thousand
+  // values to pack there is no clear difference (bench/sweeps/part_pack_kvalues.tsv), nor between
+  // eight rows and one (bench/sweeps/part_rows.tsv).
   constexpr double kPackValues = 8 << 10, kRunProducts = 512 << 10;
   const auto real = [](size_t v) { return static_cast<double>(v); };
   const auto at_most = [&](double parts) {

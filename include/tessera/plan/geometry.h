@@ -142,7 +142,7 @@ constexpr void derive(Plan& p) noexcept {
 /// beyond the noise where many rows begin after 4 to 36 panels of x or never (19 %,
 /// bench/sweeps/many_rows.tsv), where the share with a slow L3 is an 8th to a 32nd (15 %,
 /// bench/sweeps/slow_l3_share.tsv), and where 1 to 8 panels of W pass by (12 %,
-/// bench/sweeps/slow_l3_panels.tsv). The least sizes below have not been measured.
+/// bench/sweeps/slow_l3_panels.tsv). The least sizes below count where L2 has less than 0.7 MB.
 constexpr Blocking choose_blocking(const Kernel& kernel, const TileSet& tiles, bool slow_l3,
                                    size_t m, size_t k, const CacheSizes& caches,
                                    bool packed) noexcept {
@@ -250,8 +250,9 @@ constexpr size_t packed_x_bytes(const Plan& p, const Geometry& g) noexcept {
 
 /// Whether tiles may read x where it lies: in whole units and words, once, and at a stride at which
 /// the lines that a panel's rows are read from spread over the sets of an L1 cache. Of 64 sets of 8
-/// ways, 12 rows that lie 2 KiB apart fill 6 ways of 2 sets, which still fits: on Zen 4 x is then
-/// read where it lies 3 % faster than from a copy (bench/sweeps/zen4_constants.tsv).
+/// ways, 12 rows that lie 2 KiB apart fill 6 ways of 2 sets, which still fits: x is then
+/// read where it lies some 3 % faster than from a copy (bench/sweeps/zen4_constants.tsv,
+/// bench/sweeps/borrowed_x_lines.tsv).
 inline bool can_borrow(const Plan& p, const Geometry& g, const MatView& x) noexcept {
   const XLayout& layout = p.kernel->x;
   if (!p.borrow_x || g.path == Path::matvec) return false;

@@ -51,7 +51,7 @@ constexpr const char* to_string(PackedX p) noexcept {
 /// that are ready at once. What is kept on the stack has this size.
 inline constexpr size_t kMostPanelRows = 16;
 inline constexpr size_t kMostDotRows = 8;
-inline constexpr size_t kMaxNcPanels = 8;  // as copies of x want: bench/sweeps/blocking.tsv
+inline constexpr size_t kMaxNcPanels = 8;  // 2 to 16 are the same: bench/sweeps/max_nc_panels.tsv
 
 // ---- Packing ------------------------------------------------------------------------------------
 
