@@ -44,8 +44,9 @@ struct Tuning {
   /// for what lies early_bytes ahead of what it reads or, with 0, for the next panel.
   size_t early_rows = 1;
   size_t early_bytes = 0;
-  /// Matvec asks for W early if it has at least this many rows of x, so many bytes ahead (floats:
-  /// bench/sweeps/dot_early_kib.tsv; blocks, all the same: bench/sweeps/dot_early_kib_blocks.tsv).
+  /// Matvec asks for W early if it has at least this many rows of x, so many bytes ahead. On
+  /// Emerald Rapids 64 KiB are up to 20 % slower than 16 (bench/sweeps/dot_early_kib.tsv), on Zen 4
+  /// 15 % faster for floats (bench/sweeps/zen4_constants.tsv).
   size_t dot_early_rows = 1;
   size_t dot_early_bytes = size_t{64} << 10;
   /// Few rows of x: matvec reads W in pieces of whole pages; else in pieces that leave x in L1.
@@ -76,18 +77,27 @@ inline constexpr TuningRow kTuningRows[] = {
      {.matvec_depth = 80,
       .pair_rows = detail::kAny,
       .dot_early_rows = 2,
+      .dot_early_bytes = size_t{16} << 10,
       .page_pieces = false,
       .slow_l3 = true},
      "sapphire_rapids_float"},
     {CpuFamily::sapphire_rapids,
      KernelKind::f16,
      64,
-     {.matvec_depth = 80, .prepare_above = 8, .page_pieces = false, .slow_l3 = true},
+     {.matvec_depth = 80,
+      .prepare_above = 8,
+      .dot_early_bytes = size_t{16} << 10,
+      .page_pieces = false,
+      .slow_l3 = true},
      "sapphire_rapids_float"},
     {CpuFamily::sapphire_rapids,
      KernelKind::bf16,
      64,
-     {.matvec_depth = 80, .prepare_above = 8, .page_pieces = false, .slow_l3 = true},
+     {.matvec_depth = 80,
+      .prepare_above = 8,
+      .dot_early_bytes = size_t{16} << 10,
+      .page_pieces = false,
+      .slow_l3 = true},
      "sapphire_rapids_float"},
     {CpuFamily::sapphire_rapids,
      KernelKind::codes_of_8,
