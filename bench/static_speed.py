@@ -31,7 +31,7 @@ CPUS = [
     ("cortex-a72", "cortex-a72", "aarch64", "NEON"),
     ("neoverse-n1", "neoverse-n1", "aarch64", "NEON_DOTPROD"),
     ("apple-m1", "apple-m1", "aarch64", "NEON_DOTPROD"),
-    ("neoverse-v2", "neoverse-v2", "aarch64", "NEON_BF16"),
+    ("neoverse-v2", "neoverse-v2", "aarch64", "NEON_I8MM"),
     ("haswell", "haswell", "x86_64", "AVX2"),
     ("alderlake", "alderlake", "x86_64", "AVX2_VNNI"),
     ("skylake-avx512", "skylake-avx512", "x86_64", "AVX3"),
@@ -105,14 +105,14 @@ def inner_loop(code, multiply):
     return best
 
 
-PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON"}
+PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON", "NEON_I8MM": "NEON_BF16"}
 
 
 def tiles(form):
     """the tiles of a format by name, the better first"""
     shape = r"\d+ul, \d+ul>"
     if form.startswith("q"):
-        return [rf"Int8Tile<tessera::v0_1::{form.upper()}, false, {shape}"]
+        return [rf"MmlaTile<tessera::v0_1::N_NEON_I8MM::Paired<tessera::v0_1::{form.upper()}>, false>", rf"MmlaTile<tessera::v0_1::{form.upper()}, false>"] + [rf"Int8Tile<tessera::v0_1::\w+::Unpacked<tessera::v0_1::{form.upper()}>, false, {shape}", rf"Int8Tile<tessera::v0_1::{form.upper()}, false, {shape}"]
     return ["Bf16Tile"] * (form == "bf16") + [rf"FmaTile<tessera::v0_1::{form.upper()}, {shape}"]
 
 

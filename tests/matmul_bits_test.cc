@@ -265,7 +265,8 @@ TESSERA_FORMAT_TEST(any_batch, "packed weights give a row the same bits alone an
 }
 
 bool is_parent(const std::string& parent, const std::string& sub) {
-  return (parent == "AVX2" && sub == "AVX2_VNNI") || (parent == "NEON" && sub == "NEON_DOTPROD");
+  return (parent == "AVX2" && sub == "AVX2_VNNI") || (parent == "NEON" && sub == "NEON_DOTPROD") ||
+         (parent == "NEON_BF16" && sub == "NEON_I8MM");
 }
 
 TESSERA_FORMAT_TEST(shared_x, "plans that share packed x", "[bits]") {

@@ -105,7 +105,10 @@ void check_product(const OddCase& c, const Matrix& w, size_t n, const Matrix& x,
   INFO(c.set->name << " " << plan.explain(m).text().c_str() << ", m " << m << " n " << n << " k "
                    << w.cols << ", blocking " << c.blocking.mc << " " << c.blocking.kc_units << " "
                    << c.blocking.nc);
-  const GuardedBuffer panels(plan.packed_w_bytes(), at_end);
+  // Panels begin at a multiple of 4; one row of q8_0, which is one lane's panel, has 34 bytes a
+  // block.
+  const Placement words{plan.packed_w_bytes() % 4 == 0, 0};
+  const GuardedBuffer panels(plan.packed_w_bytes(), words);
   if (c.packed) {
     for (const size_t part : {0, 1}) REQUIRE(plan.pack_weights(panels.bytes(), {part, 2}).ok());
     plan = *plan.with_packed(panels.bytes());

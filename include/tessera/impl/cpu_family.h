@@ -27,6 +27,8 @@ inline CpuFamily this_cpu_family() noexcept {
     return cpu_family(is_intel, family, model);
   }();
   return cached;
+#elif defined(__aarch64__)
+  return CpuFamily::arm64;
 #else
   return CpuFamily::other;
 #endif

@@ -26,6 +26,9 @@ constexpr const InstructionSet* kVisited[] = {
 #if TESSERA_HAS_NEON_DOTPROD
     &N_NEON_DOTPROD::kInstructionSet,
 #endif
+#if TESSERA_HAS_NEON_I8MM
+    &N_NEON_I8MM::kInstructionSet,
+#endif
     HWY_CHOOSE_TARGET_LIST(kInstructionSet), HWY_CHOOSE_FALLBACK(kInstructionSet)};
 
 // Each once, best first; null behind them.

@@ -32,8 +32,8 @@ struct PlanOptions {
   Blocking blocking = {};        // zeros: from the cache sizes. For tests and tuning
   /// x stays as it is from pack() to the last run(), so that pack() need not copy it: rows in the
   /// format that tiles multiply (f32, or bf16 for the bf16 dot) are then read where they lie,
-  /// unless their stride would have them evict each other from L1. Never changes a bit of the
-  /// result.
+  /// unless their stride would have them evict each other from L1, or the target wants them side by
+  /// side (SSE, 64-bit Arm). Never changes a bit of the result.
   bool borrow_x = false;
   /// Measured choices; null: those for this CPU. For tests and tuning; must outlive the plan.
   const Tuning* tuning = nullptr;

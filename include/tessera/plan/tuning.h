@@ -14,8 +14,8 @@
 namespace tessera::inline v0_1 {
 
 /// CPUs that share a core and a memory system. Those nobody has measured are `other` and take the
-/// rows of Zen 4.
-enum class CpuFamily : uint8_t { other, sapphire_rapids };
+/// rows of Zen 4. No 64-bit Arm was measured: its rows come from a model of its cores.
+enum class CpuFamily : uint8_t { other, sapphire_rapids, arm64 };
 
 /// What a kernel multiplies, as far as tuning tells kernels apart.
 enum class KernelKind : uint8_t {
@@ -114,6 +114,18 @@ inline constexpr TuningRow kTuningRows[] = {
      64,
      {.matvec_rows = 0, .slow_l3 = true},
      "sapphire_rapids_blocks"},
+
+    // 64-bit Arm: codes are unpacked once where that pays by the model of its cores.
+    {CpuFamily::arm64,
+     KernelKind::codes_of_8,
+     0,
+     {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 6, .early_bytes = 8192},
+     "arm_static"},
+    {CpuFamily::arm64,
+     KernelKind::codes_of_4,
+     0,
+     {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
+     "arm_static"},
 
     // Zen 4, and CPUs that nobody has measured.
     {CpuFamily::other,

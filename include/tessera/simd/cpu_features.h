@@ -28,18 +28,25 @@ inline bool cpu_has_avx_vnni() noexcept {
 #endif
 
 #if defined(__aarch64__)
-// sdot and udot.
-inline bool cpu_has_dotprod() noexcept {
+// A bit of what Linux says of the CPU, or Apple's name for the same.
+inline bool cpu_has([[maybe_unused]] bool second_word, [[maybe_unused]] int bit,
+                    [[maybe_unused]] const char* apple_name) noexcept {
 #if defined(__linux__)
-  return (getauxval(AT_HWCAP) >> 20 & 1u) != 0;
+  return (getauxval(second_word ? AT_HWCAP2 : AT_HWCAP) >> bit & 1u) != 0;
 #elif defined(__APPLE__)
   int has = 0;
   size_t bytes = sizeof(has);
-  return sysctlbyname("hw.optional.arm.FEAT_DotProd", &has, &bytes, nullptr, 0) == 0 && has != 0;
+  return sysctlbyname(apple_name, &has, &bytes, nullptr, 0) == 0 && has != 0;
 #else
   return false;
 #endif
 }
+// sdot and udot.
+inline bool cpu_has_dotprod() noexcept {
+  return cpu_has(false, 20, "hw.optional.arm.FEAT_DotProd");
+}
+// smmla and its kind.
+inline bool cpu_has_i8mm() noexcept { return cpu_has(true, 13, "hw.optional.arm.FEAT_I8MM"); }
 #endif
 
 }  // namespace tessera::inline v0_1::detail

@@ -18,6 +18,7 @@
 #include "tessera/simd/loops-inl.h"
 #include "tessera/simd/matvec-inl.h"
 #include "tessera/simd/matvec_loops-inl.h"
+#include "tessera/simd/mmla_tile-inl.h"
 #include "tessera/simd/tile-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
@@ -177,13 +178,30 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
-  if constexpr (kTwoWideUnits && F::kCodeWords < 8) {
+  if constexpr (kUnpacksOnce && F::kCodeWords < 8) {
     add_unpacked<Tile, Int8Tile<Unpacked<F>, kCoarse>>(kernel,
                                                        &unpack_block_panel<F, kPanelVectors>);
   }
   add_matvec<Int8Dot<F, kCoarse>, X>(kernel);
   return kernel;
 }
+
+#if TESSERA_I8MM
+// The parent's kernel with other tiles, which read x in another order.
+template <class F, bool kCoarse>
+constexpr Kernel mmla_kernel(Accuracy accuracy) {
+  using Tile = MmlaTile<F, kCoarse>;
+  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
+  Kernel kernel = HWY_NAMESPACE::int8_kernel<F, kCoarse>(accuracy);
+  static_assert(Tile::kNr == HWY_NAMESPACE::Int8Tile<F, kCoarse>::kNr);  // reads the same panels
+  kernel.name = "int8 matrix product";
+  kernel.mr = Tile::kMr;
+  kernel.x = panel_layout<X>(Tile::kStepValues);
+  kernel.direct = tile_set<Tile>(Tile::kStepValues);
+  add_unpacked<Tile, MmlaTile<Paired<F>, kCoarse>>(kernel, &pair_block_panel<F, kPanelVectors>);
+  return kernel;
+}
+#endif
 
 // Blocks in f32: the same packed panels, widened into the worker's memory once per pass.
 template <class F>
@@ -208,7 +226,11 @@ constexpr Kernel choose_kernel() {
     if constexpr (kAccuracy == Accuracy::exact) {
       return widened_kernel<F>(kAccuracy);
     } else {
+#if TESSERA_I8MM
+      return mmla_kernel<F, kAccuracy == Accuracy::coarse>(kAccuracy);
+#else
       return int8_kernel<F, kAccuracy == Accuracy::coarse>(kAccuracy);
+#endif
     }
 #if TESSERA_BF16_DOT
   } else if constexpr (F::kDType == DType::bf16 && kAccuracy != Accuracy::exact) {

@@ -114,6 +114,15 @@ HWY_INLINE V in_order(V v) {
   return v;
 }
 
+// The same, and a place that neither a load nor another such value passes: a compiler that loads
+// early, as for small cores, would run out of registers.
+template <class V>
+HWY_INLINE void settle([[maybe_unused]] V& v) {
+#if HWY_ARCH_ARM_A64 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+  asm volatile("" : "+w"(v.raw) : : "memory");
+#endif
+}
+
 // f16 bits in the low half of each lane -> f32, for targets whose instructions do not: Highway's
 // emulation there takes NaN and infinity for numbers. As base/half.h, all values.
 template <class D, class V>
@@ -184,6 +193,25 @@ HWY_INLINE VI dot4_word(VU w, VI four, VI acc) {
   return dot4(DI(), w, hn::BroadcastLane<static_cast<int>(kWord)>(four), acc);
 #endif
 }
+
+#if TESSERA_BY_LANE
+// sum + w * one lane of `four`, rounded once.
+template <size_t kLane>
+HWY_INLINE VF mul_add_lane(VF w, VF four, VF sum) {
+  return VF(vfmaq_laneq_f32(sum.raw, w.raw, four.raw, static_cast<int>(kLane)));
+}
+#if TESSERA_BF16_DOT
+// The same with two products of bf16. Not vbfdotq_laneq_f32, for which Clang 19 takes two
+// instructions.
+template <size_t kLane>
+HWY_INLINE VF dot2_lane(hn::VFromD<hn::Repartition<hwy::bfloat16_t, DF>> w, VF four, VF sum) {
+  asm("bfdot %0.4s, %1.8h, %2.2h[%3]"
+      : "+w"(sum.raw)
+      : "w"(w.raw), "w"(four.raw), "i"(static_cast<int>(kLane)));
+  return sum;
+}
+#endif
+#endif
 
 // f32 -> bf16 in the low half of each lane, as base/half.h defines it. Not Highway's DemoteTo,
 // whose instruction on some targets flushes subnormals.

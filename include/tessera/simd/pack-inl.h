@@ -162,6 +162,7 @@ struct Unpacked : F {
 };
 template <class F>
 struct SimdOf<Unpacked<F>> {
+  static constexpr bool kSigned = is_signed<F>();
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
   template <class Words>

@@ -4,7 +4,8 @@
 //   x, f32             [k][rows][kXCopies] floats, the copies equal
 //   x, bf16            [k / 2][rows] pairs
 //   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }, or
-//                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h)
+//                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h), or
+//                      i8 codes[4][rows][8] for products of matrices (mmla_tile-inl.h)
 //   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
 #if defined(TESSERA_SIMD_PACK_X_INL_H_) == \
     (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
@@ -147,12 +148,13 @@ struct WordPanel {
 // How a row of x is packed: values to words, bytes() of them, which a panel has kCopies times and
 // in the order that interleave_rows() makes; of a row, kWordBytes lie together there. A single row
 // has the words once, as they are. Rows are padded to whole steps. Where kBorrows, rows of the
-// format kBorrowed are those words already, and tiles can read them where they lie.
+// format kBorrowed are those words already, and tiles can read them where they lie (not by lanes,
+// which want the words of all rows side by side).
 struct XAsF32 : WordPanel<kXCopies> {
   static constexpr PackedX kKind = PackedX::f32;
   static constexpr size_t kStepValues = 32;  // whole vectors and units
   static constexpr size_t kSingleStepValues = kStepValues;
-  static constexpr bool kBorrows = true;
+  static constexpr bool kBorrows = !TESSERA_BY_LANE;
   static constexpr DType kBorrowed = DType::f32;
 
   static constexpr size_t bytes(size_t values) { return values * 4; }
@@ -169,7 +171,7 @@ struct XAsBf16 : WordPanel<1> {
   static constexpr PackedX kKind = PackedX::bf16;
   static constexpr size_t kStepValues = 64;
   static constexpr size_t kSingleStepValues = kStepValues;
-  static constexpr bool kBorrows = true;
+  static constexpr bool kBorrows = !TESSERA_BY_LANE;
   static constexpr DType kBorrowed = DType::bf16;
 
   static constexpr size_t bytes(size_t values) { return values * 2; }
@@ -221,8 +223,20 @@ struct XAsQ8 {
     constexpr size_t kWords = kBlockBytes / 4;
     interleave(scale, height, count, to, [](size_t i) { return i * kWords; });
     interleave(aux, height, count, to, [](size_t i) { return i * kWords + 1; });
-    interleave(codes, height, count * kCodeWords, to,
-               [](size_t i) { return i / kCodeWords * kWords + 2 + i % kCodeWords; });
+    if constexpr (requires { Dots::kWordsTogether; }) {
+      constexpr size_t kEach = 4 * Dots::kWordsTogether, kParts = 32 / kEach;
+      for (size_t b = 0; b < count; ++b) {
+        std::byte* words = panel + (b * kWords + 2) * height * 4;
+        for (size_t part = 0; part < kParts; ++part) {
+          for (size_t i = 0; i < height; ++i, words += kEach) {
+            std::memcpy(words, codes[i] + b * 32 + part * kEach, kEach);
+          }
+        }
+      }
+    } else {
+      interleave(codes, height, count * kCodeWords, to,
+                 [](size_t i) { return i / kCodeWords * kWords + 2 + i % kCodeWords; });
+    }
   }
 
   // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
@@ -364,29 +378,6 @@ constexpr XLayout single_layout() {
   x.pack = &pack_x_rows<X>;
   return x;
 }
-
-// One block of 32 values of a panel of C rows, as XAsQ8 wrote it.
-template <size_t C>
-struct XBlock {
-  const std::byte* at;
-
-  HWY_INLINE float scale(size_t c) const { return word<float>(c); }
-  template <class T>
-  HWY_INLINE T aux(size_t c) const {
-    return word<T>(C + c);
-  }
-  HWY_INLINE int32_t codes(size_t i, size_t c) const { return word<int32_t>((2 + i) * C + c); }
-  /// Words 4 i to 4 i + 3 of the codes of all rows, on targets with four lanes.
-  HWY_INLINE VI four_codes(size_t i) const { return load_bytes(DI(), at + 4 * (2 * C + 4 * i)); }
-
- private:
-  template <class T>
-  HWY_INLINE T word(size_t i) const {
-    T value;
-    std::memcpy(&value, at + 4 * i, 4);
-    return value;
-  }
-};
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 TESSERA_AFTER_NAMESPACE();

@@ -47,6 +47,9 @@
 #else
 #define TESSERA_ATTRIBUTES HWY_TARGET_STR "+dotprod"
 #endif
+#elif TESSERA_SUB_TARGET == TESSERA_NEON_I8MM
+#define TESSERA_SIMD_NAMESPACE N_NEON_I8MM
+#define TESSERA_ATTRIBUTES HWY_TARGET_STR "+i8mm"
 #endif
 #define TESSERA_BEFORE_NAMESPACE() \
   HWY_PUSH_ATTRIBUTES(TESSERA_ATTRIBUTES) static_assert(true, "for the semicolon")
@@ -75,6 +78,15 @@
 #undef TESSERA_SIGNED_DOT
 #define TESSERA_SIGNED_DOT \
   (HWY_ARCH_ARM_A64 && (HWY_TARGET == HWY_NEON_BF16 || TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD))
+
+// Multiplications take any lane of a vector of x, so that one load serves four rows, if they lie
+// side by side.
+#undef TESSERA_BY_LANE
+#define TESSERA_BY_LANE HWY_ARCH_ARM_A64
+
+// An instruction multiplies matrices of bytes, [2, 8] with [8, 2].
+#undef TESSERA_I8MM
+#define TESSERA_I8MM (TESSERA_SUB_TARGET == TESSERA_NEON_I8MM)
 
 // One instruction for two bf16 products, where it is worth having; else bf16 is widened to f32.
 // Sapphire Rapids starts one every other cycle, and two f32 multiply-adds in each (89 and 178
@@ -105,6 +117,8 @@ inline bool runs_here() {
   return detail::cpu_has_avx_vnni();
 #elif TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD
   return detail::cpu_has_dotprod();
+#elif TESSERA_SUB_TARGET == TESSERA_NEON_I8MM
+  return detail::cpu_has_i8mm();
 #else
   return true;
 #endif
@@ -124,11 +138,15 @@ inline constexpr bool kHasQuadDot =
     !(HWY_ARCH_X86 && HWY_TARGET > HWY_AVX3_DL && HWY_TARGET <= HWY_SSE2) || kIsSubTarget;
 inline constexpr bool kHasBytePairs = HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3;
 
-/// Unpacking 4-bit codes takes the integer dot's time: two units do all that has 512 bits, and of
-/// 160 instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack. Such an
-/// instruction set also has tiles that read unpacked panels, and micro-kernels of matvec of other
-/// shapes, as one row of W waits for its own sum.
+/// Two units do all that has 512 bits: micro-kernels of matvec have other shapes, as one row of W
+/// waits for its own sum.
 inline constexpr bool kTwoWideUnits = HWY_TARGET == HWY_AVX3_SPR;
+
+/// Unpacking codes of less than a byte takes the integer dot's time: with two wide units, of 160
+/// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack; with four
+/// narrow ones, unpacked codes need a fifth to a third less time (bench/sweeps/arm_static.tsv).
+/// Such an instruction set also has tiles that read unpacked panels.
+inline constexpr bool kUnpacksOnce = kTwoWideUnits || TESSERA_SIGNED_DOT;
 
 /// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
 /// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair

@@ -38,15 +38,19 @@
 #define TESSERA_NO_SUB_TARGET 0
 #define TESSERA_AVX2_VNNI 1     // AVX2 and vpdpbusd: Alder Lake and later, without AVX-512
 #define TESSERA_NEON_DOTPROD 2  // NEON and sdot: Arm from 2018 on; NEON_BF16 has it already
+#define TESSERA_NEON_I8MM 3  // NEON_BF16 and smmla: Apple M2, Graviton 3 and 4, Neoverse N2, V1, V2
 
 // Those that this compiler builds. TESSERA_NO_SUB_TARGETS leaves all of them out.
 #if !defined(TESSERA_NO_SUB_TARGETS) && (defined(__GNUC__) || defined(__clang__))
 #define TESSERA_HAS_AVX2_VNNI ((HWY_TARGETS & HWY_AVX2) != 0)
 #define TESSERA_HAS_NEON_DOTPROD \
   (HWY_ARCH_ARM_A64 && HWY_HAVE_RUNTIME_DISPATCH && (HWY_TARGETS & HWY_NEON) != 0)
+#define TESSERA_HAS_NEON_I8MM \
+  (HWY_ARCH_ARM_A64 && HWY_HAVE_RUNTIME_DISPATCH && (HWY_TARGETS & HWY_NEON_BF16) != 0)
 #else
 #define TESSERA_HAS_AVX2_VNNI 0
 #define TESSERA_HAS_NEON_DOTPROD 0
+#define TESSERA_HAS_NEON_I8MM 0
 #endif
 
 // Of a file that is compiled outside all_kernels-inl.h.

@@ -54,6 +54,30 @@ struct XWords {
   }
 };
 
+#if TESSERA_BY_LANE
+// One word of each of C rows of packed x, which lie side by side: a vector serves four rows, as a
+// multiplication takes any of its lanes. The last one begins early where C is no multiple of four.
+template <size_t C>
+struct XLanes {
+  static constexpr size_t kEach = C < 4 ? 1 : 4;
+  VF rows[(C + kEach - 1) / kEach];
+
+  static constexpr size_t first(size_t group) { return std::min(group * kEach, C - kEach); }
+  static constexpr size_t lane(size_t c) { return c - first(c / kEach); }
+
+  HWY_INLINE explicit XLanes(const std::byte* at) {
+    TESSERA_UNROLL
+    for (size_t g = 0; g < (C + kEach - 1) / kEach; ++g) {
+      if constexpr (kEach == 4) {
+        rows[g] = load_bytes(DF(), at + 4 * first(g));
+      } else {
+        rows[g] = load_copies(DF(), at + 4 * first(g));
+      }
+    }
+  }
+};
+#endif
+
 template <size_t C, size_t R>
 struct Sums {
   VF v[C][R];
@@ -126,13 +150,31 @@ struct FmaTile {
       row[r] =
           SimdOf<F>::template panel_value<kValue>(df, w + r / kR * w_panel, kNr, r % kR * kLanes);
     }
+#if TESSERA_BY_LANE
+    const XLanes<C> lanes(x.at(0));
+    add_rows<C, P>(row, lanes, sums, std::make_index_sequence<C>());
+#else
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       const VF column = load_copies(df, x.at(c));
       TESSERA_UNROLL
       for (size_t r = 0; r < P * kR; ++r) sums.v[c][r] = hn::MulAdd(row[r], column, sums.v[c][r]);
     }
+#endif
   }
+
+#if TESSERA_BY_LANE
+  template <size_t C, size_t P, size_t... c>
+  static HWY_INLINE void add_rows(const VF (&row)[P * kR], const XLanes<C>& x,
+                                  Sums<C, P * kR>& sums, std::index_sequence<c...>) {
+    (add_row<XLanes<C>::lane(c)>(row, x.rows[c / XLanes<C>::kEach], sums.v[c]), ...);
+  }
+  template <size_t kLane, size_t kCount>
+  static HWY_INLINE void add_row(const VF (&row)[kCount], VF four, VF (&sums)[kCount]) {
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kCount; ++r) sums[r] = mul_add_lane<kLane>(row[r], four, sums[r]);
+  }
+#endif
 };
 
 #if TESSERA_BF16_DOT
@@ -152,7 +194,8 @@ struct Bf16Tile {
     const hn::Repartition<hwy::bfloat16_t, DF> db;
     Sums<C, P * kR> sums;
     sums.load(a);
-    VF unused = hn::Zero(df);  // second result of the dot where it takes two instructions
+    // Second result of the dot where it takes two instructions.
+    [[maybe_unused]] VF unused = hn::Zero(df);
     const uint32_t* HWY_RESTRICT w = reinterpret_cast<const uint32_t*>(a.w);
     XWords<C> x(a);
     uintptr_t early = a.early;
@@ -164,6 +207,10 @@ struct Bf16Tile {
         const uint32_t* panel = w + r / kR * (a.w_panel / sizeof(uint32_t));
         row[r] = hn::BitCast(db, hn::LoadU(du, panel + r % kR * kLanes));
       }
+#if TESSERA_BY_LANE
+      const XLanes<C> lanes(x.at(0));
+      add_rows<C>(row, lanes, sums.v, std::make_index_sequence<C>());
+#else
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
         uint32_t pair;
@@ -174,11 +221,49 @@ struct Bf16Tile {
           sums.v[c][r] = hn::ReorderWidenMulAccumulate(df, row[r], column, sums.v[c][r], unused);
         }
       }
+#endif
     }
     sums.store(a);
   }
+
+#if TESSERA_BY_LANE
+ private:
+  template <size_t C, class V, size_t kCount, size_t... c>
+  static HWY_INLINE void add_rows(const V (&row)[kCount], const XLanes<C>& x, VF (&sums)[C][kCount],
+                                  std::index_sequence<c...>) {
+    (add_row<XLanes<C>::lane(c)>(row, x.rows[c / XLanes<C>::kEach], sums[c]), ...);
+  }
+  template <size_t kLane, class V, size_t kCount>
+  static HWY_INLINE void add_row(const V (&row)[kCount], VF four, VF (&sums)[kCount]) {
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kCount; ++r) sums[r] = dot2_lane<kLane>(row[r], four, sums[r]);
+  }
+#endif
 };
 #endif  // TESSERA_BF16_DOT
+
+// One block of 32 values of a panel of C rows, as XAsQ8 wrote it.
+template <size_t C>
+struct XBlock {
+  const std::byte* at;
+
+  HWY_INLINE float scale(size_t c) const { return word<float>(c); }
+  template <class T>
+  HWY_INLINE T aux(size_t c) const {
+    return word<T>(C + c);
+  }
+  HWY_INLINE int32_t codes(size_t i, size_t c) const { return word<int32_t>((2 + i) * C + c); }
+  /// Words 4 i to 4 i + 3 of the codes of all rows, on targets with four lanes.
+  HWY_INLINE VI four_codes(size_t i) const { return load_bytes(DI(), at + 4 * (2 * C + 4 * i)); }
+
+ private:
+  template <class T>
+  HWY_INLINE T word(size_t i) const {
+    T value;
+    std::memcpy(&value, at + 4 * i, 4);
+    return value;
+  }
+};
 
 // Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
 // nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
@@ -199,7 +284,8 @@ struct Int8Tile {
     BlockPanel<F, kR> w{a.w};
     XBlock<C> x{a.x};
     uintptr_t early = a.early;
-    for (size_t i = 0; i < a.steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
+    const size_t steps = a.steps;  // as `a` would be read again behind each settle()
+    for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
       typename Dots::Sum dots[C][kR];
       TESSERA_UNROLL
@@ -216,12 +302,14 @@ struct Int8Tile {
         for (size_t c = 0; c < C; ++c) {
           const VI dot = Dots::end(dots[c][r], start(x, c));
           sums.v[c][r] = add_dot<kCoarse>(dot, scale, hn::Set(df, x.scale(c)), sums.v[c][r]);
+          settle(sums.v[c][r]);
         }
         if constexpr (F::kHasMin) {
           const VF min = w.min(r);
           TESSERA_UNROLL
           for (size_t c = 0; c < C; ++c) {
             sums.v[c][r] = hn::MulAdd(min, hn::Set(df, x.template aux<float>(c)), sums.v[c][r]);
+            settle(sums.v[c][r]);
           }
         }
       }
@@ -281,7 +369,10 @@ struct Int8Tile {
                                  typename Dots::Sum (&dots)[kR]) {
     const VI four = x.four_codes(kAt / 4);
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) dots[r] = dot4_word<kAt % 4>(codes[r], four, dots[r]);
+    for (size_t r = 0; r < kR; ++r) {
+      dots[r] = dot4_word<kAt % 4>(codes[r], four, dots[r]);
+      settle(dots[r]);
+    }
   }
 };
 
