@@ -528,9 +528,9 @@ def check_chat(program):
             p.stdin.flush()
             answer = os.read(p.stdout.fileno(), 20)
             p.send_signal(signal.SIGINT)
-            while answer and not answer.endswith(b"\n"):
+            # The answer ends with a line end, and may have others in it, behind which more comes soon.
+            while answer and (not answer.endswith(b"\n") or select.select([p.stdout], [], [], 1)[0]):
                 answer = os.read(p.stdout.fileno(), 4096)
-            time.sleep(0.2)
             check(p.poll() is None, "Ctrl-C during an answer ends the program")
         p.send_signal(signal.SIGINT)
         out, err = p.communicate(timeout=60)
