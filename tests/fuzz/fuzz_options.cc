@@ -15,7 +15,7 @@
 namespace llm {
 namespace {
 
-bool is_in(double value, double least, double most) { return value >= least && value <= most; }
+bool is_in(float value, float least, float most) { return value >= least && value <= most; }
 
 void check_model(const ModelArguments& m) {
   test::must(m.threads <= 512 && m.context <= size_t{1} << 62);

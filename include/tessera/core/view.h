@@ -47,9 +47,9 @@ constexpr DType dtype_of() noexcept {
 
 namespace detail {
 template <class R>
-inline constexpr bool is_span = false;
+inline constexpr bool kIsSpan = false;
 template <class T, size_t kExtent>
-inline constexpr bool is_span<std::span<T, kExtent>> = true;
+inline constexpr bool kIsSpan<std::span<T, kExtent>> = true;
 }  // namespace detail
 
 /// Dense rows in a span, std::vector, std::array or C array (no temporary one): a view of
@@ -57,7 +57,7 @@ inline constexpr bool is_span<std::span<T, kExtent>> = true;
 /// data, which every call refuses with `null_data`.
 template <class R>
 requires(std::is_lvalue_reference_v<R> ||
-         detail::is_span<std::remove_cv_t<R>>) auto rows_of(R&& elements, size_t rows,
+         detail::kIsSpan<std::remove_cv_t<R>>) auto rows_of(R&& elements, size_t rows,
                                                             size_t cols) noexcept {
   const std::span s(elements);
   using T = typename decltype(s)::element_type;

@@ -29,7 +29,7 @@ namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 inline constexpr size_t kMatvecCols = 32;
 // Bytes of W that stay in L2 while groups of rows of x pass and the next ones arrive. 64 KiB is as
 // good; 1 MiB is up to 13 % slower or faster, by the case (bench/sweeps/matvec_block.tsv).
-inline constexpr size_t kMatvecBlockBytes = 256 * 1024;
+inline constexpr size_t kMatvecBlockBytes = size_t{256} * 1024;
 
 // One group of rows of x, and how W is walked for it.
 struct DotGroup {
@@ -51,9 +51,9 @@ HWY_INLINE size_t piece_values(const DotSet& dots, const Tuning& tuning, size_t 
                                size_t w_rows, bool few) {
   size_t steps;  // of dots.values
   if (few && tuning.page_pieces && !dots.in_l1) {
-    steps = (w_rows >= 4 ? 8 : 2) * 1024 / dots.bytes;
+    steps = (w_rows >= 4 ? 8 : 2) * size_t{1024} / dots.bytes;
   } else {
-    const size_t x_bytes = (few || dots.in_l1 ? 24 : 384) * 1024;
+    const size_t x_bytes = (few || dots.in_l1 ? 24 : 384) * size_t{1024};
     steps = std::bit_floor(x_bytes / (x_rows * dots.x_bytes));
   }
   return std::max(steps * dots.values, dots.depth_step);

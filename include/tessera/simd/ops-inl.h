@@ -97,6 +97,7 @@ HWY_INLINE void prefetch_to_l2(uintptr_t at) {
 #if HWY_COMPILER_GCC || HWY_COMPILER_CLANG
   TESSERA_UNROLL
   for (size_t i = 0; i < kBytes; i += 64) {
+    // NOLINTNEXTLINE(performance-no-int-to-ptr): a pointer may not lie outside of its object
     __builtin_prefetch(reinterpret_cast<const void*>(at + i), 0, 2);
   }
 #else

@@ -77,7 +77,7 @@ void make_codes(const float* HWY_RESTRICT values, size_t count, const float* HWY
     TESSERA_UNROLL
     for (size_t j = 0; j < 4; ++j) sums[j] = hn::Zero(DI());
     TESSERA_UNROLL
-    for (size_t at = 0; at < 4 * 32; at += 4 * kLanes) {
+    for (size_t at = 0; at < size_t{4} * 32; at += 4 * kLanes) {
       VI codes[4];
       TESSERA_UNROLL
       for (size_t i = 0; i < 4; ++i) {
