@@ -108,18 +108,19 @@ def inner_loop(code, multiply):
 PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON", "NEON_I8MM": "NEON_BF16"}
 
 
-def tiles(form):
-    """the tiles of a format by name, the better first"""
-    shape = r"\d+ul, \d+ul>"
+def tiles(form, rows):
+    """the tiles of a format by name, the better first; those of prepared panels are for many rows of x"""
+    shape, name = r"\d+ul, \d+ul>", f"tessera::v0_1::{form.upper()}"
     if form.startswith("q"):
-        return [rf"MmlaTile<tessera::v0_1::N_NEON_I8MM::Paired<tessera::v0_1::{form.upper()}>, false>", rf"MmlaTile<tessera::v0_1::{form.upper()}, false>"] + [rf"Int8Tile<tessera::v0_1::\w+::Unpacked<tessera::v0_1::{form.upper()}>, false, {shape}", rf"Int8Tile<tessera::v0_1::{form.upper()}, false, {shape}"]
-    return ["Bf16Tile"] * (form == "bf16") + [rf"FmaTile<tessera::v0_1::{form.upper()}, {shape}"]
+        prepared = [rf"MmlaTile<[\w:]+Paired<{name}>, false>", rf"Int8Tile<[\w:]+Unpacked<{name}>, false, {shape}"]
+        return prepared * (rows == 0) + [f"MmlaTile<{name}, false>", rf"Int8Tile<{name}, false, {shape}"]
+    return ["Bf16Tile"] * (form == "bf16") + [f"FmaTile<{name}, {shape}"]
 
 
 def tile(code, target, form, rows):
     """the tile of so many rows, or of full height with 0: its instruction set, height and instructions"""
     while target:
-        for kind in tiles(form):
+        for kind in tiles(form, rows):
             found = [(int(match[1]), body) for name, body in code.items()
                      if (match := re.search(rf"N_{target}::{kind}::run<(\d+)ul, 1ul>\(", name)) and body]
             found = [one for one in found if rows in (0, one[0])]

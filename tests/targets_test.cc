@@ -145,7 +145,7 @@ TEST_CASE("a sub-target and its parent", "[targets]") {
       const Explanation ours = plan(sub)->explain(64), theirs = plan(parent)->explain(64);
       CHECK(std::string(ours.target) == sub);
       CHECK(std::string(ours.kernel) == (format == DType::f32 ? theirs.kernel : blocks));
-      CHECK(ours.mr == theirs.mr);
+      if (format == DType::f32) CHECK(ours.mr == theirs.mr);
       CHECK(ours.nr == theirs.nr);
     }
   }

@@ -75,7 +75,7 @@ namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 template <>
 struct SimdOf<Q8_0> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
-  static constexpr bool kSigned = TESSERA_SIGNED_DOT;
+  static constexpr bool kSigned = TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
 
   static HWY_INLINE VU panel_word(VU word, size_t /*i*/) {
     return kSigned ? word : hn::Xor(word, hn::Set(DU(), 0x80808080u));

@@ -25,8 +25,8 @@ TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
 // Dots see codes as unsigned bytes. A format whose stored codes are signed leaves them so on a
-// target with TESSERA_SIGNED_DOT, and says kSigned; codes of fewer bits than eight are both. Then
-// the code of zero is another.
+// target whose dots see signed ones, and says kSigned; codes of fewer bits than eight are both.
+// Then the code of zero is another.
 template <class F>
 constexpr bool is_signed() {
   if constexpr (requires { SimdOf<F>::kSigned; }) return SimdOf<F>::kSigned;
@@ -99,10 +99,41 @@ struct NibbleDots {
   }
 };
 
+#if TESSERA_WIDENING_DOT
+// Products of signed bytes have 16 bits; pairs of them are added to sums of 32, two for each row of
+// W until the end.
+struct WideningDots {
+  static constexpr size_t kSteps = 1;
+  struct Sum {
+    int32x4_t low, high;  // of rows 0 and 1, of 2 and 3
+  };
+
+  static HWY_INLINE Sum begin(VI /*start*/) { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
+  template <size_t>
+  static HWY_INLINE VU codes(VU quad) {
+    return quad;
+  }
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+    const int8x16_t w = vreinterpretq_s8_u32(codes.raw), v = vreinterpretq_s8_s32(x.raw);
+    VI low(vpadalq_s16(sum.low, vmull_s8(vget_low_s8(w), vget_low_s8(v))));
+    VI high(vpadalq_s16(sum.high, vmull_high_s8(w, v)));
+    settle(low);
+    settle(high);
+    return {low.raw, high.raw};
+  }
+  static HWY_INLINE VI end(Sum sum, VI start) {
+    return hn::Add(VI(vpaddq_s32(sum.low, sum.high)), start);
+  }
+};
+
+template <class F>
+using DotsOf = WideningDots;
+#else
 template <class F>
 using DotsOf = std::conditional_t<
     kHasQuadDot, QuadDots,
-    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F>, NibbleDots, PairDots>>;
+    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F>, NibbleDots, PairDots> >;
+#endif
 #else
 template <class F>
 using DotsOf = QuadDots;

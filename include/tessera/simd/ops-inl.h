@@ -119,7 +119,7 @@ HWY_INLINE V in_order(V v) {
 // early, as for small cores, would run out of registers.
 template <class V>
 HWY_INLINE void settle([[maybe_unused]] V& v) {
-#if HWY_ARCH_ARM_A64 && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
+#if HWY_ARCH_ARM_A64 && HWY_TARGET_IS_NEON && (HWY_COMPILER_GCC || HWY_COMPILER_CLANG)
   asm volatile("" : "+w"(v.raw) : : "memory");
 #endif
 }

@@ -79,10 +79,15 @@
 #define TESSERA_SIGNED_DOT \
   (HWY_ARCH_ARM_A64 && (HWY_TARGET == HWY_NEON_BF16 || TESSERA_SUB_TARGET == TESSERA_NEON_DOTPROD))
 
+// Arm without such an instruction: products of signed bytes have 16 bits, and pairs of them are
+// added to sums of 32.
+#undef TESSERA_WIDENING_DOT
+#define TESSERA_WIDENING_DOT (HWY_ARCH_ARM_A64 && HWY_TARGET_IS_NEON && !TESSERA_SIGNED_DOT)
+
 // Multiplications take any lane of a vector of x, so that one load serves four rows, if they lie
 // side by side.
 #undef TESSERA_BY_LANE
-#define TESSERA_BY_LANE HWY_ARCH_ARM_A64
+#define TESSERA_BY_LANE (HWY_ARCH_ARM_A64 && HWY_TARGET_IS_NEON)
 
 // An instruction multiplies matrices of bytes, [2, 8] with [8, 2].
 #undef TESSERA_I8MM
@@ -142,11 +147,15 @@ inline constexpr bool kHasBytePairs = HWY_ARCH_X86 && HWY_TARGET <= HWY_SSSE3;
 /// waits for its own sum.
 inline constexpr bool kTwoWideUnits = HWY_TARGET == HWY_AVX3_SPR;
 
+/// Rows of x of integer tiles: what leaves registers for f32 sums and for the dots' own, of which
+/// there are two for each vector of W with TESSERA_WIDENING_DOT.
+inline constexpr size_t kInt8Rows = TESSERA_WIDENING_DOT ? 4 : kRegisters == 32 ? 6 : 3;
+
 /// Unpacking codes of less than a byte takes the integer dot's time: with two wide units, of 160
-/// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack; with four
-/// narrow ones, unpacked codes need a fifth to a third less time (bench/sweeps/arm_static.tsv).
-/// Such an instruction set also has tiles that read unpacked panels.
-inline constexpr bool kUnpacksOnce = kTwoWideUnits || TESSERA_SIGNED_DOT;
+/// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack; on 64-bit Arm,
+/// unpacked codes need 5 to 40 % less time (bench/sweeps/arm_static.tsv). Such an instruction set
+/// also has tiles that read unpacked panels.
+inline constexpr bool kUnpacksOnce = kTwoWideUnits || TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
 
 /// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
 /// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair

@@ -267,7 +267,7 @@ struct XBlock {
 
 // Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
 // nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
-template <class F, bool kCoarse, size_t kR = kPanelVectors, size_t kRows = kRegisters == 32 ? 6 : 3>
+template <class F, bool kCoarse, size_t kR = kPanelVectors, size_t kRows = kInt8Rows>
 struct Int8Tile {
   using Dots = DotsOf<F>;
   static constexpr size_t kMr = kRows, kNr = kR * kLanes;
