@@ -5,9 +5,8 @@
   static_speed.py [--cpu NAME]... [--format NAME]... [--object ARCHITECTURE=FILE]... [--tsv]
 
 Compiles cmake/impl.cc for x86-64 and 64-bit Arm with Clang (or takes the object files that are given), finds
-the loop of each tile of full height and of one row, and prints, for each CPU: multiplications and additions a
-cycle; how near that is to the limit of the pipes, which start the loop's multiplications; instructions for a
-value of W that the loop reads; vector registers stored to or loaded from the stack; and the goal.
+the loop of each tile of full height and of one row, and prints for each CPU what results/static_speed.md has,
+which is what this wrote.
 
 The model knows neither caches nor branches, and takes every load for a hit. It needs clang-19 and
 g++-aarch64-linux-gnu, which `./bootstrap deps ci` installs, and Debian's package llvm-19.
@@ -43,6 +42,17 @@ MULTIPLY = {
     "x86_64": r"(?:{vex}\s+)?(?:vfmadd\w+ps|vpdpbusd|vpmaddwd|vpmaddubsw|vdpbf16ps|vmulps)",
 }
 JUMP = r"(?:j\w+|b\.\w+|b|cbn?z|tbn?z)\s"
+
+
+HEADING = """<!-- SPDX-License-Identifier: MIT -->
+<!-- Made by bench/static_speed.py. -->
+# Inner loops on CPUs that are not at hand
+
+By the model of llvm-mca 19, compiled by Clang 19: no such CPU was measured. A tile of so many rows of x, full ones
+with W as it is prepared for many rows: multiplications and additions a cycle (MAC); cycles of an iteration; how near
+that is to the least time of the multiplications on their pipes, and to that of all that the loop has; instructions
+for a value of W; vector registers stored to or loaded from the stack. The goal is 85 % of the pipes, without stack.
+"""
 
 
 class Failure(Exception):
@@ -134,17 +144,18 @@ def tile(code, target, form, rows):
 # ---- the model ----------------------------------------------------------------------------
 
 def model(loop, cpu, architecture):
-    """-> cycles of one iteration, and the least that its multiplications need of their pipes"""
+    """-> cycles of one iteration, the least that its multiplications need of their pipes, and the least that all of
+    it needs of what the CPU has"""
     straight = [re.sub(r"\s*(?://|#) .*$", "", line) for line in loop if not re.match(JUMP, line)]
     report = checked(["llvm-mca-19", f"-mtriple={architecture}", f"-mcpu={cpu}", f"-iterations={ITERATIONS}",
                       "-all-views=false", "-summary-view", "-instruction-info"], "\n".join(straight) + "\n")
     total = int(re.search(r"Total Cycles:\s+(\d+)", report)[1]) / ITERATIONS
-    limit = 0.0
+    limit, bound = 0.0, float(re.search(r"Block RThroughput:\s+([\d.]+)", report)[1])
     for line in report[report.index("[6]"):].splitlines():  # micro-operations, latency, throughput, .., instruction
         fields = re.match(r"^\s*\d+\s+\d+\s+([\d.]+)\s+(?:[*U]\s+)*((?:{vex}\s+)?\w+)", line)
         if fields and re.fullmatch(MULTIPLY[architecture], fields[2]):
             limit += float(fields[1])
-    return total, limit
+    return total, limit, bound
 
 
 @dataclasses.dataclass
@@ -157,6 +168,7 @@ class Row:
     macs: int
     cycles: float
     limit: float
+    bound: float
     stack: int
     values: int
 
@@ -189,8 +201,8 @@ def measure(cpu, mca, architecture, target, form, rows, code):
         pairs = re.match(r"vdpbf16ps|bfdot", vector[0])
         values = len(vector) * (2 if pairs else 1) // (height * 2)
     stack = sum(bool(re.search(r"\b[qvd]\d+.*\[sp|[xyz]mm\d+.*\(%rsp|\(%rsp.*[xyz]mm\d+", line)) for line in loop)
-    total, limit = model(loop, mca, architecture)
-    return Row(cpu, space, form, height, len(loop) + 1, values * height * nr, total, limit, stack, values * nr)
+    total, limit, bound = model(loop, mca, architecture)
+    return Row(cpu, space, form, height, len(loop) + 1, values * height * nr, total, limit, bound, stack, values * nr)
 
 
 def main(arguments=None):
@@ -217,13 +229,15 @@ def main(arguments=None):
     except Failure as error:
         print(f"static_speed.py: {error}", file=sys.stderr)
         return 2
-    columns = ["cpu", "code of", "W", "rows of x", "MAC/cycle", "cycles", "% of pipes", "instructions/value",
+    columns = ["cpu", "code of", "W", "rows of x", "MAC/cycle", "cycles", "% of pipes", "% of loop", "instructions/value",
                "stack", "goal"]
     table = [columns]
     for row in rows:
         goal = "" if row.rows == 1 else "met" if row.met else "not met"
         table.append([row.cpu, row.target, row.form, str(row.rows), f"{row.rate:.1f}", f"{row.cycles:.1f}",
-                      f"{row.percent:.0f}", f"{row.instructions / row.values:.2f}", str(row.stack), goal])
+                      f"{row.percent:.0f}", f"{100 * row.bound / row.cycles:.0f}", f"{row.instructions / row.values:.2f}", str(row.stack), goal])
+    if not options.tsv:
+        print(HEADING)
     for line in table:
         print("\t".join(line) if options.tsv else "| " + " | ".join(line) + " |")
         if line is columns and not options.tsv:
