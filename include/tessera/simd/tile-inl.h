@@ -6,8 +6,9 @@
 // Bits. A sum is one f32 accumulator per element that takes its terms in the order of k, and is
 // stored and loaded unrounded between ranges: it depends on neither C nor P nor the ranges.
 //
-// Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast. Integer
-// tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of codes, 2 scales.
+// Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast or, by
+// lane, 3 vectors of x. Integer tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of
+// codes, 2 scales; where dots have two sums each, C = 4: 8 f32 sums and 16 i32 sums.
 #if defined(TESSERA_SIMD_TILE_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_TILE_INL_H_
 #undef TESSERA_SIMD_TILE_INL_H_
