@@ -5,10 +5,14 @@
 //
 // With --bits it checks nothing but prints a hash of all results per target, to compare two builds
 // of the library on one machine.
+#if defined(__unix__) && !defined(__EMSCRIPTEN__)
 #include <unistd.h>
 
-#include <chrono>
 #include <csignal>
+#define TESSERA_TEST_SIGNALS
+#endif
+
+#include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -22,9 +26,11 @@
 #include "support/case_run.h"
 #include "support/random_case.h"
 
+#if defined(TESSERA_TEST_SIGNALS)
 // What a sanitizer calls when it ends the program; not there without one.
 extern "C" [[gnu::weak]] void __sanitizer_set_death_callback(  // NOLINT: its name
     void (*callback)());
+#endif
 
 namespace tessera::test {
 namespace {
@@ -54,7 +60,6 @@ RandomCase case_of(uint64_t seed, const DrawOptions& options) {
 // ---- The case that runs, for when it ends the program ------------------------------------------
 
 char running[160] = "", axes[1000] = "";
-struct sigaction former[32] = {};
 
 /// The line that runs a case again. A number is that in its run.
 void set_running(uint64_t seed, const Options& options, size_t number) {
@@ -63,6 +68,9 @@ void set_running(uint64_t seed, const Options& options, size_t number) {
                 static_cast<unsigned long long>(seed), one_target ? " --target " : "",
                 one_target ? options.target : "", number);
 }
+
+#if defined(TESSERA_TEST_SIGNALS)
+struct sigaction former[32] = {};
 
 void say_which() {
   const char* const texts[] = {"\nENDED IN: ", running, "\n  ", axes, "\n"};
@@ -87,6 +95,13 @@ void watch_for_the_end() {
   }
   if (__sanitizer_set_death_callback != nullptr) __sanitizer_set_death_callback(&say_which);
 }
+
+// A case that takes longer ends the program. Seconds; 0: no limit.
+void limit_time(unsigned seconds) { alarm(seconds); }
+#else
+void watch_for_the_end() {}
+void limit_time(unsigned) {}
+#endif
 
 // ---- Which values of the axes were drawn -------------------------------------------------------
 
@@ -196,9 +211,9 @@ bool run_one(uint64_t seed, size_t number, const Options& options, Tally& tally)
   std::snprintf(axes, sizeof(axes), "%s", describe(c).c_str());
   if (options.verbose) std::printf("%s\n  %s\n", running, axes);
   tally.add(c);
-  alarm(300);
+  limit_time(300);
   const std::string error = check_case(c);
-  alarm(0);
+  limit_time(0);
   if (error.empty()) return true;
   std::printf("FAILED: %s\n  %s\n  %s\n", running, error.c_str(), axes);
   return false;
@@ -341,7 +356,7 @@ bool parse(int argc, char** argv, Options& options) {
     for (const auto& [count, to] : counts) {
       if (name != count) continue;
       known = true;
-      *to = number;
+      *to = static_cast<size_t>(number);
     }
     if (!known || *value == '\0' || *end != '\0') return false;
     if (name == "--seed") options.seed = number;

@@ -25,7 +25,7 @@ namespace tessera::test {
 /// Bits that any NaN has in common, as compilers may order the operands of an instruction, and so
 /// choose among two NaN, as they like.
 inline uint32_t bits_of(float v) {
-  return std::isnan(v) ? 0x7FC00000u : std::bit_cast<uint32_t>(v);
+  return std::isnan(v) ? 0x7FC00000u : detail::bit_cast<uint32_t>(v);
 }
 
 /// What each element of y must be.
@@ -49,8 +49,8 @@ class CaseOracle {
     if (!is_written(row, col)) {
       const uint32_t before = data_.old_y.empty()
                                   ? GuardedY::untouched_bits(case_.setup.y)
-                                  : std::bit_cast<uint32_t>(data_.old_y[row * case_.n + col]);
-      const bool same = std::bit_cast<uint32_t>(got) == before;
+                                  : detail::bit_cast<uint32_t>(data_.old_y[row * case_.n + col]);
+      const bool same = detail::bit_cast<uint32_t>(got) == before;
       return same ? "" : complain(row, col, got, "outside of the rectangle");
     }
     if (data_.bad_row[row] || data_.bad_col[col]) return check_poisoned(row, col, got);

@@ -16,6 +16,7 @@
 #include "support/product.h"
 #include "support/random_case.h"
 #include "support/stored.h"
+#include "support/system.h"
 #include "tessera/tessera.h"
 #include "tessera/thread_pool.h"
 
@@ -85,15 +86,9 @@ class ScopedTarget {
  public:
   explicit ScopedTarget(const char* target) {
     if (const char* before = std::getenv(kName)) before_ = before;
-    setenv(kName, target, 1);
+    set_variable(kName, target);
   }
-  ~ScopedTarget() {
-    if (before_.empty()) {
-      unsetenv(kName);
-    } else {
-      setenv(kName, before_.c_str(), 1);
-    }
-  }
+  ~ScopedTarget() { set_variable(kName, before_.empty() ? nullptr : before_.c_str()); }
   ScopedTarget(const ScopedTarget&) = delete;
   ScopedTarget& operator=(const ScopedTarget&) = delete;
 

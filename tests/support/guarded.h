@@ -5,15 +5,14 @@
 #ifndef TESSERA_TESTS_SUPPORT_GUARDED_H_
 #define TESSERA_TESTS_SUPPORT_GUARDED_H_
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <span>
 #include <utility>
+
+#include "support/system.h"
 
 namespace tessera::test {
 
@@ -30,19 +29,18 @@ class GuardedBuffer {
 
   GuardedBuffer() noexcept = default;
   explicit GuardedBuffer(size_t size, Placement place = {}) : size_(size) {
-    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t page = page_bytes();
     usable_ = (size + place.offset + page - 1) / page * page;
     mapped_ = usable_ + 2 * page;
-    void* memory = mmap(nullptr, mapped_, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) fail("mmap");
-    map_ = static_cast<std::byte*>(memory);
+    map_ = static_cast<std::byte*>(map_pages(mapped_));
+    if (map_ == nullptr) fail("map");
     pages_ = map_ + page;
-    protect(PROT_READ | PROT_WRITE);
+    protect(Access::write);
     std::memset(pages_, kFill, usable_);
     data_ = place.at_end ? pages_ + usable_ - place.offset - size : pages_ + place.offset;
   }
   ~GuardedBuffer() {
-    if (map_ != nullptr) munmap(map_, mapped_);
+    if (map_ != nullptr) unmap_pages(map_, mapped_);
   }
   GuardedBuffer(GuardedBuffer&& other) noexcept { *this = std::move(other); }
   GuardedBuffer& operator=(GuardedBuffer&& other) noexcept {
@@ -61,8 +59,8 @@ class GuardedBuffer {
   size_t size() const noexcept { return size_; }
   std::span<std::byte> bytes() const noexcept { return {data_, size_}; }
 
-  void make_read_only() { protect(PROT_READ); }
-  void make_unreadable() { protect(PROT_NONE); }
+  void make_read_only() { protect(Access::read); }
+  void make_unreadable() { protect(Access::none); }
 
   /// True if nothing was written on the pages beside the buffer.
   bool slack_untouched() const noexcept {
@@ -75,11 +73,11 @@ class GuardedBuffer {
   }
 
  private:
-  void protect(int access) {
-    if (usable_ != 0 && mprotect(pages_, usable_, access) != 0) fail("mprotect");
+  void protect(Access access) {
+    if (usable_ != 0 && !protect_pages(pages_, usable_, access)) fail("protect");
   }
-  [[noreturn]] static void fail(const char* call) {
-    std::perror(call);
+  [[noreturn]] static void fail(const char* what) {
+    std::fprintf(stderr, "cannot %s pages\n", what);
     std::abort();
   }
 

@@ -292,7 +292,7 @@ class Product {
 inline size_t first_difference(const std::vector<float>& a, const std::vector<float>& b) {
   size_t i = 0;
   while (i < a.size() && i < b.size() &&
-         std::bit_cast<uint32_t>(a[i]) == std::bit_cast<uint32_t>(b[i])) {
+         detail::bit_cast<uint32_t>(a[i]) == detail::bit_cast<uint32_t>(b[i])) {
     ++i;
   }
   return i == a.size() && a.size() == b.size() ? a.size() : i;

@@ -22,11 +22,11 @@
 #endif
 
 // Around inline functions that round or meet NaN: a host's file with -ffast-math compiles them too,
-// and the linker may keep its copy for the whole program.
-#if defined(__clang__)
+// and the linker may keep its copy for the whole program. (Clang knows no such pragma for wasm.)
+#if defined(__clang__) && !defined(__wasm__)
 #define TESSERA_PRECISE_BEGIN _Pragma("float_control(precise, on, push)")
 #define TESSERA_PRECISE_END _Pragma("float_control(pop)")
-#elif defined(__GNUC__)
+#elif defined(__GNUC__) && !defined(__clang__)
 #if (defined(__x86_64__) || defined(__i386__)) && __FINITE_MATH_ONLY__ > 0
 #define TESSERA_COMPARE_NAN _Pragma("GCC target(\"ieee-fp\")")
 #else
@@ -41,6 +41,13 @@
 #endif
 
 namespace tessera::inline v0_1::detail {
+// As std::bit_cast, which came late to some standard libraries.
+template <class To, class From>
+constexpr To bit_cast(const From& from) noexcept {
+  static_assert(sizeof(To) == sizeof(From));
+  return __builtin_bit_cast(To, from);
+}
+
 // std::min and std::max of sizes, without the quarter second that <algorithm> takes to compile.
 // Plain headers put the name in parentheses, as windows.h defines macros called min and max.
 constexpr size_t(min)(size_t a, size_t b) noexcept { return a < b ? a : b; }

@@ -24,18 +24,18 @@ constexpr float to_float(f16_t h) noexcept {
   if (magnitude >=
       0x7C00u) {  // infinity or NaN; the quiet bit is set as conversions in hardware do
     const uint32_t payload = magnitude & 0x3FFu;
-    return std::bit_cast<float>(sign | 0x7F800000u | (payload << 13) |
-                                (payload != 0 ? 0x400000u : 0u));
+    return detail::bit_cast<float>(sign | 0x7F800000u | (payload << 13) |
+                                   (payload != 0 ? 0x400000u : 0u));
   }
   if (magnitude < 0x400u) {  // zero or subnormal: magnitude * 2^-24, exact in f32
     const float value = static_cast<float>(magnitude) * 0x1p-24f;
-    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(value));
+    return detail::bit_cast<float>(sign | detail::bit_cast<uint32_t>(value));
   }
-  return std::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
+  return detail::bit_cast<float>(sign | ((magnitude << 13) + 0x38000000u));
 }
 
 constexpr f16_t to_f16(float value) noexcept {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t bits = detail::bit_cast<uint32_t>(value);
   const uint32_t sign = (bits >> 16) & 0x8000u;
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   uint32_t half;
@@ -61,11 +61,11 @@ constexpr f16_t to_f16(float value) noexcept {
 }
 
 constexpr float to_float(bf16_t b) noexcept {
-  return std::bit_cast<float>(static_cast<uint32_t>(b.bits) << 16);
+  return detail::bit_cast<float>(static_cast<uint32_t>(b.bits) << 16);
 }
 
 constexpr bf16_t to_bf16(float value) noexcept {
-  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  const uint32_t bits = detail::bit_cast<uint32_t>(value);
   if ((bits & 0x7FFFFFFFu) > 0x7F800000u) {
     return bf16_t{static_cast<uint16_t>((bits >> 16) | 64u)};
   }

@@ -11,6 +11,11 @@
 #include <cstdlib>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
+#elif defined(_WIN32)
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
 #endif
 
 #include "tessera/plan/geometry.h"
@@ -60,6 +65,18 @@ inline const CacheSizes& cache_sizes() noexcept {
     };
     ask("hw.perflevel0.l1dcachesize", s.l1);
     ask("hw.perflevel0.l2cachesize", s.l2);
+#elif defined(_WIN32)
+    size_t* const of_level[] = {&s.l1, &s.l2, &s.l3};
+    SYSTEM_LOGICAL_PROCESSOR_INFORMATION facts[512];
+    DWORD bytes = sizeof(facts);
+    if (GetLogicalProcessorInformation(facts, &bytes) == 0) bytes = 0;
+    for (size_t i = 0; i < bytes / sizeof(facts[0]); ++i) {
+      const CACHE_DESCRIPTOR& cache = facts[i].Cache;
+      if (facts[i].Relationship == RelationCache && cache.Type != CacheInstruction &&
+          cache.Level >= 1 && cache.Level <= 3) {
+        *of_level[cache.Level - 1] = cache.Size;
+      }
+    }
 #endif
     s.l3 = std::max(s.l3, s.l2);  // none, or none that is told
     return s;
