@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include "chat.h"
 
+#include "system.h"
 #include "text.h"
 
 #include <algorithm>
@@ -94,7 +95,7 @@ std::string today() {
   constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   std::tm local{};
-  if (::localtime_r(&now, &local) == nullptr) return "26 Jul 2024";
+  if (!local_time(now, local)) return "26 Jul 2024";
   const std::string day = std::to_string(local.tm_mday);
   return (day.size() < 2 ? "0" + day : day) + " " + kMonths[local.tm_mon] + " " +
          std::to_string(1900 + local.tm_year);
@@ -239,8 +240,9 @@ void ChatTemplate::read_instruction(const jinja::Statement& s, const Names& name
 // What the system says where the user has it say nothing.
 void ChatTemplate::read_system(std::string_view source, const jinja::Statement& s) {
   constexpr std::string_view kCutting = "Cutting Knowledge Date: ", kToday = "Today Date: ";
-  const std::string_view condition =
-      source.substr(0, s.begin).substr(source.substr(0, s.begin).rfind("{%") + 1);
+  const std::string_view before = source.substr(0, s.begin);
+  const size_t opened = before.rfind("{%");
+  const std::string_view condition = before.substr(opened == before.npos ? 0 : opened + 1);
   for (const jinja::Term& t : s.terms) {
     if (!t.literal) continue;
     std::string_view text = t.text;

@@ -16,7 +16,12 @@ struct Error : std::runtime_error {
 };
 
 /// An error, written as printf would: `throw error("%zu is too many", n);`
-[[gnu::format(printf, 1, 2)]] Error error(const char* format, ...);
+#if defined(__MINGW32__) && !defined(__clang__)
+[[gnu::format(gnu_printf, 1, 2)]]  // with %zu, which Microsoft's printf did not know
+#else
+[[gnu::format(printf, 1, 2)]]
+#endif
+Error error(const char* format, ...);
 
 /// What errno says about a file.
 Error file_error(const std::string& name);

@@ -219,7 +219,7 @@ void talk(const GenerateArguments& arguments, const LoadedModel& loaded, const C
     if (writer.full()) return;
     clear_interrupt();
   }
-  clear_interrupt();  // between answers it is a way to leave like any other
+  ignore_interrupts();  // between answers it is a way to leave like any other
 }
 
 }  // namespace

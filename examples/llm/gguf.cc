@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include "gguf.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <cinttypes>
 
 namespace llm::gguf {
@@ -43,7 +37,7 @@ const KindFacts& facts(Kind kind) { return kKinds[static_cast<size_t>(kind)]; }
 // Values and bytes of a block, for all types of ggml: `info` shows files that
 // nothing here runs.
 using enum tessera::DType;
-constexpr auto kNvfp4 = static_cast<tessera::DType>(40), kQ1_0 = static_cast<tessera::DType>(41);
+constexpr auto kNvfp4 = static_cast<tessera::DType>(40), kQ1 = static_cast<tessera::DType>(41);
 constexpr BlockSize kBlockSizes[] = {
     {f32, 1, 4},       {f16, 1, 2},        {q4_0, 32, 18},   {q4_1, 32, 20},   {q5_0, 32, 22},
     {q5_1, 32, 24},    {q8_0, 32, 34},     {q8_1, 32, 36},   {q2_k, 256, 84},  {q3_k, 256, 110},
@@ -51,7 +45,7 @@ constexpr BlockSize kBlockSizes[] = {
     {iq2_xs, 256, 74}, {iq3_xxs, 256, 98}, {iq1_s, 256, 50}, {iq4_nl, 32, 18}, {iq3_s, 256, 110},
     {iq2_s, 256, 82},  {iq4_xs, 256, 136}, {i8, 1, 1},       {i16, 1, 2},      {i32, 1, 4},
     {i64, 1, 8},       {f64, 1, 8},        {iq1_m, 256, 56}, {bf16, 1, 2},     {tq1_0, 256, 54},
-    {tq2_0, 256, 66},  {mxfp4, 32, 17},    {kNvfp4, 64, 36}, {kQ1_0, 128, 18}};
+    {tq2_0, 256, 66},  {mxfp4, 32, 17},    {kNvfp4, 64, 36}, {kQ1, 128, 18}};
 
 // The integer in the bytes of one value, sign-extended if it has a sign.
 uint64_t integer(Kind kind, Bytes bytes) {
@@ -134,7 +128,7 @@ const BlockSize* block_size(uint32_t type) {
 }
 
 const char* type_name(tessera::DType type) {
-  return type == kNvfp4 ? "nvfp4" : type == kQ1_0 ? "q1_0" : tessera::dtype_name(type);
+  return type == kNvfp4 ? "nvfp4" : type == kQ1 ? "q1_0" : tessera::dtype_name(type);
 }
 
 const char* kind_name(Kind kind) { return facts(kind).name; }
@@ -172,22 +166,9 @@ std::string Tensor::shape() const {
 }
 
 File File::open(const std::string& path) {
-  // O_NONBLOCK: a named pipe is refused below, not waited for.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) throw file_error(path);
-  struct stat info = {};
-  void* address = MAP_FAILED;
-  const bool regular = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const auto size = static_cast<size_t>(info.st_size);
-  if (regular && size > 0) address = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  const int reason = errno;
-  ::close(fd);
-  if (!regular) throw error("%s is not a regular file", path.c_str());
-  if (size == 0) throw error("%s is empty", path.c_str());
-  if (address == MAP_FAILED) throw error("%s: mmap: %s", path.c_str(), std::strerror(reason));
-  Mapping mapping(address, {size});
-  File file = in_file(path, [&] { return parse({static_cast<const std::byte*>(address), size}); });
-  file.mapping_ = std::move(mapping);
+  MappedFile mapped = map_file(path);
+  File file = in_file(path, [&] { return parse(mapped.bytes); });
+  file.mapping_ = std::move(mapped.mapping);
   return file;
 }
 

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "error.h"
-#include "memory.h"
+#include "system.h"
 #include "tessera/core/dtype.h"
 #include "text.h"
 
@@ -172,7 +172,7 @@ class File {
   }
   template <class T>
   std::vector<T> list(std::string_view key, std::vector<T> usual) const {
-    return find(key) != nullptr ? list<T>(key) : usual;
+    return find(key) != nullptr ? list<T>(key) : std::move(usual);
   }
 
  private:

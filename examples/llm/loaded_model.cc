@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT
 #include "loaded_model.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "report.h"
+#include "system.h"
 #include "text.h"
 #include "threads.h"
 
@@ -42,8 +39,9 @@ LoadedModel load(const ModelArguments& arguments) {
     out.tokenizer = Tokenizer::create(out.file);
     out.model = load_model(out.file, out.tokenizer->size(), options, out.pool->executor());
   });
-  if (arguments.lock_memory && ::mlockall(MCL_CURRENT) != 0) {
-    std::fprintf(stderr, "note: --mlock: %s\n", std::strerror(errno));
+  if (arguments.lock_memory) {
+    const std::string problem = lock_memory();
+    if (!problem.empty()) std::fprintf(stderr, "note: --mlock: %s\n", problem.c_str());
   }
   const size_t trained = out.model.config.context;
   out.context = arguments.context > 0 ? arguments.context : std::min(trained, kDefaultContext);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Memory of two kinds: buffers for what a pass computes, and pages for all the weights.
+// Buffers for what a pass computes. (Pages for all the weights are the system's: system.h.)
 #ifndef TESSERA_EXAMPLES_LLM_MEMORY_H_
 #define TESSERA_EXAMPLES_LLM_MEMORY_H_
 
@@ -43,29 +43,6 @@ class Buffer {
   std::unique_ptr<T[], Free> data_;
   size_t size_ = 0;
 };
-
-/// What mmap gave; it is unmapped at the end.
-struct Unmap {
-  size_t bytes = 0;
-  void operator()(void* address) const;
-};
-using Mapping = std::unique_ptr<void, Unmap>;
-
-/// Memory that is zero at first, in huge pages where the system grants them, taken from the system
-/// as it is touched and given back piece by piece.
-struct Pages {
-  Mapping mapping;
-  std::span<std::byte> bytes;  // begins at a huge page
-};
-/// Empty if the system has no such room.
-Pages map_pages(size_t bytes);
-
-/// Gives back the memory of the whole pages in `bytes`. If they are mapped from a file, a later
-/// read brings them again; else they are then zero.
-void release_pages(std::span<const std::byte> bytes);
-
-/// Bytes that the system could hand out without swapping; a guess of "any" if it does not say.
-size_t available_memory();
 
 constexpr double mebibytes(size_t bytes) { return static_cast<double>(bytes) / 1048576.0; }
 

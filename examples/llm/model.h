@@ -15,6 +15,7 @@
 #include "gguf.h"
 #include "memory.h"
 #include "ops.h"
+#include "system.h"
 #include "tessera/tessera.h"
 #include "tokenizer.h"
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // The subcommand `quantize`: the same model with its matrices in another type.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "error.h"
 #include "files.h"
 #include "gguf.h"
+#include "system.h"
 #include "tessera/tessera.h"
 #include "tessera/thread_pool.h"
 #include "text.h"
@@ -53,12 +53,6 @@ void on_end_signal(int signal) {
   ::raise(signal);
 }
 
-bool same_file(const std::string& a, const std::string& b) {
-  struct stat first = {}, second = {};
-  return ::stat(a.c_str(), &first) == 0 && ::stat(b.c_str(), &second) == 0 &&
-         first.st_dev == second.st_dev && first.st_ino == second.st_ino;
-}
-
 // A file under a temporary name, which takes its own when it is complete, or is removed.
 class NewFile {
  public:
@@ -68,7 +62,7 @@ class NewFile {
         file_(std::fopen(temporary_.c_str(), "wbx")) {
     if (file_ == nullptr) throw file_error(name);
     temporary_.copy(unfinished, sizeof(unfinished) - 1);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGPIPE}) std::signal(signal, on_end_signal);
+    for (const int signal : end_signals()) std::signal(signal, on_end_signal);
   }
   ~NewFile() {
     if (file_ != nullptr) std::remove(temporary_.c_str());
@@ -93,11 +87,12 @@ class NewFile {
     while (written_ % alignment != 0) put('\0');
   }
   void keep() {
-    if (std::fflush(file_.get()) != 0 || ::fsync(::fileno(file_.get())) != 0 ||
-        std::rename(temporary_.c_str(), name_.c_str()) != 0) {
-      throw file_error(name_);
-    }
-    file_.reset();
+    if (!write_through(file_.get())) throw file_error(name_);
+    file_.reset();  // no open file gets another name on Windows
+    if (replace_file(temporary_, name_)) return;
+    const Error problem = file_error(name_);
+    std::remove(temporary_.c_str());
+    throw problem;
   }
 
  private:
@@ -205,7 +200,7 @@ void quantize(const QuantizeArguments& arguments) {
     throw error("type \"%s\" is unknown; known are %s", printable(arguments.type).c_str(),
                 quantize_types().c_str());
   }
-  if (same_file(arguments.in, arguments.out)) {
+  if (is_same_file(arguments.in, arguments.out)) {
     throw error("%s and %s are the same file", arguments.in.c_str(), arguments.out.c_str());
   }
   const gguf::File in = gguf::File::open(arguments.in);

@@ -5,11 +5,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <memory>
 
-#include <langinfo.h>
 #include <unistd.h>
+
+#include "system.h"
 
 #ifdef TESSERA_LLM_LIBEDIT
 #include <editline/readline.h>
@@ -32,19 +32,21 @@ void Progress::at(size_t done) {
 }
 
 void catch_interrupts() {
-  struct sigaction action = {};
-  action.sa_handler = [](int) {
+  on_interrupt([](int) {
     if (interrupt_flag != 0) ::_exit(kInterruptedStatus);
     interrupt_flag = 1;
-  };
-  ::sigaction(SIGINT, &action, nullptr);  // without SA_RESTART: it also ends the wait for a line
+  });
 }
 bool interrupted() { return interrupt_flag != 0; }
 void clear_interrupt() { interrupt_flag = 0; }
+void ignore_interrupts() {
+  on_interrupt(SIG_IGN);
+  interrupt_flag = 0;
+}
 
 void set_utf8_locale() {
   const bool known = std::setlocale(LC_CTYPE, "") != nullptr;
-  if (known && std::strcmp(::nl_langinfo(CODESET), "UTF-8") == 0) return;
+  if (known && is_locale_utf8()) return;
   for (const char* name : {"C.UTF-8", "C.utf8", "en_US.UTF-8"}) {
     if (std::setlocale(LC_CTYPE, name) != nullptr) return;
   }

@@ -28,6 +28,8 @@ void catch_interrupts();
 bool interrupted();
 constexpr int kInterruptedStatus = 130;  // as shells have it: 128 + SIGINT
 void clear_interrupt();
+/// Forgets the flag, and from now on Ctrl-C does nothing: the program is about to end.
+void ignore_interrupts();
 
 /// Makes text UTF-8 for the line editor, whatever locale the environment names: in another one it
 /// drops what is not ASCII.

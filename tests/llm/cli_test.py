@@ -533,7 +533,8 @@ def check_chat(program):
                 answer = os.read(p.stdout.fileno(), 4096)
             check(p.poll() is None, "Ctrl-C during an answer ends the program")
         p.send_signal(signal.SIGINT)
-        out, err = p.communicate(timeout=60)
+        p.wait(timeout=60)  # stdin stays open: Ctrl-C alone is the reason
+        out, err = p.communicate()
         check(p.returncode == 0 and b"generation" in err, f"Ctrl-C between answers: {p.returncode} {err}")
     with subprocess.Popen([program.path, *map(str, base[:2]), "-p", "a", "-c", "60000", "--ignore-eos"],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as p:
