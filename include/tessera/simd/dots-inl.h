@@ -148,12 +148,35 @@ using DotsOf = QuadDots;
 template <bool kCoarse>
 inline constexpr float kScaleFactor = kCoarse ? 0x1.8p23f : 1.0f;
 
-template <bool kCoarse, bool kHasMin>
+// `aux` has what the offset of the codes takes away.
+template <class F, bool kCoarse>
 HWY_INLINE VI start_dot(VF scale, VI aux) {
-  if constexpr (!kHasMin) return aux;
+  if constexpr (!F::kHasMin && kDotOffset<F> != 0) return aux;
   if constexpr (kCoarse) return hn::BitCast(DI(), scale);
   return hn::Zero(DI());
 }
+
+// 64-bit Arm converts integers at half the pace of other steps. A sum that starts from the bits of
+// 1.5 * 2^23 is, as a float, that number and the sum while that is below 2^22, so that a
+// subtraction does for a conversion. Only where all rows of x start from the same.
+inline constexpr float kFloatStart = 0x1.8p23f;
+static_assert(32 * 255 * 127 < 1 << 22);
+template <class F, bool kCoarse>
+inline constexpr bool kStartsAsFloat =
+    TESSERA_SIGNED_DOT && !kCoarse && (F::kHasMin || kDotOffset<F> == 0);
+
+// To be asked for before the loop: one register then serves both uses.
+HWY_INLINE VF float_start() {
+  VF start = hn::Set(DF(), kFloatStart);
+  settle(start);
+  return start;
+}
+template <class F>
+HWY_INLINE VF float_of_dot(VI dot, [[maybe_unused]] VF float_start) {
+  if constexpr (!kStartsAsFloat<F, false>) return hn::ConvertTo(DF(), dot);
+  return hn::Sub(hn::BitCast(DF(), dot), float_start);
+}
+
 template <bool kCoarse>
 HWY_INLINE VF add_dot(VI dot, VF w_scale, VF scale, VF sum) {
   if constexpr (kCoarse) {

@@ -174,6 +174,9 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
   Kernel kernel = kernel_of<F, Tile, X>(accuracy, Tile::kStepValues);
   kernel.name = "int8 dot";
+  if (!kHasQuadDotInstruction) {
+    kernel.note = "no instruction of this target adds four products of bytes: several do";
+  }
   kernel.kind = F::kCodeWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;

@@ -246,7 +246,7 @@ struct Int8Dot {
       return load_bytes(d, x + c * x_stride + word * kLanes * 4);
     };
     const auto start = [&load_x](size_t c) TESSERA_ATTR {
-      return start_dot<kCoarse, F::kHasMin>(load_x(DF(), c, 0), load_x(DI(), c, 1));
+      return start_dot<F, kCoarse>(load_x(DF(), c, 0), load_x(DI(), c, 1));
     };
     const DF df;
     const DI di;

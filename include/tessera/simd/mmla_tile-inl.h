@@ -78,6 +78,8 @@ template <class F>
 inline constexpr bool kIsPaired = false;
 template <class F>
 inline constexpr bool kIsPaired<Paired<F>> = true;
+template <class F>
+inline constexpr int kDotOffset<Paired<F>> = kDotOffset<Unpacked<F>>;
 
 // The eight values of k that begin with quad `quad`, of all rows of a panel in pairs.
 template <class F, size_t R>
@@ -103,13 +105,16 @@ void pair_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
   for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>) {
     const BlockPanel<F, R> block{panel};
     std::memcpy(out, panel, F::kScaleBytes * kNr);
-    int32_t* words = reinterpret_cast<int32_t*>(out + F::kScaleBytes * kNr);
+    uint32_t* words = reinterpret_cast<uint32_t*>(out + F::kScaleBytes * kNr);
     TESSERA_UNROLL
     for (size_t quad = 0; quad < 8; quad += 2) {
       VI rows[2 * R];
       pairs_of_rows(block, quad, rows);
       TESSERA_UNROLL
-      for (size_t q = 0; q < 2 * R; ++q) hn::StoreU(rows[q], DI(), words + quad * kNr + q * kLanes);
+      for (size_t q = 0; q < 2 * R; ++q) {
+        const VU codes = unpacked_codes<F>(hn::BitCast(DU(), rows[q]));
+        hn::StoreU(codes, DU(), words + quad * kNr + q * kLanes);
+      }
     }
     out += kBlockPanelBytes<Paired<F>, R>;
   }
@@ -134,12 +139,13 @@ struct MmlaTile {
     XPairs<C> x{a.x};
     uintptr_t early = a.early;
     const size_t steps = a.steps;  // as `a` would be read again behind each settle()
+    const VF common = float_start();
     for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
       VI dots[kPairs][2 * kR];
       TESSERA_UNROLL
       for (size_t p = 0; p < kPairs; ++p) {
-        const VI first = start(x, p);
+        const VI first = start(x, p, common);
         TESSERA_UNROLL
         for (size_t q = 0; q < 2 * kR; ++q) dots[p][q] = first;
       }
@@ -148,7 +154,7 @@ struct MmlaTile {
       for (size_t r = 0; r < kR; ++r) {
         VF scale[2] = {w.scale(r), w.scale(r)};
         exchange_halves(DF(), scale[0], scale[1]);
-        add_dots<C>(scale, x, dots, r, sums);
+        add_dots<C>(scale, x, common, dots, r, sums);
         if constexpr (F::kHasMin) {
           VF min[2] = {w.min(r), w.min(r)};
           exchange_halves(DF(), min[0], min[1]);
@@ -198,9 +204,9 @@ struct MmlaTile {
   }
 
   template <size_t C>
-  static HWY_INLINE VI start(const XPairs<C>& x, size_t pair) {
-    if constexpr (!kCoarse && kDotOffset<F> == 0) return hn::Zero(DI());
-    return start_dot<kCoarse, F::kHasMin>(x.scale(pair), x.aux(pair));
+  static HWY_INLINE VI start(const XPairs<C>& x, size_t pair, VF common) {
+    if constexpr (kStartsAsFloat<F, kCoarse>) return hn::BitCast(DI(), common);
+    return start_dot<F, kCoarse>(x.scale(pair), x.aux(pair));
   }
 
   // Eight values of k are two quads: those that share a quad's words are visited together.
@@ -229,7 +235,7 @@ struct MmlaTile {
 
   // Of the columns of vector r.
   template <size_t C, size_t kPairs>
-  static HWY_INLINE void add_dots(const VF (&w_scale)[2], const XPairs<C>& x,
+  static HWY_INLINE void add_dots(const VF (&w_scale)[2], const XPairs<C>& x, VF common,
                                   const VI (&dots)[kPairs][2 * kR], size_t r,
                                   VF (&sums)[kPairs][2 * kR]) {
     TESSERA_UNROLL
@@ -238,7 +244,12 @@ struct MmlaTile {
       TESSERA_UNROLL
       for (size_t q = 0; q < 2; ++q) {
         VF& sum = sums[p][2 * r + q];
-        sum = add_dot<kCoarse>(dots[p][2 * r + q], w_scale[q], scale, sum);
+        const VI dot = dots[p][2 * r + q];
+        if constexpr (kCoarse) {
+          sum = add_dot<true>(dot, w_scale[q], scale, sum);
+        } else {
+          sum = hn::MulAdd(float_of_dot<F>(dot, common), hn::Mul(w_scale[q], scale), sum);
+        }
         settle(sum);
       }
     }

@@ -196,6 +196,11 @@ HWY_INLINE VI dot4_word(VU w, VI four, VI acc) {
 }
 
 #if TESSERA_BY_LANE
+// w * one lane of `four`.
+template <size_t kLane>
+HWY_INLINE VF mul_lane(VF w, VF four) {
+  return VF(vmulq_laneq_f32(w.raw, four.raw, static_cast<int>(kLane)));
+}
 // sum + w * one lane of `four`, rounded once.
 template <size_t kLane>
 HWY_INLINE VF mul_add_lane(VF w, VF four, VF sum) {
@@ -205,7 +210,7 @@ HWY_INLINE VF mul_add_lane(VF w, VF four, VF sum) {
 // The same with two products of bf16. Not vbfdotq_laneq_f32, for which Clang 19 takes two
 // instructions.
 template <size_t kLane>
-HWY_INLINE VF dot2_lane(hn::VFromD<hn::Repartition<hwy::bfloat16_t, DF>> w, VF four, VF sum) {
+HWY_INLINE VF mul_add_lane(hn::VFromD<hn::Repartition<hwy::bfloat16_t, DF>> w, VF four, VF sum) {
   asm("bfdot %0.4s, %1.8h, %2.2h[%3]"
       : "+w"(sum.raw)
       : "w"(w.raw), "w"(four.raw), "i"(static_cast<int>(kLane)));

@@ -171,6 +171,19 @@ struct SimdOf<Unpacked<F>> {
   }
 };
 
+// Where dots see signed bytes, codes are stored without their offset: all rows of x then start from
+// the same sum.
+template <class F>
+inline constexpr int kDotOffset<Unpacked<F>> =
+    TESSERA_SIGNED_DOT && !F::kHasMin ? 0 : kDotOffset<F>;
+template <class F>
+HWY_INLINE VU unpacked_codes(VU codes) {
+  if constexpr (kDotOffset<Unpacked<F>> == kDotOffset<F>) return codes;
+  const hn::Repartition<int8_t, DU> d8;
+  return hn::BitCast(
+      DU(), hn::Sub(hn::BitCast(d8, codes), hn::Set(d8, static_cast<int8_t>(kDotOffset<F>))));
+}
+
 // Blocks of a panel -> the same of a panel of Unpacked<F>.
 template <class F, size_t R>
 void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
@@ -184,7 +197,7 @@ void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
     for (size_t quad = 0; quad < 8; ++quad) {
       TESSERA_UNROLL
       for (size_t r = 0; r < R; ++r) {
-        hn::StoreU(block.quad(r, quad), DU(), words + quad * kNr + r * kLanes);
+        hn::StoreU(unpacked_codes<F>(block.quad(r, quad)), DU(), words + quad * kNr + r * kLanes);
       }
     }
     out += kBlockPanelBytes<Unpacked<F>, R>;

@@ -136,6 +136,11 @@ inline constexpr size_t kRegisters = 32;
 inline constexpr size_t kRegisters = 16;
 #endif
 
+/// Whether one instruction adds four products of bytes to each 32-bit sum.
+inline constexpr bool kHasQuadDotInstruction = TESSERA_SIGNED_DOT || TESSERA_AVX_VNNI ||
+                                               (HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3_DL) ||
+                                               (HWY_ARCH_PPC && HWY_TARGET <= HWY_PPC8);
+
 /// How four products of bytes are best added up per 32-bit lane. x86 before VNNI has no instruction
 /// for it, and Highway's emulation is slower than products of 16 bits; with SSSE3, products of
 /// bytes in pairs are faster still where 16 bits hold their sum.

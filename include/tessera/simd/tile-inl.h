@@ -9,6 +9,8 @@
 // Registers, 32 (16): float tiles C = 12 (6): 24 (12) sums, 2 vectors of W, 1 broadcast or, by
 // lane, 3 vectors of x. Integer tiles C = 6 (3): 12 (6) f32 sums and as many i32 sums, 2 vectors of
 // codes, 2 scales; where dots have two sums each, C = 4: 8 f32 sums and 16 i32 sums.
+//
+// over 400 lines: a reader of one tile has what it is made of on the same page.
 #if defined(TESSERA_SIMD_TILE_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_TILE_INL_H_
 #undef TESSERA_SIMD_TILE_INL_H_
@@ -76,8 +78,64 @@ struct XLanes {
       }
     }
   }
+
+  /// sums[c, r] += the word of row c * w[r], which are f32 or pairs of bf16.
+  template <class V, size_t R>
+  HWY_INLINE void mul_add(const V (&w)[R], VF (&sums)[C][R]) const {
+    mul_add_rows(w, sums, std::make_index_sequence<C>());
+  }
+
+ private:
+  template <class V, size_t R, size_t... c>
+  HWY_INLINE void mul_add_rows(const V (&w)[R], VF (&sums)[C][R], std::index_sequence<c...>) const {
+    (mul_add_row<lane(c)>(w, rows[c / kEach], sums[c]), ...);
+  }
+  template <size_t kLane, class V, size_t R>
+  static HWY_INLINE void mul_add_row(const V (&w)[R], VF four, VF (&sums)[R]) {
+    TESSERA_UNROLL
+    for (size_t r = 0; r < R; ++r) sums[r] = mul_add_lane<kLane>(w[r], four, sums[r]);
+  }
 };
 #endif
+
+// One f32 of each of C rows of packed x, side by side, that vectors are multiplied by.
+template <size_t C>
+struct XFactors {
+#if TESSERA_BY_LANE
+  XLanes<C> lanes;
+  HWY_INLINE explicit XFactors(const std::byte* at) : lanes(at) {}
+#else
+  const std::byte* at;
+  HWY_INLINE explicit XFactors(const std::byte* begin) : at(begin) {}
+#endif
+
+  template <size_t c>
+  HWY_INLINE VF mul(VF w) const {
+#if TESSERA_BY_LANE
+    return mul_lane<XLanes<C>::lane(c)>(w, lanes.rows[c / XLanes<C>::kEach]);
+#else
+    return hn::Mul(w, each<c>());
+#endif
+  }
+  template <size_t c>
+  HWY_INLINE VF mul_add(VF w, VF sum) const {
+#if TESSERA_BY_LANE
+    return mul_add_lane<XLanes<C>::lane(c)>(w, lanes.rows[c / XLanes<C>::kEach], sum);
+#else
+    return hn::MulAdd(w, each<c>(), sum);
+#endif
+  }
+
+ private:
+#if !TESSERA_BY_LANE
+  template <size_t c>
+  HWY_INLINE VF each() const {
+    float value;
+    std::memcpy(&value, at + 4 * c, sizeof(value));
+    return hn::Set(DF(), value);
+  }
+#endif
+};
 
 template <size_t C, size_t R>
 struct Sums {
@@ -152,8 +210,7 @@ struct FmaTile {
           SimdOf<F>::template panel_value<kValue>(df, w + r / kR * w_panel, kNr, r % kR * kLanes);
     }
 #if TESSERA_BY_LANE
-    const XLanes<C> lanes(x.at(0));
-    add_rows<C, P>(row, lanes, sums, std::make_index_sequence<C>());
+    XLanes<C>(x.at(0)).mul_add(row, sums.v);
 #else
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
@@ -163,19 +220,6 @@ struct FmaTile {
     }
 #endif
   }
-
-#if TESSERA_BY_LANE
-  template <size_t C, size_t P, size_t... c>
-  static HWY_INLINE void add_rows(const VF (&row)[P * kR], const XLanes<C>& x,
-                                  Sums<C, P * kR>& sums, std::index_sequence<c...>) {
-    (add_row<XLanes<C>::lane(c)>(row, x.rows[c / XLanes<C>::kEach], sums.v[c]), ...);
-  }
-  template <size_t kLane, size_t kCount>
-  static HWY_INLINE void add_row(const VF (&row)[kCount], VF four, VF (&sums)[kCount]) {
-    TESSERA_UNROLL
-    for (size_t r = 0; r < kCount; ++r) sums[r] = mul_add_lane<kLane>(row[r], four, sums[r]);
-  }
-#endif
 };
 
 #if TESSERA_BF16_DOT
@@ -209,8 +253,7 @@ struct Bf16Tile {
         row[r] = hn::BitCast(db, hn::LoadU(du, panel + r % kR * kLanes));
       }
 #if TESSERA_BY_LANE
-      const XLanes<C> lanes(x.at(0));
-      add_rows<C>(row, lanes, sums.v, std::make_index_sequence<C>());
+      XLanes<C>(x.at(0)).mul_add(row, sums.v);
 #else
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
@@ -226,20 +269,6 @@ struct Bf16Tile {
     }
     sums.store(a);
   }
-
-#if TESSERA_BY_LANE
- private:
-  template <size_t C, class V, size_t kCount, size_t... c>
-  static HWY_INLINE void add_rows(const V (&row)[kCount], const XLanes<C>& x, VF (&sums)[C][kCount],
-                                  std::index_sequence<c...>) {
-    (add_row<XLanes<C>::lane(c)>(row, x.rows[c / XLanes<C>::kEach], sums[c]), ...);
-  }
-  template <size_t kLane, class V, size_t kCount>
-  static HWY_INLINE void add_row(const V (&row)[kCount], VF four, VF (&sums)[kCount]) {
-    TESSERA_UNROLL
-    for (size_t r = 0; r < kCount; ++r) sums[r] = dot2_lane<kLane>(row[r], four, sums[r]);
-  }
-#endif
 };
 #endif  // TESSERA_BF16_DOT
 
@@ -279,19 +308,19 @@ struct Int8Tile {
   template <size_t C, size_t P>
   static void run(const TileArgs& a) {
     static_assert(P == 1);
-    const DF df;
     Sums<C, kR> sums;
     sums.load(a);
     BlockPanel<F, kR> w{a.w};
     XBlock<C> x{a.x};
     uintptr_t early = a.early;
     const size_t steps = a.steps;  // as `a` would be read again behind each settle()
+    const VF common = float_start();
     for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
       typename Dots::Sum dots[C][kR];
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
-        const VI first = start(x, c);
+        const VI first = start(x, c, common);
         TESSERA_UNROLL
         for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
       }
@@ -299,19 +328,18 @@ struct Int8Tile {
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
         const VF scale = w.scale(r);
-        TESSERA_UNROLL
-        for (size_t c = 0; c < C; ++c) {
-          const VI dot = Dots::end(dots[c][r], start(x, c));
-          sums.v[c][r] = add_dot<kCoarse>(dot, scale, hn::Set(df, x.scale(c)), sums.v[c][r]);
-          settle(sums.v[c][r]);
-        }
-        if constexpr (F::kHasMin) {
-          const VF min = w.min(r);
+        if constexpr (TESSERA_BY_LANE && !kCoarse) {
+          add_scaled<C>(scale, x, common, r, dots, sums, std::make_index_sequence<C>());
+        } else {
           TESSERA_UNROLL
           for (size_t c = 0; c < C; ++c) {
-            sums.v[c][r] = hn::MulAdd(min, hn::Set(df, x.template aux<float>(c)), sums.v[c][r]);
+            const VI dot = Dots::end(dots[c][r], start(x, c, common));
+            sums.v[c][r] = add_dot<kCoarse>(dot, scale, hn::Set(DF(), x.scale(c)), sums.v[c][r]);
             settle(sums.v[c][r]);
           }
+        }
+        if constexpr (F::kHasMin) {
+          add_mins<C>(w.min(r), XFactors<C>(x.at + 4 * C), r, sums, std::make_index_sequence<C>());
         }
       }
     }
@@ -322,9 +350,27 @@ struct Int8Tile {
   static constexpr size_t kXBytes = 4 * (2 + 8 * Dots::kSteps);  // of a block of one row of x
 
   template <size_t C>
-  static HWY_INLINE VI start(const XBlock<C>& x, size_t c) {
-    return start_dot<kCoarse, F::kHasMin>(hn::Set(DF(), x.scale(c)),
-                                          hn::Set(DI(), x.template aux<int32_t>(c)));
+  static HWY_INLINE VI start(const XBlock<C>& x, size_t c, VF common) {
+    if constexpr (kStartsAsFloat<F, kCoarse>) return hn::BitCast(DI(), common);
+    return start_dot<F, kCoarse>(hn::Set(DF(), x.scale(c)),
+                                 hn::Set(DI(), x.template aux<int32_t>(c)));
+  }
+
+  // What the columns of vector r gain by a block: scaled dots, and minima.
+  template <size_t C, size_t... c>
+  static HWY_INLINE void add_scaled(VF scale, const XBlock<C>& x, VF common, size_t r,
+                                    const typename Dots::Sum (&dots)[C][kR], Sums<C, kR>& sums,
+                                    std::index_sequence<c...>) {
+    const XFactors<C> scales(x.at);
+    ((sums.v[c][r] = hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, common)), common),
+                                scales.template mul<c>(scale), sums.v[c][r]),
+      settle(sums.v[c][r])),
+     ...);
+  }
+  template <size_t C, size_t... c>
+  static HWY_INLINE void add_mins(VF min, const XFactors<C>& sums_of_x, size_t r, Sums<C, kR>& sums,
+                                  std::index_sequence<c...>) {
+    ((sums.v[c][r] = sums_of_x.template mul_add<c>(min, sums.v[c][r]), settle(sums.v[c][r])), ...);
   }
 
   template <size_t C, size_t... j>
@@ -363,15 +409,17 @@ struct Int8Tile {
   template <size_t C, size_t kXWord, size_t... c>
   static HWY_INLINE void add_rows(const VU (&codes)[kR], const XBlock<C>& x,
                                   typename Dots::Sum (&dots)[C][kR], std::index_sequence<c...>) {
-    (add_row<kXWord * C + c>(codes, x, dots[c]), ...);
+    constexpr size_t kWord = kXWord * C, kFirst = kWord / 4, kLast = (kWord + C - 1) / 4;
+    VI four[kLast - kFirst + 1];
+    TESSERA_UNROLL
+    for (size_t i = kFirst; i <= kLast; ++i) four[i - kFirst] = x.four_codes(i);
+    (add_row<(kWord + c) % 4>(codes, four[(kWord + c) / 4 - kFirst], dots[c]), ...);
   }
-  template <size_t kAt, size_t C>
-  static HWY_INLINE void add_row(const VU (&codes)[kR], const XBlock<C>& x,
-                                 typename Dots::Sum (&dots)[kR]) {
-    const VI four = x.four_codes(kAt / 4);
+  template <size_t kLane>
+  static HWY_INLINE void add_row(const VU (&codes)[kR], VI four, typename Dots::Sum (&dots)[kR]) {
     TESSERA_UNROLL
     for (size_t r = 0; r < kR; ++r) {
-      dots[r] = dot4_word<kAt % 4>(codes[r], four, dots[r]);
+      dots[r] = dot4_word<kLane>(codes[r], four, dots[r]);
       settle(dots[r]);
     }
   }
