@@ -44,6 +44,7 @@ int main() {
     std::atomic<int> failures{0};
     std::barrier packed(kThreads);
     std::vector<std::jthread> threads;
+    threads.reserve(kThreads);
     for (size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
         const tessera::Part part{i, kThreads};

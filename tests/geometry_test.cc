@@ -84,7 +84,7 @@ TEST_CASE("blocking: what it promises", "[blocking]") {
             INFO("m " << m << " k " << k << " l2 " << l2);
             CHECK(b.mc >= 1);
             CHECK(b.mc <= m);
-            CHECK(b.kc_units >= 1);
+            REQUIRE(b.kc_units >= 1);
             CHECK(b.kc_units <= units);
             CHECK((b.mc == m || b.mc % s.mr == 0));
             // One W panel and one x panel of kc units in half of L2, unless that is under 256

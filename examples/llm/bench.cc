@@ -148,6 +148,7 @@ void print_md(const nlohmann::ordered_json& row, const Test& test, bool first) {
 void bench(const BenchArguments& arguments) {
   const LoadedModel loaded = load(arguments.model);
   std::vector<Test> tests;
+  tests.reserve(arguments.prompts.size() + arguments.generations.size());
   for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
   for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});
   std::erase_if(tests, [](const Test& test) { return test.tokens() == 0; });

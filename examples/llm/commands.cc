@@ -67,7 +67,8 @@ void perplexity(const PerplexityArguments& arguments) {
   const Stopwatch watch;
   tokens.resize(chunks * context);
   const double total = sum_surprise(forward, loaded.tokenizer->vocabulary(), tokens);
-  const double value = std::exp(total / static_cast<double>(chunks * (context - 1 - context / 2)));
+  const size_t scored = context - 1 - context / 2;  // tokens of a chunk
+  const double value = std::exp(total / static_cast<double>(chunks * scored));
   if (!std::isfinite(value)) throw error("the perplexity is %g: the weights make no sense", value);
   const Speed speed{"perplexity", tokens.size(), tokens.size(), watch.seconds()};
   report(loaded, {speed}, {{"value", value}});

@@ -91,7 +91,8 @@ void read_rope(const Numbers& numbers, Config& c) {
     first = std::max(0.0, std::floor(pair_of_rotations(fast, pairs, context, base)));
     last = std::min(2.0 * pairs - 1.0, std::ceil(pair_of_rotations(slow, pairs, context, base)));
   }
-  for (double i = 0.0; i < pairs; i += 1.0) {
+  for (size_t pair = 0; 2 * pair < dims; ++pair) {
+    const auto i = static_cast<double>(pair);
     const double as_trained = std::pow(base, -i / pairs);
     double stretched = none ? 0.0 : 1.0;  // share
     if (yarn) stretched = std::clamp((i - first) / std::max(0.001, last - first), 0.0, 1.0);

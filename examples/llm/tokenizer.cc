@@ -44,7 +44,7 @@ struct GapToken {
   std::initializer_list<std::string_view> names;
   bool ends;
 };
-const GapToken kGapTokens[] = {
+const GapToken gap_tokens[] = {
     {"fim_pre_token_id",
      {"<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "<|code_prefix|>", "<|prefix|>"},
      false},
@@ -132,7 +132,7 @@ void mark_specials(const gguf::File& file, Vocabulary& v) {
   const auto set_type = [&](TokenId id, TokenType type) {
     v.types[static_cast<size_t>(id)] = type;
   };
-  for (const GapToken& gap : kGapTokens) {
+  for (const GapToken& gap : gap_tokens) {
     const std::string key = std::string("tokenizer.ggml.") + gap.key;
     TokenId id = read_id(file, key, kNoToken, v.texts.size());
     for (const std::string_view name : gap.names) {

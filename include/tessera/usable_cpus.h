@@ -11,6 +11,7 @@
 #include <cstdlib>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 #endif
 #include <cstddef>
@@ -25,12 +26,23 @@ namespace detail {
 inline constexpr size_t kNoQuota = (std::numeric_limits<size_t>::max)();
 
 #if defined(__linux__)
+// Whether a list of names that commas separate has this one.
+inline bool is_listed(std::string_view name, std::string_view list) {
+  for (size_t begin = 0; begin <= list.size();) {
+    const size_t end = (min)(list.find(',', begin), list.size());
+    if (list.substr(begin, end - begin) == name) return true;
+    begin = end + 1;
+  }
+  return false;
+}
+
 // The text of a file, empty if it cannot be read.
 inline std::string file_text(const std::string& path) {
   std::string text;
   if (std::FILE* file = std::fopen(path.c_str(), "re"); file != nullptr) {
     char some[1024];
-    for (size_t bytes; (bytes = std::fread(some, 1, sizeof(some), file)) != 0;) {
+    for (size_t bytes = sizeof(some); bytes == sizeof(some);) {  // fewer: the end
+      bytes = std::fread(some, 1, sizeof(some), file);
       text.append(some, bytes);
     }
     std::fclose(file);
@@ -73,12 +85,12 @@ inline size_t quota_cpus(const std::string& root = "") {
     end = (min)(groups.find('\n', begin), groups.size());
     const size_t first = groups.find(':', begin), second = groups.find(':', first + 1);
     if (second >= end) continue;
-    const std::string controllers = groups.substr(first + 1, second - first - 1);
+    const std::string controllers = groups.substr(first + 1, second - first - 1);  // cpu,cpuacct
     const std::string path = groups.substr(second + 1, end - second - 1);
     const std::string mount = root + "/sys/fs/cgroup";
     if (controllers.empty()) {
       least = (min)(least, quota_of_path(mount, path));
-    } else if (("," + controllers + ",").find(",cpu,") != std::string::npos) {
+    } else if (is_listed("cpu", controllers)) {
       least = (min)(least, quota_of_path(mount + "/cpu", path));
       least = (min)(least, quota_of_path(mount + "/" + controllers, path));
     }

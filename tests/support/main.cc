@@ -7,10 +7,12 @@
 
 // Tests that provoke out_of_memory need an allocator that returns null, not one that ends the
 // program. Read by the sanitizers' run-time, if there is one.
-extern "C" const char* __asan_default_options();  // NOLINT(bugprone-reserved-identifier): its name
-extern "C" const char* __tsan_default_options();  // NOLINT(bugprone-reserved-identifier): its name
+// NOLINTBEGIN(bugprone-reserved-identifier,readability-identifier-naming): their names
+extern "C" const char* __asan_default_options();
+extern "C" const char* __tsan_default_options();
 extern "C" const char* __asan_default_options() { return "allocator_may_return_null=1"; }
 extern "C" const char* __tsan_default_options() { return "allocator_may_return_null=1"; }
+// NOLINTEND(bugprone-reserved-identifier,readability-identifier-naming)
 
 int main(int argc, char* argv[]) {
   Catch::Session session;

@@ -23,7 +23,7 @@ class Rng {
   constexpr size_t below(size_t count) { return static_cast<size_t>(next() % count); }
   /// low .. high, both included.
   constexpr int between(int low, int high) {
-    return low + static_cast<int>(below(static_cast<size_t>(high - low + 1)));
+    return low + static_cast<int>(below(static_cast<size_t>(high - low) + 1));
   }
   /// In [low, high), on a grid of 2^-24 of the range.
   constexpr float uniform(float low, float high) {

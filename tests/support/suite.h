@@ -38,10 +38,10 @@ bool register_for_formats(const char* name, const char* tags, TypeList<F...>) {
 
 /// Defines a test case "<name>: <format>" for each format on the library's list. The body's
 /// parameter is the format of W.
-#define TESSERA_FORMAT_TEST(function, name, tags)                                     \
-  static void function(tessera::DType w_dtype);                                       \
-  [[maybe_unused]] static const bool function##_registered =                          \
-      tessera::test::register_for_formats<&function>(name, tags, tessera::Formats{}); \
+#define TESSERA_FORMAT_TEST(function, name, tags)                                       \
+  static void function(tessera::DType w_dtype);                                         \
+  [[maybe_unused]] static const bool function##_registered =                            \
+      tessera::test::register_for_formats<&(function)>(name, tags, tessera::Formats{}); \
   static void function(tessera::DType w_dtype)
 
 // ---- Checks -------------------------------------------------------------------------------------
