@@ -3,10 +3,13 @@
 """What the inner loops cost on CPUs that are not at hand, by the model of llvm-mca.
 
   static_speed.py [--cpu NAME]... [--format NAME]... [--object ARCHITECTURE=FILE]... [--tsv]
+                  [--llama-cpp FOLDER] [--kleidiai FOLDER]
 
 Compiles cmake/impl.cc for x86-64 and 64-bit Arm with Clang (or takes the object files that are given), finds
 the loop of each tile of full height and of one row, and prints for each CPU what results/static_speed.md has,
 which is what this wrote.
+
+With the sources of llama.cpp and KleidiAI, the loops of their kernels stand beside ours, compiled for that CPU.
 
 The model knows neither caches nor branches, and takes every load for a hit. It needs clang-19 and
 g++-aarch64-linux-gnu, which `./bootstrap deps ci` installs, and Debian's package llvm-19.
@@ -37,6 +40,36 @@ CPUS = [
     ("sapphirerapids", "sapphirerapids", "x86_64", "AVX3_SPR"),
 ]
 FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
+# Of ggml and KleidiAI the kernels for many rows: library, CPUs, format, source, function.
+REPACK = "ggml/src/ggml-cpu/arch/{}/repack.cpp"
+SGEMM, QUANTS = "ggml/src/ggml-cpu/llamafile/sgemm.cpp", "ggml/src/ggml-cpu/arch/{}/quants.c"
+KAI = "kai/ukernels/matmul/matmul_clamp_f32_"
+DOTPROD, I8MM, AVX2, AVX512 = (["neoverse-n1", "apple-m1"], ["neoverse-v2"], ["haswell", "alderlake"],
+                               ["skylake-avx512", "sapphirerapids"])
+PEERS = [
+    *[("ggml", cpus, form, REPACK.format("arm"), f"ggml_gemm_{form}_{tile}_q8_0")
+      for cpus, tile in ((DOTPROD, "4x4"), (I8MM, "4x8")) for form in ("q8_0", "q4_0")],
+    ("ggml", DOTPROD + I8MM, "f32", SGEMM, r"tinyBLAS<4, __Float32x4_t, .*gemm<4, 6, \d>"),
+    ("ggml", ["cortex-a72", *DOTPROD, *I8MM], "q4_1", QUANTS.format("arm"), "ggml_vec_dot_q4_1_q8_1"),
+    ("ggml", ["cortex-a72", *DOTPROD, *I8MM], "q5_0", QUANTS.format("arm"), "ggml_vec_dot_q5_0_q8_0"),
+    ("ggml", ["cortex-a72"], "q8_0", QUANTS.format("arm"), "ggml_vec_dot_q8_0_q8_0"),
+    ("ggml", ["cortex-a72"], "q4_0", QUANTS.format("arm"), "ggml_vec_dot_q4_0_q8_0"),
+    ("KleidiAI", DOTPROD, "q4_0", KAI + "qsi8d32p_qsi4c32p/kai_matmul_clamp_f32_qsi8d32p4x4_qsi4c32p4x4_16x4_neon_dotprod"
+     "_asm.S", r"kai_kernel.*16x4_neon_dotprod"),
+    ("KleidiAI", I8MM, "q4_0", KAI + "qsi8d32p_qsi4c32p/kai_matmul_clamp_f32_qsi8d32p4x8_qsi4c32p4x8_16x4_neon_i8mm"
+     "_asm.S", r"kai_kernel.*16x4_neon_i8mm"),
+    ("KleidiAI", ["cortex-a72", *DOTPROD, *I8MM], "f32", KAI + "f32_f32p/kai_matmul_clamp_f32_f32_f32p16x1b_6x16_neon_mla"
+     "_asm.S", r"kai_kernel.*6x16_neon_mla"),
+    ("ggml", AVX2 + AVX512, "q4_0", REPACK.format("x86"), r"(?:ggml_gemm_q4_0_8x8_q8_0|gemm_q4_b32_8x8_q8_0_lut_avx<.*4)"),
+    *[("ggml", AVX2 + AVX512, form, SGEMM, rf"tinyBLAS_Q0_AVX<block_{form}, .*gemm4xN<\d>") for form in ("q8_0", "q5_0")],
+    ("ggml", AVX2 + AVX512, "q4_1", QUANTS.format("x86"), "ggml_vec_dot_q4_1_q8_1"),
+    *[("ggml", cpus, form, SGEMM, rf"tinyBLAS<{lanes}, .*{kind}, {kind}, float>::gemm<4, {rows}, \d>")
+      for cpus, lanes, rows in ((AVX2, 8, 3), (AVX512, 16, 6)) for form, kind in (("f32", "float"), ("f16", "unsigned short"))],
+]
+MARCH = {"cortex-a72": "armv8-a", "neoverse-n1": "armv8.2-a+dotprod+fp16", "apple-m1": "armv8.2-a+dotprod+fp16",
+         "neoverse-v2": "armv8.2-a+dotprod+fp16+i8mm+bf16", "haswell": "haswell", "alderlake": "alderlake",
+         "skylake-avx512": "skylake-avx512", "sapphirerapids": "sapphirerapids"}
+
 MULTIPLY = {
     "aarch64": r"fmla|sdot|udot|usdot|smmla|bfdot|bfmmla|smull2?|smlal2?",
     "x86_64": r"(?:{vex}\s+)?(?:vfmadd\w+ps|vpdpbusd|vpmaddwd|vpmaddubsw|vdpbf16ps|vmulps)",
@@ -51,7 +84,11 @@ HEADING = """<!-- SPDX-License-Identifier: MIT -->
 By the model of llvm-mca 19, compiled by Clang 19: no such CPU was measured. A tile of so many rows of x, full ones
 with W as it is prepared for many rows: multiplications and additions a cycle (MAC); cycles of an iteration; how near
 that is to the least time of the multiplications on their pipes, and to that of all that the loop has; instructions
-for a value of W; vector registers stored to or loaded from the stack. The goal is 85 % of the pipes, without stack.
+for a value of W, and MAC for an instruction; vector registers stored to or loaded from the stack. The goal is 85 % of
+the pipes, without stack.
+
+Rows with the name of a library are its kernels for this CPU and format, compiled and modelled alike: the innermost
+loop, without what the loop around it does.
 """
 
 
@@ -90,6 +127,8 @@ def functions(target):
     found, lines = {}, []
     for line in text.splitlines():
         head = re.match(r"^[0-9a-f]+ <(.*)>:$", line)
+        if head and re.fullmatch(r"label_\d+", head[1]):  # of assembly, within a function
+            continue
         if head:
             lines = found.setdefault(head[1], [])
             continue
@@ -99,8 +138,14 @@ def functions(target):
     return found
 
 
-def inner_loop(code, multiply):
-    """the loop with the most multiplications: its instructions"""
+def is_back(text, address):
+    """whether an instruction at this address jumps to an earlier one"""
+    jump = re.match(JUMP + r".*?0x([0-9a-f]+)", text)
+    return jump is not None and int(jump[1], 16) <= address
+
+
+def inner_loop(code, multiply, innermost=False):
+    """the loop with the most multiplications, or of those that have no other in them: its instructions"""
     place = {address: i for i, (address, _) in enumerate(code)}
     best, most = [], 0
     for end, (address, text) in enumerate(code):
@@ -109,6 +154,8 @@ def inner_loop(code, multiply):
         if begin is None or begin > end:
             continue
         loop = [line for _, line in code[begin:end]]  # without the branch
+        if innermost and any(is_back(line, address) for address, line in code[begin:end]):
+            continue
         count = sum(bool(re.match(rf"({multiply})\b", line)) for line in loop)
         if count > most:
             best, most = loop, count
@@ -163,14 +210,14 @@ class Row:
     cpu: str
     target: str
     form: str
-    rows: int
+    rows: int | None  # of x; None: another library's
     instructions: int
     macs: int
     cycles: float
     limit: float
     bound: float
     stack: int
-    values: int
+    values: int | None  # of W
 
     @property
     def rate(self):
@@ -183,6 +230,56 @@ class Row:
     @property
     def met(self):
         return self.percent >= GOAL and self.stack == 0
+
+
+def products_of(loop, form):
+    """how many products a loop adds up, by its instructions; scales are not counted where codes are multiplied"""
+    integer = {"sdot": 16, "smmla": 32, "smull": 8, "smull2": 8, "smlal": 8, "smlal2": 8}
+    x86_bits = {"x": 128, "y": 256, "z": 512}
+    count = {"bytes": 0, "words": 0, "floats": 0}
+    for line in loop:
+        mnemonic = re.sub(r"^\{vex\}\s+", "", line).split()[0]
+        widest = re.findall(r"%([xyz])mm", line)
+        bits = x86_bits[max(widest)] if widest else 128
+        if mnemonic in integer:
+            count["bytes"] += integer[mnemonic]
+        elif mnemonic in ("vpdpbusd", "vpmaddubsw"):
+            count["bytes"] += bits // 8
+        elif mnemonic == "vpmaddwd":
+            count["words"] += bits // 16
+        elif mnemonic == "fmla" or re.match(r"vfmadd\w+ps", mnemonic):
+            count["floats"] += bits // 32
+    if not form.startswith("q"):
+        return count["floats"]
+    return count["bytes"] or count["words"]
+
+
+def peers(folders, cpu, mca, architecture, form, folder):
+    """-> rows of the other libraries' kernels for this CPU and format"""
+    for library, cpus, of, source, function in PEERS:
+        if cpu not in cpus or form != of or folders.get(library) is None:
+            continue
+        root = pathlib.Path(folders[library])
+        target = pathlib.Path(folder) / f"{library}_{cpu}_{source.replace('/', '_')}.o"
+        if not target.exists():
+            language = ["clang++-19", "-std=c++17"] if source.endswith(".cpp") else ["clang-19"]
+            includes = [f"-I{root / part}" for part in ("", "ggml/include", "ggml/src", "ggml/src/ggml-cpu")]
+            checked([*language, f"--target={architecture}-linux-gnu", f"-march={MARCH[cpu]}", "-O3", "-DNDEBUG", "-D_GNU_SOURCE",
+                     "-DGGML_USE_LLAMAFILE", *includes, "-c", root / source, "-o", target])
+        loops = [(name, inner_loop(body, MULTIPLY[architecture], innermost=True))
+                 for name, body in functions(target).items() if re.search(function, name) and body]
+        loops = [(name, loop) for name, loop in loops if loop and products_of(loop, form)]
+        if not loops:
+            raise Failure(f"{library}: no loop in {function} for {cpu}")
+        name, loop = max(loops, key=lambda one: products_of(one[1], form) / len(one[1]))
+        total, limit, bound = model(loop, mca, architecture)
+        short = re.sub(r"^void |\(anonymous namespace\)::|\(.*$|kai_kernel_matmul_clamp_", "", name)
+        yield Row(cpu, f"{library}: {short}", form, None, len(loop) + 1, products_of(loop, form), total, limit, bound,
+                  stack_accesses(loop), None)
+
+
+def stack_accesses(loop):
+    return sum(bool(re.search(r"\b[qvd]\d+.*\[sp|[xyz]mm\d+.*\(%rsp|\(%rsp.*[xyz]mm\d+", line)) for line in loop)
 
 
 def lanes_of(target):
@@ -200,7 +297,7 @@ def measure(cpu, mca, architecture, target, form, rows, code):
     if not form.startswith("q"):
         pairs = re.match(r"vdpbf16ps|bfdot", vector[0])
         values = len(vector) * (2 if pairs else 1) // (height * 2)
-    stack = sum(bool(re.search(r"\b[qvd]\d+.*\[sp|[xyz]mm\d+.*\(%rsp|\(%rsp.*[xyz]mm\d+", line)) for line in loop)
+    stack = stack_accesses(loop)
     total, limit, bound = model(loop, mca, architecture)
     return Row(cpu, space, form, height, len(loop) + 1, values * height * nr, total, limit, bound, stack, values * nr)
 
@@ -210,6 +307,8 @@ def main(arguments=None):
     parser.add_argument("--cpu", action="append", help="this one only")
     parser.add_argument("--format", action="append", help="this one only")
     parser.add_argument("--object", action="append", default=[], metavar="ARCHITECTURE=FILE")
+    parser.add_argument("--llama-cpp", metavar="FOLDER", help="its sources")
+    parser.add_argument("--kleidiai", metavar="FOLDER", help="its sources")
     parser.add_argument("--tsv", action="store_true", help="separated by tabs")
     options = parser.parse_args(arguments)
     objects = dict(entry.split("=", 1) for entry in options.object)
@@ -226,16 +325,20 @@ def main(arguments=None):
                         continue
                     for height in (0, 1):  # full, one row
                         rows.append(measure(cpu, mca, architecture, target, form, height, code[architecture]))
+                    rows.extend(peers({"ggml": options.llama_cpp, "KleidiAI": options.kleidiai}, cpu, mca, architecture, form,
+                                      folder))
     except Failure as error:
         print(f"static_speed.py: {error}", file=sys.stderr)
         return 2
     columns = ["cpu", "code of", "W", "rows of x", "MAC/cycle", "cycles", "% of pipes", "% of loop", "instructions/value",
-               "stack", "goal"]
+               "MAC/instruction", "stack", "goal"]
     table = [columns]
     for row in rows:
-        goal = "" if row.rows == 1 else "met" if row.met else "not met"
-        table.append([row.cpu, row.target, row.form, str(row.rows), f"{row.rate:.1f}", f"{row.cycles:.1f}",
-                      f"{row.percent:.0f}", f"{100 * row.bound / row.cycles:.0f}", f"{row.instructions / row.values:.2f}", str(row.stack), goal])
+        goal = "" if row.rows in (1, None) else "met" if row.met else "not met"
+        of_values = f"{row.instructions / row.values:.2f}" if row.values else ""
+        table.append([row.cpu, row.target, row.form, str(row.rows or ""), f"{row.rate:.1f}", f"{row.cycles:.1f}",
+                      f"{row.percent:.0f}", f"{100 * row.bound / row.cycles:.0f}", of_values,
+                      f"{row.macs / row.instructions:.2f}", str(row.stack), goal])
     if not options.tsv:
         print(HEADING)
     for line in table:
