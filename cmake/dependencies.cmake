@@ -85,7 +85,7 @@ if(TESSERA_BUILD_TESTS AND NOT TESSERA_PLAIN_TESTS)
   include(Catch)  # catch_discover_tests
 endif()
 
-if((TESSERA_BUILD_EXAMPLES OR TESSERA_BUILD_BENCH) AND NOT TESSERA_PLAIN_TESTS)
+if(TESSERA_BUILD_EXAMPLES OR TESSERA_BUILD_BENCH)
   # Debian 12 has 2.1.2. The hash of 2.4.2 is that of the tag's tree, archived and hashed again.
   set(CLI11_BUILD_TESTS OFF CACHE BOOL "")
   set(CLI11_BUILD_EXAMPLES OFF CACHE BOOL "")
@@ -98,7 +98,7 @@ if((TESSERA_BUILD_EXAMPLES OR TESSERA_BUILD_BENCH) AND NOT TESSERA_PLAIN_TESTS)
   tessera_foreign(cli11 CLI11)
 endif()
 
-if(TESSERA_BUILD_EXAMPLES AND NOT TESSERA_PLAIN_TESTS)
+if(TESSERA_BUILD_EXAMPLES)
   # PCRE2: Unicode's classes of characters, which tokenizers split text by. Its packages have no
   # CMake files, so pkg-config finds it.
   find_package(PkgConfig)

@@ -7,6 +7,14 @@ foreach(name include_rules readme_example)
   set_tests_properties(repository.${name} PROPERTIES LABELS repository)
 endforeach()
 
+# README's table of targets, CONTRIBUTING's of machines and the presets of those have one source.
+find_package(Python3 3.11 COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME repository.targets
+    COMMAND "${Python3_EXECUTABLE}" "${CMAKE_CURRENT_LIST_DIR}/targets.py" --check)
+  set_tests_properties(repository.targets PROPERTIES LABELS repository)
+endif()
+
 # Every header compiles alone, the -inl headers too. Two presets ask for it: no-exceptions and clang.
 if(CMAKE_VERIFY_INTERFACE_HEADER_SETS)
   add_test(NAME repository.headers_compile_alone

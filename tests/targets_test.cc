@@ -4,11 +4,14 @@
 // whose environment it sets.
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <map>
 #include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "support/random_case.h"
 #include "support/suite.h"
 
 namespace tessera::test {
@@ -125,6 +128,42 @@ TEST_CASE("the best target is the one that the environment expects", "[targets]"
   const char* best = std::getenv("TESSERA_TEST_BEST");
   if (best == nullptr) SKIP("TESSERA_TEST_BEST names none");
   CHECK(std::string(default_target()) == best);
+}
+
+// cmake/targets.toml, from which README tells the kernels of each target.
+TEST_CASE("the table of targets says what explain says", "[targets]") {
+  std::ifstream file(TESSERA_TARGETS_FILE);
+  REQUIRE(file.good());
+  std::map<std::string, std::map<std::string, std::string>> table;  // of a name, what a key says
+  std::string name;
+  for (std::string line; std::getline(file, line);) {
+    const size_t open = line.find(" = \"");
+    if (open == line.npos || line[0] == '#') continue;
+    const std::string key = line.substr(0, open);
+    const std::string value = line.substr(open + 4, line.rfind('"') - open - 4);
+    if (key == "name") name = value;
+    table[name].emplace(key, value);
+  }
+  for (const Target& target : targets()) {
+    INFO(target.name);
+    REQUIRE(table.count(target.name) == 1);
+    if (!target.available) continue;
+    for (const DType format : all_formats()) {
+      INFO(dtype_name(format));
+      const std::vector<std::byte> w(40 * 64 * 4);  // zeros: only plans are compared
+      const MatView view{w.data(), 40, 64, 64 * 4, format};
+      const Result<Matmul> plan = Matmul::plan(view, DType::f32, {Accuracy::fast, target.name, {}});
+      REQUIRE(plan.ok());
+      const Explanation e = plan->explain(64);
+      std::string kernel = e.kernel;
+      if (kernel == "int8 dot") {
+        kernel += *e.note != '\0' ? ", several instructions" : ", one instruction";
+      }
+      const char* key = is_block_format(format) ? "blocks" : "bf16";
+      CHECK(kernel ==
+            (format == DType::f32 || format == DType::f16 ? "f32 fma" : table[target.name][key]));
+    }
+  }
 }
 
 // What a sub-target does not list is found in its parent, with the same bits.

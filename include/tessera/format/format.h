@@ -37,8 +37,9 @@
 
 namespace tessera::inline v0_1 {
 
-// Blocks and panels are read as little-endian words where they lie.
-static_assert(std::endian::native == std::endian::little, "Tessera needs a little-endian machine");
+static_assert(std::endian::native == std::endian::little,
+              "Tessera reads the little-endian words of GGUF files where they lie in memory, so it "
+              "does not run on big-endian machines such as this one");
 
 template <class F>
 concept Format = requires(const typename F::Block& block, typename F::Block& out, float* values,
