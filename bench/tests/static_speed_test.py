@@ -51,6 +51,21 @@ class Loops(unittest.TestCase):
         self.assertEqual(static_speed.inner_loop(code, MULTIPLY),
                          ["ldr q1, [x1]", "sdot v0.4s, v1.16b, v2.4b[0]", "cmp x0, x1"])
 
+    def test_the_innermost_one_of_nested_loops(self):
+        code = [(0, "fmla v9.4s, v1.4s, v2.4s"), (4, "sdot v0.4s, v1.16b, v2.4b[0]"), (8, "b.ne 0x4 <f+0x4>"),
+                (12, "fmla v9.4s, v1.4s, v2.4s"), (16, "b.ne 0x0 <f>"), (20, "ret")]
+        self.assertEqual(static_speed.inner_loop(code, MULTIPLY, innermost=True), ["sdot v0.4s, v1.16b, v2.4b[0]"])
+        self.assertEqual(len(static_speed.inner_loop(code, MULTIPLY)), 4)
+
+    def test_products_without_those_of_scales(self):
+        dots = ["sdot v0.4s, v1.16b, v2.4b[0]", "smmla v0.4s, v1.16b, v2.16b", "fmla v3.4s, v4.4s, v5.4s"]
+        self.assertEqual(static_speed.products_of(dots, "q8_0"), 16 + 32)
+        self.assertEqual(static_speed.products_of(dots, "f32"), 4)
+        self.assertEqual(static_speed.products_of(["{vex} vpdpbusd %ymm0, %ymm1, %ymm2"], "q4_0"), 32)
+        self.assertEqual(static_speed.products_of(["vpmaddubsw %ymm0, %ymm1, %ymm2", "vpmaddwd %ymm2, %ymm3, %ymm4"], "q4_0"), 32)
+        self.assertEqual(static_speed.products_of(["vpmaddwd %zmm2, %zmm3, %zmm4"], "q8_0"), 32)
+        self.assertEqual(static_speed.products_of(["vfmadd231ps (%rax), %zmm3, %zmm4"], "f32"), 16)
+
     def test_no_loop(self):
         self.assertEqual(static_speed.inner_loop([(0, "fmla v0.4s, v1.4s, v2.4s"), (4, "ret")], MULTIPLY), [])
 
