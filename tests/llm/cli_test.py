@@ -168,6 +168,59 @@ def check_bad_files(program):
     program.outside(program.in_data("check", "bad_files.py"), program.path, program.in_data("data", "bad"))
 
 
+def check_cases(program):
+    """Files that went wrong once, with the answers of llama.cpp and of the templates themselves."""
+    folder = program.in_data("cases", "cli")
+    file = lambda name: os.path.join(folder, name)
+    base = ["-t", 1, "--temp", 0]
+
+    def ids_are(wanted, name, *args):
+        out = program.text("-m", file(name), *base, *args, "--ids")
+        check(out.split() == wanted.split(), f"{name}: {out.split()}, not {wanted}")
+
+    def prompt_has(tokens, name, *args):
+        status, _, err = program.run("-m", file(name), *base, "-cnv", *args, "-n", 1, stdin=subprocess.DEVNULL)
+        check(status == 0 and re.search(rf"prompt +{tokens} tokens", err), f"{name} {args}: {status} {err}")
+
+    def refused(words, name, *args):
+        status, _, err = program.run(*args, "-m", file(name), *([] if args else ["-p", "hi"]))
+        check(status == 1 and re.search(words, err), f"{name}: {status} {err}")
+
+    for said in "  hi  ", "hi":
+        prompt_has(29, "chat_llama3_trim.gguf", "-p", said)
+        prompt_has(7, "chat_llama2_strip.gguf", "-p", said)
+    prompt_has(43, "chat_llama3_trim.gguf", "-sys", " S ", "-p", "hi")
+    for name in "end_of_turn_control", "EOT_control", "EOS_brackets_control":
+        ids_are("261", f"eog_{name}.gguf", "-p", "A", "-n", 6)
+    split = "441 416 331 407 261 378 359 439 438 438 410 410 475 479 472 484"
+    for name, first in ("bpe_without_pre", ""), ("bpe_pre_default", ""), ("bpe_pre_dbrx", ""), ("bpe_pre_tekken", "11 "):
+        out = program.text("tokenize", "-m", file(name + ".gguf"), "-p", "Once upon a time I'LL  1234")
+        check(out.strip() == first + split, f"{name}: {out}")
+    for name, wanted in (("mlp_bias", "109 " * 8), ("head_arrays", "245 " * 6 + "227 227"), ("key_with_blank", "241 " * 8)):
+        ids_are(wanted, name + ".gguf", "-p", "Once upon a time", "-n", 8)
+    refused("00002-of-00003", "split-00001-of-00003.gguf")
+    refused("clip", "arch_clip_no_tokenizer.gguf")
+    refused("adapter", "lora_adapter.gguf")
+    refused("gpt-?oss", "arch_gptoss_pre_gpt4o.gguf")
+    refused("nomic-bert", "arch_nomic_bert.gguf")
+    refused("Git LFS", "git_lfs_pointer.gguf")
+    for name, word in ("NVFP4", "nvfp4"), ("Q1_0", "q1_0"):
+        check(word in program.text("info", "-m", file(f"type_{name}.gguf")), f"info names no {word}")
+    # Of any model.
+    model = ["-m", program.model]
+    for args in (["-p", "hi", "-n", 1, "-c", -1], ["-hf", "a/b"]):
+        status, out, err = program.run(*model, *args)
+        check(status == 1 and err and not out, f"{args}: {status} {err}")
+    for args in ["-p", -5], ["-r", 0]:
+        status, _, err = program.run("bench", *model, *args)
+        check(status == 1 and len(err) < 400, f"bench {args}: {status} {err}")
+    for args in ["-ngl", 99], ["-fa"], ["-ctk", "f16"]:
+        status, _, err = program.run(*model, *args, "-p", "hi", "-n", 1)
+        check(status == 0 or status == 1 and args[0] in err, f"{args}: {status} {err}")
+    check(len(program.ids(program.model, "hi", 3)) == len(program.text(*model, "-p", "hi", "--n-predict", 3, "--ids",
+                                                                       "--ignore-eos").split()), "--n-predict")
+
+
 def perplexities(program, name, wanted, *args):
     """Of each accuracy that the model's format knows: printed, and within half a percent of float64's."""
     blocks = re.search(r"-q\d_\d$", name) is not None
