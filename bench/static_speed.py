@@ -87,8 +87,8 @@ that is to the least time of the multiplications on their pipes, and to that of 
 for a value of W, and MAC for an instruction; vector registers stored to or loaded from the stack. The goal is 85 % of
 the pipes, without stack.
 
-Rows with the name of a library are its kernels for this CPU and format, compiled and modelled alike: the innermost
-loop, without what the loop around it does.
+Rows with the name of a library are its kernels for this CPU and format, compiled and modelled alike: that of the
+innermost loops with the most MAC for an instruction, without what the loop around it does.
 """
 
 
@@ -144,18 +144,21 @@ def is_back(text, address):
     return jump is not None and int(jump[1], 16) <= address
 
 
-def inner_loop(code, multiply, innermost=False):
-    """the loop with the most multiplications, or of those that have no other in them: its instructions"""
+def loops(code):
+    """of each loop: its instructions without the branch, and whether it has no other in it"""
     place = {address: i for i, (address, _) in enumerate(code)}
-    best, most = [], 0
     for end, (address, text) in enumerate(code):
         jump = re.match(JUMP + r".*?0x([0-9a-f]+)", text)
         begin = place.get(int(jump[1], 16)) if jump else None
         if begin is None or begin > end:
             continue
-        loop = [line for _, line in code[begin:end]]  # without the branch
-        if innermost and any(is_back(line, address) for address, line in code[begin:end]):
-            continue
+        yield [line for _, line in code[begin:end]], not any(is_back(line, at) for at, line in code[begin:end])
+
+
+def inner_loop(code, multiply):
+    """the loop with the most multiplications: its instructions"""
+    best, most = [], 0
+    for loop, _ in loops(code):
         count = sum(bool(re.match(rf"({multiply})\b", line)) for line in loop)
         if count > most:
             best, most = loop, count
@@ -266,12 +269,12 @@ def peers(folders, cpu, mca, architecture, form, folder):
             includes = [f"-I{root / part}" for part in ("", "ggml/include", "ggml/src", "ggml/src/ggml-cpu")]
             checked([*language, f"--target={architecture}-linux-gnu", f"-march={MARCH[cpu]}", "-O3", "-DNDEBUG", "-D_GNU_SOURCE",
                      "-DGGML_USE_LLAMAFILE", *includes, "-c", root / source, "-o", target])
-        loops = [(name, inner_loop(body, MULTIPLY[architecture], innermost=True))
-                 for name, body in functions(target).items() if re.search(function, name) and body]
-        loops = [(name, loop) for name, loop in loops if loop and products_of(loop, form)]
-        if not loops:
+        found = [(products_of(loop, form) / (len(loop) + 1), name, loop)
+                 for name, body in functions(target).items() if re.search(function, name)
+                 for loop, innermost in loops(body) if innermost]
+        if not found or max(found)[0] == 0:
             raise Failure(f"{library}: no loop in {function} for {cpu}")
-        name, loop = max(loops, key=lambda one: products_of(one[1], form) / len(one[1]))
+        _, name, loop = max(found)
         total, limit, bound = model(loop, mca, architecture)
         short = re.sub(r"^void |\(anonymous namespace\)::|\(.*$|kai_kernel_matmul_clamp_", "", name)
         yield Row(cpu, f"{library}: {short}", form, None, len(loop) + 1, products_of(loop, form), total, limit, bound,
