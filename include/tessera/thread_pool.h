@@ -16,6 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
+#if !defined(SYS_futex) || !defined(FUTEX_WAIT_PRIVATE)
+#include <condition_variable>
+#include <mutex>
+#endif
 
 #include "tessera/core/executor.h"
 #include "tessera/usable_cpus.h"
@@ -25,7 +29,8 @@ namespace detail {
 
 // A number, and sleep until it changes. std::atomic::wait() would do, but GCC's yields the CPU a
 // few times before it sleeps, and whom a yield lets run stays for milliseconds: on a busy machine
-// most of the time went there. Who sleeps is woken at once.
+// most of the time went there. Who sleeps is woken at once. (Where there is no futex, it also needs
+// objects of the library that may be gone when a pool with static lifetime ends.)
 class SleepableNumber {
  public:
   std::atomic<uint32_t> value{0};
@@ -40,7 +45,8 @@ class SleepableNumber {
     }
     sleepers_.fetch_sub(1);
 #else
-    value.wait(seen);
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return value.load() != seen; });
 #endif
   }
 
@@ -52,13 +58,17 @@ class SleepableNumber {
     ::syscall(SYS_futex, &value, FUTEX_WAKE_PRIVATE, count < kMost ? count : kMost, nullptr,
               nullptr, 0);
 #else
-    value.notify_all();
+    { const std::lock_guard lock(mutex_); }  // nobody is between looking and sleeping
+    changed_.notify_all();
 #endif
   }
 
  private:
 #if defined(SYS_futex) && defined(FUTEX_WAIT_PRIVATE)
   std::atomic<uint32_t> sleepers_{0};
+#else
+  std::mutex mutex_;
+  std::condition_variable changed_;
 #endif
 };
 
