@@ -4,7 +4,6 @@
 #ifndef TESSERA_BASE_HALF_H_
 #define TESSERA_BASE_HALF_H_
 
-#include <bit>
 #include <cstdint>
 
 #include "tessera/base/config.h"

@@ -84,6 +84,15 @@ struct XLanes {
   HWY_INLINE void mul_add(const V (&w)[R], VF (&sums)[C][R]) const {
     mul_add_rows(w, sums, std::make_index_sequence<C>());
   }
+  /// w times the word of row c, an f32, and the same added to a sum.
+  template <size_t c>
+  HWY_INLINE VF mul(VF w) const {
+    return mul_lane<lane(c)>(w, rows[c / kEach]);
+  }
+  template <size_t c>
+  HWY_INLINE VF mul_add(VF w, VF sum) const {
+    return mul_add_lane<lane(c)>(w, rows[c / kEach], sum);
+  }
 
  private:
   template <class V, size_t R, size_t... c>
@@ -97,45 +106,6 @@ struct XLanes {
   }
 };
 #endif
-
-// One f32 of each of C rows of packed x, side by side, that vectors are multiplied by.
-template <size_t C>
-struct XFactors {
-#if TESSERA_BY_LANE
-  XLanes<C> lanes;
-  HWY_INLINE explicit XFactors(const std::byte* at) : lanes(at) {}
-#else
-  const std::byte* at;
-  HWY_INLINE explicit XFactors(const std::byte* begin) : at(begin) {}
-#endif
-
-  template <size_t c>
-  HWY_INLINE VF mul(VF w) const {
-#if TESSERA_BY_LANE
-    return mul_lane<XLanes<C>::lane(c)>(w, lanes.rows[c / XLanes<C>::kEach]);
-#else
-    return hn::Mul(w, each<c>());
-#endif
-  }
-  template <size_t c>
-  HWY_INLINE VF mul_add(VF w, VF sum) const {
-#if TESSERA_BY_LANE
-    return mul_add_lane<XLanes<C>::lane(c)>(w, lanes.rows[c / XLanes<C>::kEach], sum);
-#else
-    return hn::MulAdd(w, each<c>(), sum);
-#endif
-  }
-
- private:
-#if !TESSERA_BY_LANE
-  template <size_t c>
-  HWY_INLINE VF each() const {
-    float value;
-    std::memcpy(&value, at + 4 * c, sizeof(value));
-    return hn::Set(DF(), value);
-  }
-#endif
-};
 
 template <size_t C, size_t R>
 struct Sums {
@@ -328,18 +298,9 @@ struct Int8Tile {
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) {
         const VF scale = w.scale(r);
-        if constexpr (TESSERA_BY_LANE && !kCoarse) {
-          add_scaled<C>(scale, x, common, r, dots, sums, std::make_index_sequence<C>());
-        } else {
-          TESSERA_UNROLL
-          for (size_t c = 0; c < C; ++c) {
-            const VI dot = Dots::end(dots[c][r], start(x, c, common));
-            sums.v[c][r] = add_dot<kCoarse>(dot, scale, hn::Set(DF(), x.scale(c)), sums.v[c][r]);
-            settle(sums.v[c][r]);
-          }
-        }
+        add_scaled<C>(scale, x, common, r, dots, sums, std::make_index_sequence<C>());
         if constexpr (F::kHasMin) {
-          add_mins<C>(w.min(r), XFactors<C>(x.at + 4 * C), r, sums, std::make_index_sequence<C>());
+          add_mins<C>(w.min(r), x, r, sums, std::make_index_sequence<C>());
         }
       }
     }
@@ -361,16 +322,35 @@ struct Int8Tile {
   static HWY_INLINE void add_scaled(VF scale, const XBlock<C>& x, VF common, size_t r,
                                     const typename Dots::Sum (&dots)[C][kR], Sums<C, kR>& sums,
                                     std::index_sequence<c...>) {
-    const XFactors<C> scales(x.at);
-    ((sums.v[c][r] = hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, common)), common),
-                                scales.template mul<c>(scale), sums.v[c][r]),
-      settle(sums.v[c][r])),
-     ...);
+#if TESSERA_BY_LANE
+    if constexpr (!kCoarse) {
+      const XLanes<C> scales(x.at);
+      ((sums.v[c][r] =
+            hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, common)), common),
+                       scales.template mul<c>(scale), sums.v[c][r]),
+        settle(sums.v[c][r])),
+       ...);
+      return;
+    }
+#endif
+    TESSERA_UNROLL
+    for (size_t i = 0; i < C; ++i) {
+      const VI dot = Dots::end(dots[i][r], start(x, i, common));
+      sums.v[i][r] = add_dot<kCoarse>(dot, scale, hn::Set(DF(), x.scale(i)), sums.v[i][r]);
+      settle(sums.v[i][r]);
+    }
   }
   template <size_t C, size_t... c>
-  static HWY_INLINE void add_mins(VF min, const XFactors<C>& sums_of_x, size_t r, Sums<C, kR>& sums,
+  static HWY_INLINE void add_mins(VF min, const XBlock<C>& x, size_t r, Sums<C, kR>& sums,
                                   std::index_sequence<c...>) {
+#if TESSERA_BY_LANE
+    const XLanes<C> sums_of_x(x.at + 4 * C);
     ((sums.v[c][r] = sums_of_x.template mul_add<c>(min, sums.v[c][r]), settle(sums.v[c][r])), ...);
+#else
+    ((sums.v[c][r] = hn::MulAdd(min, hn::Set(DF(), x.template aux<float>(c)), sums.v[c][r]),
+      settle(sums.v[c][r])),
+     ...);
+#endif
   }
 
   template <size_t C, size_t... j>
