@@ -371,6 +371,7 @@ double ReadTurns::turn(double seconds, size_t* copy) const {
   const Problem& p = problem_;
   const size_t share = p.w_bytes / p.threads / kRunBytes * kRunBytes;
   std::vector<Stream> streams;
+  streams.reserve(p.threads);
   for (size_t t = 0; t < p.threads; ++t) {
     streams.push_back({p.w + t * share, share, p.copy_stride, p.copies, *copy});
   }

@@ -29,7 +29,7 @@ inline size_t dense_row_bytes(DType t, size_t k) {
   return *bytes;
 }
 
-enum class Pages { small, huge };  // 4 KiB, which a mapped file has; 2 MiB
+enum class Pages : uint8_t { small, huge };  // 4 KiB, which a mapped file has; 2 MiB
 
 /// Anonymous memory in pages of one kind, starting at a multiple of 2 MiB.
 class Arena {

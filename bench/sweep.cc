@@ -50,20 +50,20 @@ void set_field(const std::string& name, size_t value, Candidate& c) {
   if (name == "kc_units") c.blocking.kc_units = value;
   if (name == "nc") c.blocking.nc = value;
 }
-const char* const kFields[] = {"matvec_rows",
-                               "matvec_depth",
-                               "prepare_above",
-                               "pair_rows",
-                               "early_rows",
-                               "early_bytes",
-                               "dot_early_rows",
-                               "dot_early_bytes",
-                               "prepare_above_in_place",
-                               "page_pieces",
-                               "slow_l3",
-                               "mc",
-                               "kc_units",
-                               "nc"};
+constexpr const char* kFields[] = {"matvec_rows",
+                                   "matvec_depth",
+                                   "prepare_above",
+                                   "pair_rows",
+                                   "early_rows",
+                                   "early_bytes",
+                                   "dot_early_rows",
+                                   "dot_early_bytes",
+                                   "prepare_above_in_place",
+                                   "page_pieces",
+                                   "slow_l3",
+                                   "mc",
+                                   "kc_units",
+                                   "nc"};
 
 template <class T>
 T take(tessera::Result<T> result) {
@@ -193,16 +193,12 @@ void sweep(const Options& o, const std::string& command) {
   }
 }
 
-}  // namespace
-}  // namespace bench
-
-int main(int argc, char** argv) {
-  bench::Options o;
+int run(int argc, char** argv) {
+  Options o;
   CLI::App app("Measures values of one choice of plan/tuning.h, or of blocking, by turns.");
   app.add_option("--field", o.field, "which choice")
       ->required()
-      ->check(CLI::IsMember(
-          std::vector<std::string>(std::begin(bench::kFields), std::end(bench::kFields))));
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields))));
   app.add_option("--values", o.values, "what it takes in turn")->required()->delimiter(',');
   app.add_option("--w", o.w, "format of W")->capture_default_str();
   app.add_option("--mode", o.mode, "packed or in_place")
@@ -220,11 +216,18 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   std::string command = "tessera-sweep";
   for (int i = 1; i < argc; ++i) command += std::string(" ") + argv[i];
+  sweep(o, command);
+  return 0;
+}
+
+}  // namespace
+}  // namespace bench
+
+int main(int argc, char** argv) {
   try {
-    bench::sweep(o, command);
+    return bench::run(argc, argv);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "tessera-sweep: %s\n", e.what());
     return 1;
   }
-  return 0;
 }

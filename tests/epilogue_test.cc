@@ -80,7 +80,9 @@ TESSERA_FORMAT_TEST(rounded_epilogue, "all of the epilogue within the derived bo
 TEST_CASE("activations over all of f32", "[epilogue]") {
   Rng rng = suite_rng();
   std::vector<float> inputs;
-  for (float v = -120.0f; v <= 120.0f; v += 0.0625f) inputs.push_back(v + rng.uniform(0, 0.0625f));
+  for (int i = -120 * 16; i <= 120 * 16; ++i) {
+    inputs.push_back((static_cast<float>(i) + rng.uniform(0, 1)) * 0.0625f);
+  }
   for (int e = -149; e <= 127; ++e) {
     for (const float sign : {1.0f, -1.0f}) {
       inputs.push_back(sign * std::ldexp(1.0f, e));

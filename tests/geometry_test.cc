@@ -92,9 +92,9 @@ TEST_CASE("blocking: what it promises", "[blocking]") {
             const size_t panel = b.kc_units * (s.direct.unit_bytes + s.mr * s.x.unit_bytes);
             CHECK((panel <= l2 / 2 || b.kc_units * s.unit_values <= 256));
             // Blocks of even size: a further one would not make each smaller by a cache line.
-            const size_t blocks = (units + b.kc_units - 1) / b.kc_units;
-            CHECK(
-                (b.kc_units == units || b.kc_units <= round_up((units + blocks - 1) / blocks, 16)));
+            const size_t blocks = std::max<size_t>(1, (units + b.kc_units - 1) / b.kc_units);
+            const size_t even = round_up((units + blocks - 1) / blocks, 16);
+            CHECK((b.kc_units == units || b.kc_units <= even));
             CHECK(b.nc % s.nr == 0);
             CHECK((b.nc >= s.nr && b.nc <= kMaxNcPanels * s.nr));
           }

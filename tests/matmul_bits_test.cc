@@ -211,6 +211,7 @@ TESSERA_FORMAT_TEST(deep_rows, "deep rows give the same bits together and one by
   const size_t n = 5, m = 6, k = 9632;
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
   std::vector<Rect> rows;
+  rows.reserve(m);
   for (size_t row = 0; row < m; ++row) rows.push_back({row, row + 1, 0, n});
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
     const Product p(w, n, setup);
@@ -334,6 +335,7 @@ TESSERA_FORMAT_TEST(own_threads, "workers on threads with one barrier", "[thread
       std::vector<Status> status(workers);
       const auto on_threads = [&](const auto& task) {
         std::vector<std::thread> threads;
+        threads.reserve(workers);
         for (size_t i = 0; i < workers; ++i) threads.emplace_back([&, i] { status[i] = task(i); });
         for (std::thread& t : threads) t.join();
         for (const Status& s : status) CHECK(s.ok());

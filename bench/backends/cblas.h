@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The part of CBLAS that the BLAS libraries share. Its enumerators have fixed values everywhere.
+// The part of CBLAS that the BLAS libraries share. Its constants are the same everywhere.
 #ifndef TESSERA_BENCH_BACKENDS_CBLAS_H_
 #define TESSERA_BENCH_BACKENDS_CBLAS_H_
 
@@ -7,7 +7,7 @@
 
 namespace bench {
 
-enum Cblas : int { kRowMajor = 101, kNoTrans = 111, kTrans = 112 };
+constexpr int kRowMajor = 101, kNoTrans = 111, kTrans = 112;
 using Sgemm = void(int order, int trans_a, int trans_b, int m, int n, int k, float alpha,
                    const float* a, int lda, const float* b, int ldb, float beta, float* c, int ldc);
 using Sgemv = void(int order, int trans, int m, int n, float alpha, const float* a, int lda,
@@ -16,7 +16,7 @@ using Sgemv = void(int order, int trans, int m, int n, float alpha, const float*
 /// f32 weights in place: sgemm, and sgemv for one row, which is what its users call then.
 class CblasInPlace : public Backend {
  public:
-  CblasInPlace(const Library& library, const char* prefix = "cblas_")
+  explicit CblasInPlace(const Library& library, const char* prefix = "cblas_")
       : sgemm_(library.get<Sgemm>((prefix + std::string("sgemm")).c_str())),
         sgemv_(library.get<Sgemv>((prefix + std::string("sgemv")).c_str())) {}
 

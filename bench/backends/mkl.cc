@@ -8,7 +8,7 @@
 namespace bench {
 namespace {
 
-enum MklCblas : int { kPacked = 151, kBMatrix = 162 };
+constexpr int kPacked = 151, kBMatrix = 162;
 using PackSize = size_t(int identifier, int m, int n, int k);
 using SgemmPack = void(int order, int identifier, int trans, int m, int n, int k, float alpha,
                        const float* src, int ld, float* dest);
@@ -28,14 +28,14 @@ Library library(bool answered, size_t threads) {
   Library mkl(
       {peers_dir() + "/lib/libmkl_rt.so.3", "libmkl_rt.so.3", "libmkl_rt.so.2", "libmkl_rt.so"},
       "PyPI: mkl");
-  const int kIntel = 0, kSequential = 1;
-  mkl.get<int(int)>("MKL_Set_Threading_Layer")(threads == 1 ? kSequential : kIntel);
+  const int layer = threads == 1 ? 1 : 0;  // sequential, or of Intel's OpenMP
+  mkl.get<int(int)>("MKL_Set_Threading_Layer")(layer);
   return mkl;
 }
 
 class Mkl : public Backend {
  public:
-  Mkl(bool answered) : answered_(answered) {}
+  explicit Mkl(bool answered) : answered_(answered) {}
 
   void open(const Problem& p) override {
     p_ = &p;

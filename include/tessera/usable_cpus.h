@@ -91,8 +91,10 @@ inline size_t quota_cpus(const std::string& root = "") {
     if (controllers.empty()) {
       least = (min)(least, quota_of_path(mount, path));
     } else if (is_listed("cpu", controllers)) {
+      std::string all = mount + "/";
+      all += controllers;
       least = (min)(least, quota_of_path(mount + "/cpu", path));
-      least = (min)(least, quota_of_path(mount + "/" + controllers, path));
+      least = (min)(least, quota_of_path(all, path));
     }
   }
   return least;

@@ -247,7 +247,7 @@ TEST_CASE("BPE vocabularies that make no sense", "[tokenizer]") {
   };
   constexpr const char *kMerges = "tokenizer.ggml.merges", *kPre = "tokenizer.ggml.pre";
   CHECK(refusal(tiny_bpe_model("gpt-2")) == "");
-  for (Builder b : {tiny_bpe_model("gpt-2").drop(kPre), tiny_bpe_model("default")}) {
+  for (const Builder& b : {tiny_bpe_model("gpt-2").drop(kPre), tiny_bpe_model("default")}) {
     const auto bytes = b.build();
     const gguf::File file = gguf::File::parse(bytes);
     CHECK(

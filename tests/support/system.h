@@ -5,6 +5,7 @@
 #define TESSERA_TESTS_SUPPORT_SYSTEM_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 
 #if defined(_WIN32)
@@ -19,7 +20,7 @@
 
 namespace tessera::test {
 
-enum class Access { none, read, write };
+enum class Access : uint8_t { none, read, write };
 
 #if defined(_WIN32)
 inline size_t page_bytes() {
