@@ -23,7 +23,7 @@ def table(head, rows):
 
 
 def targets_table(data):
-    return table(["target", "CPUs that have nothing better", "bf16", "q8_0, q4_0, q4_1, q5_0", "compilers", "tested"],
+    return table(["target", "CPUs that have nothing better", "bf16", "block formats", "compilers", "tested"],
                  [[one["name"], one["cpus"], one["bf16"], one["blocks"],
                    "GCC 11, Clang 14" if one["compilers"] == "all" else one["compilers"], one["checked"]]
                   for one in data["target"]])

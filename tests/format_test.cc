@@ -258,17 +258,25 @@ TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[for
     const Matrix a = encode(w_dtype, 1, 32, values);
     // Half a step of the code, relative to the largest value, for what 8 bits can say; with fewer
     // there is no code for the largest value's opposite, so up to a whole step there. 2^-10 for the
-    // rounding of scale and min to f16.
-    double step = 0;
+    // rounding of scale and min to f16. mxfp4's largest is 6, for values up to 8, and its widest
+    // step, from 4 to 6, is as much. iq4_nl takes the scale by which sum(v^2 error^2) is least; it
+    // is no more than by the first scale, with which no error is above (127 - 113) / 127 of the
+    // largest, so that |v| * error is no more than this times the root of sum(v^2).
+    const double largest = static_cast<double>(max);
+    double step = 0, squares = 0;
     visit_format(w_dtype, [&]<class F>(F) {
       if constexpr (F::kIsBlock) {
-        const double largest = static_cast<double>(max);
-        step = largest * (F::kCodeWords == 8 ? 0.5 / 127 : 2.0 / (1 << F::kCodeWords));
+        step = largest * (F::kMostCode == 255 ? 0.5 / 127 : 2.0 / (F::kMostCode + 1));
       }
     });
+    if (w_dtype == DType::mxfp4) step = largest / 4;
+    for (const float v : values) squares += static_cast<double>(v) * static_cast<double>(v);
     for (size_t j = 0; j < 32; ++j) {
       const double v = static_cast<double>(values[j]);
-      double allowed = step + static_cast<double>(max) * 0x1p-9;
+      double allowed = step + largest * 0x1p-9;
+      if (w_dtype == DType::iq4_nl) {
+        allowed = largest * (14.0 / 127 * std::sqrt(squares) / std::fabs(v) + 0x1p-9);
+      }
       if (w_dtype == DType::f32) allowed = 0;
       if (w_dtype == DType::f16) allowed = std::max(std::fabs(v) * 0x1p-11, 0x1p-25);
       if (w_dtype == DType::bf16) allowed = std::fabs(v) * 0x1p-8;

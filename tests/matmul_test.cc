@@ -109,7 +109,7 @@ TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]"
   visit_format(w_dtype, [&]<class F>(F) {
     if constexpr (F::kIsBlock) {
       low = std::max(low, -static_cast<float>(F::kOffset));  // q8_0's encoder makes no -128
-      high = static_cast<float>((1 << F::kCodeWords) - 1 - F::kOffset);
+      high = static_cast<float>(F::kMostCode - F::kOffset);
     }
   });
   std::vector<float> weights(n * k), values(m * k);

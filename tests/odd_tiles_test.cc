@@ -52,7 +52,7 @@ constexpr Kernel kOddKernels[] = {
     odd_float_kernel<F32, 1, 5>(1),  odd_float_kernel<F32, 3, 16>(1),
     odd_float_kernel<F32, 2, 16>(4), odd_float_kernel<F16, 3, 5>(2),
     odd_int8_kernel<Q8_0, 1, 5>(),   odd_int8_kernel<Q4_1, 3, 16>(),
-    odd_int8_kernel<Q5_0, 3, 5>(),
+    odd_int8_kernel<Q5_0, 3, 5>(),   odd_int8_kernel<MXFP4, 1, 16>(),
 };
 static_assert(std::all_of(std::begin(kOddKernels), std::end(kOddKernels), is_sound));
 constexpr InstructionSet kOddSet = {kTargetName, 0,           kLanes * sizeof(float),
@@ -143,7 +143,7 @@ TEST_CASE("odd tiles: any shape that a kernel describes", "[odd]") {
       const Kernel& kernel = set->kernels[i];
       const size_t nr = kernel.nr, most_n = 3 * nr + 5;
       for (const size_t k : {size_t{32}, size_t{37}, size_t{352}}) {
-        if (k % dtype_info(kernel.w).block_values != 0) continue;
+        if (!row_bytes(kernel.w, k).ok()) continue;
         const Matrix w = exact_weights(kernel.w, most_n, k, rng);
         const Matrix x = exact_x(DType::f32, 40, k, rng);
         const Expected e = reference_product(x, w, kernel.x.kind);

@@ -252,9 +252,9 @@ TEST_CASE("status: unsupported_dtype", "[status]") {
   x.dtype = DType::q6_k;
   check_status(quantize(x, s.y_view()), StatusCode::unsupported_dtype,
                "src is q6_K (ggml type 14), which is not among the formats of this library");
-  y.dtype = DType::iq4_nl;
+  y.dtype = DType::iq4_xs;
   check_status(quantize(s.x_view(), y), StatusCode::unsupported_dtype,
-               "dst is iq4_nl (ggml type 20), which is not among the formats of this library");
+               "dst is iq4_xs (ggml type 23), which is not among the formats of this library");
   check_status(row_bytes(DType::i32, 4).status(), StatusCode::unsupported_dtype,
                "format is i32 (ggml type 26), which is not among the formats of this library");
   check_status(dtype_from_ggml(17).status(), StatusCode::unsupported_dtype,

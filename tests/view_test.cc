@@ -72,9 +72,10 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
     const char* name;
     size_t values, bytes;
   };
-  const std::vector<Row> rows = {{0, "f32", 1, 4},    {1, "f16", 1, 2},    {30, "bf16", 1, 2},
-                                 {8, "q8_0", 32, 34}, {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
-                                 {6, "q5_0", 32, 22}};
+  const std::vector<Row> rows = {{0, "f32", 1, 4},     {1, "f16", 1, 2},    {30, "bf16", 1, 2},
+                                 {8, "q8_0", 32, 34},  {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
+                                 {6, "q5_0", 32, 22},  {7, "q5_1", 32, 24}, {20, "iq4_nl", 32, 18},
+                                 {39, "mxfp4", 32, 17}};
   std::set<DType> without_row;
   for_each_format([&](DType t) { without_row.insert(t); });
   for (const Row& r : rows) {
@@ -91,7 +92,7 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
   CHECK(without_row.empty());
   for_each_format([](DType t) {
     CHECK(*dtype_from_ggml(static_cast<uint32_t>(t)) == t);
-    CHECK(is_block_format(t) == (dtype_info(t).block_values == 32));
+    CHECK(is_block_format(t) == (dtype_info(t).block_values != 1));
   });
 }
 

@@ -5,7 +5,6 @@
 #include "decode.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <iterator>
@@ -24,11 +23,6 @@ struct Block {
   float scales[256 / kGroup];
   float leasts[256 / kGroup];  // zero unless a type sets them
 };
-
-// The codes of a tensor type that has 16 of its own choosing.
-constexpr int8_t kIq4Codes[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                  1,    13,   25,  38,  53,  69,  89,  113};
-constexpr int8_t kFp4Codes[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
 
 float half_at(const uint8_t* bytes) {
   tessera::f16_t half;
@@ -52,12 +46,6 @@ void nibbles(const uint8_t* from, size_t bytes, int8_t* out, const Code& make) {
   for (size_t i = 0; i < 2 * bytes; ++i) {
     out[i] = code(make(field(from[i % bytes], i / bytes * 4, 4), i));
   }
-}
-
-void q5_1(const uint8_t* p, Block& b) {  // f16 scale, f16 least, 32 high bits, 32 nibbles
-  for (size_t g = 0; g < 2; ++g) set_scales(b, g, half_at(p), -half_at(p + 2));
-  nibbles(p + 8, 16, b.codes,
-          [&](int low, size_t i) { return low | field(p[4 + i / 8], i % 8, 1) << 4; });
 }
 
 void q8_k(const uint8_t* p, Block& b) {  // f32 scale, 256 codes, sums
@@ -134,33 +122,21 @@ void q6_k(const uint8_t* p, Block& b) {  // 256 nibbles, 256 x 2 bits, 16 scales
   }
 }
 
-void iq4_nl(const uint8_t* p, Block& b) {
-  for (size_t g = 0; g < 2; ++g) set_scales(b, g, half_at(p));
-  nibbles(p + 2, 16, b.codes, [](int low, size_t) { return kIq4Codes[low]; });
-}
-
 void iq4_xs(const uint8_t* p, Block& b) {  // f16, 8 scales of 2 + 4 bits, 256 nibbles
   for (size_t g = 0; g < 8; ++g) {
     const int low = field(p[4 + g / 2], g % 2 * 4, 4), high = field(p[2 + g / 4], g % 4 * 2, 2);
     const float scale = half_at(p) * static_cast<float>((low | high << 4) - 32);
     for (size_t half = 0; half < 2; ++half) set_scales(b, 2 * g + half, scale);
-    nibbles(p + 8 + 16 * g, 16, b.codes + 32 * g, [](int n, size_t) { return kIq4Codes[n]; });
+    nibbles(p + 8 + 16 * g, 16, b.codes + 32 * g,
+            [](int n, size_t) { return tessera::IQ4_NL::kCodes[n] - tessera::IQ4_NL::kOffset; });
   }
-}
-
-void mxfp4(const uint8_t* p, Block& b) {  // an exponent of 2, for codes twice as large
-  const uint32_t bits = p[0] < 2 ? 0x00200000u << p[0] : (p[0] - 1u) << 23;
-  for (size_t g = 0; g < 2; ++g) set_scales(b, g, std::bit_cast<float>(bits));
-  nibbles(p + 1, 16, b.codes, [](int n, size_t) { return kFp4Codes[n]; });
 }
 
 constexpr struct {
   DType type;
   void (*take_apart)(const uint8_t*, Block&);
-} kTypes[] = {{DType::q5_1, q5_1},  {DType::q2_k, q2_k},     {DType::q3_k, q3_k},
-              {DType::q4_k, q4_k},  {DType::q5_k, q5_k},     {DType::q6_k, q6_k},
-              {DType::q8_k, q8_k},  {DType::iq4_nl, iq4_nl}, {DType::iq4_xs, iq4_xs},
-              {DType::mxfp4, mxfp4}};
+} kTypes[] = {{DType::q2_k, q2_k}, {DType::q3_k, q3_k}, {DType::q4_k, q4_k},    {DType::q5_k, q5_k},
+              {DType::q6_k, q6_k}, {DType::q8_k, q8_k}, {DType::iq4_xs, iq4_xs}};
 
 // What the library multiplies runs as it is: its format is taken off this list.
 constexpr bool none_is_multiplied() {

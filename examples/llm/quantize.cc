@@ -28,8 +28,9 @@ using tessera::DType;
 constexpr struct {
   DType type;
   uint32_t file_type;
-} kTypes[] = {{DType::f32, 0},  {DType::f16, 1},  {DType::bf16, 32}, {DType::q8_0, 7},
-              {DType::q4_0, 2}, {DType::q4_1, 3}, {DType::q5_0, 8}};
+} kTypes[] = {{DType::f32, 0},     {DType::f16, 1},   {DType::bf16, 32}, {DType::q8_0, 7},
+              {DType::q4_0, 2},    {DType::q4_1, 3},  {DType::q5_0, 8},  {DType::q5_1, 9},
+              {DType::iq4_nl, 25}, {DType::mxfp4, 38}};
 
 template <class... F>
 constexpr bool has_all(tessera::TypeList<F...>) {
@@ -37,7 +38,7 @@ constexpr bool has_all(tessera::TypeList<F...>) {
     return std::any_of(std::begin(kTypes), std::end(kTypes),
                        [&](const auto& known) { return known.type == type; });
   };
-  return (has(F::kDType) && ...);
+  return ((has(F::kDType) == tessera::Encodable<F>)&&...);
 }
 static_assert(has_all(tessera::Formats{}));
 

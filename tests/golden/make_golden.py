@@ -4,15 +4,19 @@
 `gguf` says, which shares no code with this library.
 
   pip install gguf numpy
-  make_golden.py [FORMAT ...]        by default f32 f16 bf16 q8_0 q4_0 q4_1 q5_0
+  make_golden.py [FORMAT ...]        by default all that FORMATS lists
+  make_golden.py --ggml LIB iq4_nl   the package has no encoder for it: ggml's own, from its
+                                     ggml-quants.c in a library compiled with -ffp-contract=off
 
 File: "TSRGOLD1", u32 number of values, u32 number of encoded bytes; the values as f32, the
 encoded bytes, the decoded values as f32; all little-endian.
 
 Left out, because the numpy code of the package is not ggml's C code there (format_test.cc covers
 them by hand): blocks whose maximum is -0.0, blocks so tiny that the inverse of their scale is
-infinite, NaN and infinity in blocks, signalling NaN.
+infinite, NaN and infinity in blocks, signalling NaN. Of iq4_nl, blocks below 1e-15, for which
+ggml leaves the codes of the block before.
 """
+import ctypes
 import os
 import struct
 import sys
@@ -20,7 +24,7 @@ import sys
 import gguf
 import numpy as np
 
-FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
+FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "mxfp4"]
 
 
 def uniform(count, seed):
@@ -93,17 +97,32 @@ def decode_one(name, code):
         (bits.astype(np.uint32) << 16).view(np.float32)[0]
 
 
+def encode(name, kind, values, ggml):
+    if name != "iq4_nl":
+        return gguf.quants.quantize(values.reshape(-1, 32), kind)
+    out = np.zeros(values.size // 32 * gguf.GGML_QUANT_SIZES[kind][1], np.uint8)
+    ggml.quantize_row_iq4_nl_ref(values.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
+                                 ctypes.c_int64(values.size))
+    return out
+
+
 def main():
     folder = os.path.dirname(os.path.abspath(__file__))
-    for name in sys.argv[1:] or FORMATS:
+    arguments = sys.argv[1:]
+    ggml = None
+    if arguments[:1] == ["--ggml"]:
+        ggml = ctypes.CDLL(arguments[1], mode=os.RTLD_LAZY)
+        arguments = arguments[2:]
+    for name in arguments or FORMATS:
         kind = gguf.GGMLQuantizationType[name.upper()]
-        values = np.concatenate([b.astype(np.float32) for b in blocks()])
+        values = np.concatenate([b.astype(np.float32) for b in blocks()
+                                 if name != "iq4_nl" or np.abs(b).max() >= 1e-15])
         if name in ("f32", "f16", "bf16"):
             values = np.concatenate([values, float_edges("f16"), float_edges("bf16")])
         with np.errstate(all="ignore"):
-            encoded = np.ascontiguousarray(gguf.quants.quantize(values.reshape(-1, 32), kind))
+            encoded = np.ascontiguousarray(encode(name, kind, values, ggml))
             raw = encoded.view(np.uint8)
-            decoded = gguf.quants.dequantize(raw, kind) if name not in ("f32", "f16") else \
+            decoded = gguf.quants.dequantize(raw.ravel(), kind) if name not in ("f32", "f16") else \
                 encoded.astype(np.float32)
         path = os.path.join(folder, name + ".bin")
         with open(path, "wb") as f:

@@ -3,7 +3,9 @@
 #include "decode.h"
 
 #include <catch2/catch_test_macros.hpp>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -44,7 +46,7 @@ std::vector<Golden> read_golden() {
 
 TEST_CASE("foreign types are decoded bit for bit", "[decode]") {
   const std::vector<Golden> all = read_golden();
-  CHECK(all.size() == 9);
+  CHECK(all.size() == 6);
   for (const Golden& g : all) {
     INFO(tessera::dtype_name(g.type));
     REQUIRE(can_decode(g.type));
@@ -52,7 +54,7 @@ TEST_CASE("foreign types are decoded bit for bit", "[decode]") {
     decode(g.type, g.bytes.data(), out.size(), out.data());
     size_t different = 0;
     for (size_t i = 0; i < out.size(); ++i) {
-      different += std::memcmp(&out[i], &g.values[i], sizeof(float)) != 0;
+      different += std::bit_cast<uint32_t>(out[i]) != std::bit_cast<uint32_t>(g.values[i]);
     }
     CHECK(different == 0);
   }
@@ -65,7 +67,7 @@ TEST_CASE("foreign types are decoded bit for bit", "[decode]") {
   CHECK(out[127] == 31.75f);
   CHECK(out[128] == -32.0f);
   for (const DType type :
-       {DType::f32, DType::q4_0, DType::q5_0, DType::iq2_xxs, DType::i32, DType::tq1_0}) {
+       {DType::f32, DType::q4_0, DType::q5_1, DType::iq2_xxs, DType::i32, DType::tq1_0}) {
     CHECK_FALSE(can_decode(type));
   }
 }

@@ -141,11 +141,11 @@ class Builder {
 };
 
 /// A whole model: width 32, one layer, 4 heads over 2, 272 tokens.
-inline Builder tiny_model() {
-  constexpr uint64_t kDim = 32, kKv = 16, kFfn = 64;
+inline Builder tiny_model(uint32_t dim = 32) {
+  const uint32_t kv = dim / 2, ffn = 2 * dim;
   Builder b;
   b.string("general.architecture", "llama").u32("llama.block_count", 1);
-  b.u32("llama.embedding_length", kDim).u32("llama.feed_forward_length", kFfn);
+  b.u32("llama.embedding_length", dim).u32("llama.feed_forward_length", ffn);
   b.u32("llama.context_length", 64).u32("llama.attention.head_count", 4);
   b.u32("llama.attention.head_count_kv", 2);
   b.number("llama.attention.layer_norm_rms_epsilon", Kind::f32, 1e-5f);
@@ -168,12 +168,12 @@ inline Builder tiny_model() {
   b.numbers("tokenizer.ggml.scores", Kind::f32, scores);
   b.numbers("tokenizer.ggml.token_type", Kind::i32, types);
   b.u32("tokenizer.ggml.bos_token_id", 1).u32("tokenizer.ggml.eos_token_id", 2);
-  b.f32("token_embd.weight", {kDim, tokens.size()}).f32("output_norm.weight", {kDim});
-  b.f32("blk.0.attn_norm.weight", {kDim}).f32("blk.0.ffn_norm.weight", {kDim});
-  b.f32("blk.0.attn_q.weight", {kDim, kDim}).f32("blk.0.attn_k.weight", {kDim, kKv});
-  b.f32("blk.0.attn_v.weight", {kDim, kKv}).f32("blk.0.attn_output.weight", {kDim, kDim});
-  b.f32("blk.0.ffn_gate.weight", {kDim, kFfn}).f32("blk.0.ffn_up.weight", {kDim, kFfn});
-  b.f32("blk.0.ffn_down.weight", {kFfn, kDim});
+  b.f32("token_embd.weight", {dim, tokens.size()}).f32("output_norm.weight", {dim});
+  b.f32("blk.0.attn_norm.weight", {dim}).f32("blk.0.ffn_norm.weight", {dim});
+  b.f32("blk.0.attn_q.weight", {dim, dim}).f32("blk.0.attn_k.weight", {dim, kv});
+  b.f32("blk.0.attn_v.weight", {dim, kv}).f32("blk.0.attn_output.weight", {dim, dim});
+  b.f32("blk.0.ffn_gate.weight", {dim, ffn}).f32("blk.0.ffn_up.weight", {dim, ffn});
+  b.f32("blk.0.ffn_down.weight", {ffn, dim});
   return b;
 }
 

@@ -49,21 +49,16 @@ inline void decode(Matrix& a) {
   visit_format(a.dtype, [&]<class F>(F) {
     float values[F::kBlockValues];
     for (size_t at = 0; at < a.value.size(); at += F::kBlockValues) {
-      const std::byte* bytes = a.bytes.data() + at / F::kBlockValues * sizeof(typename F::Block);
       typename F::Block block;
-      std::memcpy(&block, bytes, sizeof(block));
+      std::memcpy(&block, a.bytes.data() + at / F::kBlockValues * sizeof(block), sizeof(block));
       F::decode(block, values);
-      double offset = 0, min = 0;
-      if constexpr (F::kIsBlock) {
-        const auto f16_at = [&](size_t i) {
-          f16_t h;
-          std::memcpy(&h, bytes + i * sizeof(h), sizeof(h));
-          return static_cast<double>(to_float(h));
-        };
-        offset = f16_at(0) * F::kOffset;
-        if constexpr (F::kHasMin) min = f16_at(1);
-      }
       for (size_t i = 0; i < F::kBlockValues; ++i) {
+        double offset = 0, min = 0;
+        if constexpr (F::kIsBlock) {
+          const SubBlock sub = F::sub_block(block, i / F::kSubValues);
+          offset = static_cast<double>(sub.scale) * F::kOffset;
+          if constexpr (F::kHasMin) min = static_cast<double>(sub.min);
+        }
         const double value = static_cast<double>(values[i]);
         a.value[at + i] = value;
         a.magnitude[at + i] = std::fabs(value - min) + std::fabs(min);
@@ -74,13 +69,47 @@ inline void decode(Matrix& a) {
   });
 }
 
-/// The format's own encoder over dense rows of f32.
+/// For a format that has no encoder: every sub-block gets the scale and min that fit its extremes
+/// best, and each value the code nearest to it.
+template <SuperBlockFormat F>
+void encode_roughly(const float* values, typename F::Block& block) {
+  constexpr size_t kSubs = F::kBlockValues / F::kSubValues;
+  float scale[kSubs], min[kSubs], most_scale = 0, most_min = 0;
+  for (size_t s = 0; s < kSubs; ++s) {
+    const auto [low, high] =
+        std::minmax_element(values + s * F::kSubValues, values + (s + 1) * F::kSubValues);
+    min[s] = F::kHasMin ? std::min(*low, 0.0f) : 0.0f;
+    scale[s] = F::kHasMin ? (std::max(*high, 0.0f) - min[s]) / F::kMostCode
+                          : std::max(-*low, *high) / (F::kMostCode - F::kOffset);
+    most_scale = std::max(most_scale, scale[s]);
+    most_min = std::min(most_min, min[s]);
+  }
+  const float unit = most_scale / F::kMostSubScale, min_unit = most_min / F::kMostSubScale;
+  F::set_scales(block, unit, min_unit);
+  const auto times = [](float v, float of) {
+    return of == 0 ? 0 : static_cast<int>(std::lround(std::min(v / of, 1.0f * F::kMostSubScale)));
+  };
+  for (size_t s = 0; s < kSubs; ++s) {
+    F::set_sub_block(block, s, times(scale[s], unit), times(min[s], min_unit));
+    const SubBlock sub = F::sub_block(block, s);
+    for (size_t i = s * F::kSubValues; i < (s + 1) * F::kSubValues; ++i) {
+      const float code = sub.scale == 0 ? 0.0f : std::round((values[i] - sub.min) / sub.scale);
+      F::set_code(block, i, std::clamp(F::kOffset + static_cast<int>(code), 0, int{F::kMostCode}));
+    }
+  }
+}
+
+/// Dense rows of f32 in a format, by its own encoder if it has one.
 inline Matrix encode(DType t, size_t rows, size_t cols, const std::vector<float>& values) {
   Matrix a = empty_matrix(t, rows, cols);
   visit_format(t, [&]<class F>(F) {
     for (size_t at = 0; at < values.size(); at += F::kBlockValues) {
-      typename F::Block block;
-      F::encode(values.data() + at, block);
+      typename F::Block block{};
+      if constexpr (Encodable<F>) {
+        F::encode(values.data() + at, block);
+      } else {
+        encode_roughly<F>(values.data() + at, block);
+      }
       std::memcpy(a.bytes.data() + at / F::kBlockValues * sizeof(block), &block, sizeof(block));
     }
   });
@@ -101,15 +130,22 @@ inline Matrix exact_weights(DType t, size_t rows, size_t cols, Rng& rng, bool la
     using Block = typename F::Block;
     if constexpr (F::kIsBlock) {
       for (size_t at = 0; at < a.bytes.size(); at += sizeof(Block)) {
-        std::byte* block = a.bytes.data() + at;
+        std::byte bytes[sizeof(Block)];
         const uint8_t two[] = {kExtremes[rng.below(6)], kExtremes[rng.below(6)]};
-        for (size_t i = F::kScaleBytes; i < sizeof(Block); ++i) {
-          block[i] = static_cast<std::byte>(largest ? two[rng.below(2)] : rng.below(256));
+        for (std::byte& byte : bytes) {
+          byte = static_cast<std::byte>(largest ? two[rng.below(2)] : rng.below(256));
         }
-        const f16_t scale = to_f16(rng.power_of_two(-1, 0) * (rng.below(4) == 0 ? -1.0f : 1.0f));
-        const f16_t min = to_f16(static_cast<float>(rng.between(-8, 8)) * 0.5f);
-        std::memcpy(block, &scale, sizeof(scale));
-        if constexpr (F::kHasMin) std::memcpy(block + sizeof(scale), &min, sizeof(min));
+        Block block;
+        std::memcpy(&block, bytes, sizeof(block));
+        const float sign = rng.below(4) == 0 ? -1.0f : 1.0f;
+        F::set_scales(block, rng.power_of_two(-1, 0) * sign,
+                      static_cast<float>(rng.between(-8, 8)) * 0.5f);
+        if constexpr (SuperBlockFormat<F>) {
+          for (size_t s = 0; s < F::kBlockValues / F::kSubValues; ++s) {
+            F::set_sub_block(block, s, rng.between(0, 3), rng.between(0, 3));
+          }
+        }
+        std::memcpy(a.bytes.data() + at, &block, sizeof(block));
       }
     } else {
       for (size_t r = 0; r < rows; ++r) {
@@ -206,7 +242,9 @@ inline void put_value(Matrix& a, size_t row, size_t col, float value) {
 inline size_t places_in_row(const Matrix& w) {
   size_t places = w.cols;
   visit_format(w.dtype, [&]<class F>(F) {
-    if constexpr (F::kIsBlock) places = w.cols / F::kBlockValues * (F::kScaleBytes / 2);
+    if constexpr (F::kIsBlock) {
+      places = F::kNaNScales ? w.cols / F::kBlockValues * (F::kHasMin ? 2 : 1) : 0;
+    }
   });
   return places;
 }
@@ -214,10 +252,12 @@ inline size_t places_in_row(const Matrix& w) {
 inline void put_in_place(Matrix& w, size_t row, size_t place, float value) {
   visit_format(w.dtype, [&]<class F>(F) {
     if constexpr (F::kIsBlock) {
-      constexpr size_t kScales = F::kScaleBytes / 2;
-      const f16_t bits = to_f16(value);
-      const size_t at = place / kScales * sizeof(typename F::Block) + place % kScales * 2;
-      std::memcpy(w.row(row) + at, &bits, sizeof(bits));
+      constexpr size_t kScales = F::kHasMin ? 2 : 1;
+      typename F::Block block;
+      std::byte* at = w.row(row) + place / kScales * sizeof(block);
+      std::memcpy(&block, at, sizeof(block));
+      place % kScales == 0 ? F::set_scales(block, value, 0.5f) : F::set_scales(block, 0.5f, value);
+      std::memcpy(at, &block, sizeof(block));
     } else {
       put_value(w, row, place, value);
     }

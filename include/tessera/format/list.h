@@ -7,9 +7,12 @@
 #include "tessera/format/bf16.h"
 #include "tessera/format/f16.h"
 #include "tessera/format/f32.h"
+#include "tessera/format/iq4_nl.h"
+#include "tessera/format/mxfp4.h"
 #include "tessera/format/q4_0.h"
 #include "tessera/format/q4_1.h"
 #include "tessera/format/q5_0.h"
+#include "tessera/format/q5_1.h"
 #include "tessera/format/q8_0.h"
 
 #ifndef TESSERA_FORMAT_LIST_H_
@@ -25,7 +28,7 @@ namespace tessera::inline v0_1 {
 template <class... F>
 struct TypeList {};
 
-using Formats = TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0>;
+using Formats = TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4>;
 
 namespace detail {
 template <class Visitor, class... F>
@@ -50,6 +53,14 @@ constexpr DTypeInfo dtype_info(DType t) noexcept {
   DTypeInfo info;
   visit_format(t, [&]<class F>(F) { info = {F::kBlockValues, sizeof(typename F::Block)}; });
   return info;
+}
+
+/// Whether values can be rounded to a format; false also for a DType that the library does not
+/// have.
+constexpr bool can_encode(DType t) noexcept {
+  bool can = false;
+  visit_format(t, [&]<class F>(F) { can = Encodable<F>; });
+  return can;
 }
 
 namespace detail {
@@ -103,7 +114,7 @@ inline Status check_view(const MatView& v, const char* subject) noexcept {
     }
     return s;
   }
-  if (v.rows == 0 || v.cols == 0) return {};
+  if (v.rows == 0 || *row == 0) return {};
   if (v.rows > 1 && v.row_stride < *row) {
     return detail::error(StatusCode::stride_too_small, subject, v.row_stride, *row,
                          dtype_name(v.dtype));

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-// ggml's nibble order, shared by its formats of four bits and, for the low ones, of five: byte j
-// holds code j in its low half and code j + 16 in its high half, so word w of 16 bytes holds the
-// quads w (low) and w + 4 (high). And how both kinds are encoded.
+// What ggml's formats of blocks of 32 share. Nibbles, the whole codes of four bits or the low part
+// of five: byte j holds that of code j in its low half and of code j + 16 in its high half, so word
+// w of 16 bytes holds the quads w (low) and w + 4 (high). And how codes of both sizes are encoded.
 #ifndef TESSERA_FORMAT_NIBBLE_H_
 #define TESSERA_FORMAT_NIBBLE_H_
+
+#include <cfloat>
 
 #include "tessera/format/format.h"
 
@@ -40,6 +42,21 @@ inline float encode_around(int offset, const float* values, uint8_t* codes) noex
     codes[i] = to_code(code, 2 * offset - 1);
   }
   return scale;
+}
+
+/// The reference's codes of values from their least one up to `most`.
+inline SubBlock encode_from_min(int most, const float* values, uint8_t* codes) noexcept {
+  float min = FLT_MAX, max = -FLT_MAX;
+  for (size_t i = 0; i < 32; ++i) {
+    if (values[i] < min) min = values[i];
+    if (values[i] > max) max = values[i];
+  }
+  const float scale = (max - min) / static_cast<float>(most);
+  const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
+  for (size_t i = 0; i < 32; ++i) {
+    codes[i] = to_code(detail::rounded_product(values[i] - min, inverse) + 0.5f, most);
+  }
+  return {scale, min};
 }
 TESSERA_PRECISE_END
 

@@ -14,29 +14,33 @@
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q4_0 {
+struct Q4_0 : BlockOf32 {
   struct Block {
     uint16_t scale;  // f16
     uint8_t codes[16];
   };
   static constexpr DType kDType = DType::q4_0;
-  static constexpr size_t kBlockValues = 32;
-  static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 8;
+  static constexpr int kMostCode = 15;
   static constexpr bool kHasMin = false;
   static constexpr size_t kScaleBytes = 2;
-  static constexpr size_t kCodeWords = 4;
+  static constexpr size_t kWords = 4;
+
+  static int get_code(const Block& block, size_t i) noexcept { return get_nibble(block.codes, i); }
+  static SubBlock sub_block(const Block& block, size_t /*s*/) noexcept {
+    return {to_float(f16_t{block.scale}), 0.0f};
+  }
+  static void set_scales(Block& block, float scale, float /*min*/) noexcept {
+    block.scale = to_f16(scale).bits;
+  }
 
   static void decode(const Block& block, float* values) noexcept {
-    const float scale = to_float(f16_t{block.scale});
-    for (size_t i = 0; i < 32; ++i) {
-      values[i] = scale * static_cast<float>(get_nibble(block.codes, i) - kOffset);
-    }
+    decode_block<Q4_0>(block, values);
   }
 
   static void encode(const float* values, Block& block) noexcept {
     uint8_t codes[32];
-    block.scale = to_f16(encode_around(kOffset, values, codes)).bits;
+    set_scales(block, encode_around(kOffset, values, codes), 0.0f);
     set_nibbles(block.codes, [&](size_t i) { return codes[i]; });
   }
 };

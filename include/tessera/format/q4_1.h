@@ -6,7 +6,6 @@
 #ifndef TESSERA_FORMAT_Q4_1_H_
 #define TESSERA_FORMAT_Q4_1_H_
 
-#include <cfloat>
 #include "tessera/base/half.h"
 #include "tessera/format/format.h"
 #include "tessera/format/nibble.h"
@@ -14,41 +13,37 @@
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q4_1 {
+struct Q4_1 : BlockOf32 {
   struct Block {
     uint16_t scale;  // f16
     uint16_t min;    // f16
     uint8_t codes[16];
   };
   static constexpr DType kDType = DType::q4_1;
-  static constexpr size_t kBlockValues = 32;
-  static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 0;
+  static constexpr int kMostCode = 15;
   static constexpr bool kHasMin = true;
   static constexpr size_t kScaleBytes = 4;
-  static constexpr size_t kCodeWords = 4;
+  static constexpr size_t kWords = 4;
+
+  static int get_code(const Block& block, size_t i) noexcept { return get_nibble(block.codes, i); }
+  static SubBlock sub_block(const Block& block, size_t /*s*/) noexcept {
+    return {to_float(f16_t{block.scale}), to_float(f16_t{block.min})};
+  }
+  static void set_scales(Block& block, float scale, float min) noexcept {
+    block.scale = to_f16(scale).bits;
+    block.min = to_f16(min).bits;
+  }
 
   static void decode(const Block& block, float* values) noexcept {
-    const float scale = to_float(f16_t{block.scale}), min = to_float(f16_t{block.min});
-    for (size_t i = 0; i < 32; ++i) {
-      // Exact before the sum: a scale has 11 significant bits, a code 4.
-      values[i] = scale * static_cast<float>(get_nibble(block.codes, i)) + min;
-    }
+    decode_block<Q4_1>(block, values);
   }
 
   static void encode(const float* values, Block& block) noexcept {
-    float min = FLT_MAX, max = -FLT_MAX;
-    for (size_t i = 0; i < 32; ++i) {
-      if (values[i] < min) min = values[i];
-      if (values[i] > max) max = values[i];
-    }
-    const float scale = (max - min) / 15.0f;
-    const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    block.scale = to_f16(scale).bits;
-    block.min = to_f16(min).bits;
-    set_nibbles(block.codes, [&](size_t i) {
-      return to_code(detail::rounded_product(values[i] - min, inverse) + 0.5f, 15);
-    });
+    uint8_t codes[32];
+    const SubBlock sub = encode_from_min(kMostCode, values, codes);
+    set_scales(block, sub.scale, sub.min);
+    set_nibbles(block.codes, [&](size_t i) { return codes[i]; });
   }
 };
 TESSERA_PRECISE_END

@@ -9,46 +9,43 @@
 #define TESSERA_FORMAT_Q5_0_H_
 
 #include "tessera/base/half.h"
+#include "tessera/format/five_bits.h"
 #include "tessera/format/format.h"
-#include "tessera/format/nibble.h"
 
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q5_0 {
+struct Q5_0 : BlockOf32 {
   struct Block {
     uint16_t scale;  // f16
     uint8_t high[4];
     uint8_t low[16];
   };
   static constexpr DType kDType = DType::q5_0;
-  static constexpr size_t kBlockValues = 32;
-  static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 16;
+  static constexpr int kMostCode = 31;
   static constexpr bool kHasMin = false;
   static constexpr size_t kScaleBytes = 2;
-  static constexpr size_t kCodeWords = 5;
+  static constexpr size_t kWords = 5;
 
   static int get_code(const Block& block, size_t i) noexcept {
-    return get_nibble(block.low, i) | ((block.high[i / 8] >> i % 8) & 1) << 4;
+    return get_five_bits(block.high, block.low, i);
+  }
+  static SubBlock sub_block(const Block& block, size_t /*s*/) noexcept {
+    return {to_float(f16_t{block.scale}), 0.0f};
+  }
+  static void set_scales(Block& block, float scale, float /*min*/) noexcept {
+    block.scale = to_f16(scale).bits;
   }
 
   static void decode(const Block& block, float* values) noexcept {
-    const float scale = to_float(f16_t{block.scale});
-    for (size_t i = 0; i < 32; ++i) {
-      values[i] = scale * static_cast<float>(get_code(block, i) - kOffset);
-    }
+    decode_block<Q5_0>(block, values);
   }
 
   static void encode(const float* values, Block& block) noexcept {
     uint8_t codes[32];
-    block.scale = to_f16(encode_around(kOffset, values, codes)).bits;
-    set_nibbles(block.low, [&](size_t i) { return codes[i] & 15; });
-    for (size_t j = 0; j < 4; ++j) {
-      int bits = 0;
-      for (size_t i = 0; i < 8; ++i) bits |= codes[8 * j + i] >> 4 << i;
-      block.high[j] = static_cast<uint8_t>(bits);
-    }
+    set_scales(block, encode_around(kOffset, values, codes), 0.0f);
+    set_five_bits(codes, block.high, block.low);
   }
 };
 TESSERA_PRECISE_END
@@ -67,45 +64,15 @@ static_assert(sizeof(Q5_0::Block) == 22 && BlockFormat<Q5_0>);
 #define TESSERA_FORMAT_Q5_0_SIMD_
 #endif
 
-#include "tessera/format/nibble.h"
-#include "tessera/simd/ops-inl.h"
+#include "tessera/format/five_bits.h"
 
-TESSERA_BEFORE_NAMESPACE();
+// No code here that would need the target's attributes.
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// Word 0 holds the high bits, words 1 to 4 the low ones.
 template <>
-struct SimdOf<Q5_0> {
-  static constexpr size_t kQuadOrder[8] = {0, 4, 1, 5, 2, 6, 3, 7};
-
-  // A quad's high bits are stored side by side, but each belongs into a byte of its own. So panels
-  // hold them in another order, in which byte i has those of values 4 q + i, and a shift and a mask
-  // are all that is left for a quad. Bit 4 q + i of a block has the index q2 q1 q0 i1 i0 in binary;
-  // exchanging q1 with i0 and then q2 with i1 makes it i1 i0 q0 q2 q1.
-  static HWY_INLINE VU panel_word(VU word, size_t i) {
-    return i == 0 ? exchange<14>(exchange<7>(word, 0x00AA00AAu), 0x0000CCCCu) : word;
-  }
-
-  template <class Words>
-  static HWY_INLINE VU quad(const Words& word, size_t quad) {
-    const int bit = static_cast<int>(quad % 2 * 4 + quad / 4 * 2 + quad / 2 % 2);  // q0 q2 q1
-    const VU high =
-        bit < 4 ? hn::ShiftLeftSame(word(0), 4 - bit) : hn::ShiftRightSame(word(0), bit - 4);
-    return hn::Or(NibbleCodes::nibbles(word(1 + quad % 4), quad),
-                  hn::And(high, hn::Set(DU(), 0x10101010u)));
-  }
-
- private:
-  // Each bit of the mask and the one kDistance above it trade places.
-  template <int kDistance>
-  static HWY_INLINE VU exchange(VU v, uint32_t mask) {
-    const VU differ = hn::And(hn::Xor(v, hn::ShiftRight<kDistance>(v)), hn::Set(DU(), mask));
-    return hn::Xor(v, hn::Xor(differ, hn::ShiftLeft<kDistance>(differ)));
-  }
-};
+struct SimdOf<Q5_0> : FiveBitCodes {};
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
-TESSERA_AFTER_NAMESPACE();
 
 #endif  // TESSERA_FORMAT_Q5_0_SIMD_
 #endif  // TESSERA_SIMD_PASS

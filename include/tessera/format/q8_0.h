@@ -12,22 +12,28 @@
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q8_0 {
+struct Q8_0 : BlockOf32 {
   struct Block {
     uint16_t scale;  // f16
     int8_t codes[32];
   };
   static constexpr DType kDType = DType::q8_0;
-  static constexpr size_t kBlockValues = 32;
-  static constexpr bool kIsBlock = true;
   static constexpr int kOffset = 128;  // of c + 128, which is what dots of unsigned bytes see for c
+  static constexpr int kMostCode = 255;
   static constexpr bool kHasMin = false;
   static constexpr size_t kScaleBytes = 2;
-  static constexpr size_t kCodeWords = 8;
+  static constexpr size_t kWords = 8;
+
+  static int get_code(const Block& block, size_t i) noexcept { return block.codes[i] + kOffset; }
+  static SubBlock sub_block(const Block& block, size_t /*s*/) noexcept {
+    return {to_float(f16_t{block.scale}), 0.0f};
+  }
+  static void set_scales(Block& block, float scale, float /*min*/) noexcept {
+    block.scale = to_f16(scale).bits;
+  }
 
   static void decode(const Block& block, float* values) noexcept {
-    const float scale = to_float(f16_t{block.scale});
-    for (size_t i = 0; i < 32; ++i) values[i] = scale * static_cast<float>(block.codes[i]);
+    decode_block<Q8_0>(block, values);
   }
 
   static void encode(const float* values, Block& block) noexcept {
@@ -37,7 +43,7 @@ struct Q8_0 {
     }
     const float scale = max / 127.0f;
     const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
-    block.scale = to_f16(scale).bits;
+    set_scales(block, scale, 0.0f);
     for (size_t i = 0; i < 32; ++i) block.codes[i] = to_code(values[i] * inverse);
   }
 

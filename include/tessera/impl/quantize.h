@@ -54,6 +54,9 @@ TESSERA_IMPL Status quantize(const MatView& src, const MutMatView& dst, Part par
   if (part.index >= part.count) {
     return detail::error(StatusCode::part_out_of_range, "part", part.index, part.count);
   }
+  if (!can_encode(dst.dtype)) {
+    return detail::unsupported("dst", dst.dtype, "can be decoded only");
+  }
   const Range rows = split(src.rows, 1, part.index, part.count);
   const auto convert = [&]<class From, class To>(From, To) {
     for (size_t row = rows.begin; row < rows.end; ++row) {
@@ -62,8 +65,11 @@ TESSERA_IMPL Status quantize(const MatView& src, const MutMatView& dst, Part par
                                     src.cols);
     }
   };
-  visit_format(src.dtype,
-               [&](auto from) { visit_format(dst.dtype, [&](auto to) { convert(from, to); }); });
+  visit_format(src.dtype, [&]<class From>(From from) {
+    visit_format(dst.dtype, [&]<class To>(To to) {
+      if constexpr (Encodable<To>) convert(from, to);
+    });
+  });
   return {};
 }
 

@@ -9,8 +9,8 @@
 
 namespace tessera::inline v0_1 {
 
-/// dst = src, row by row, through f32: any format to any format. Into a block format the bytes are
-/// those of ggml's reference quantizers; out of one the values are exact. Parts (of rows) may run
+/// dst = src, row by row, through f32: any format to any format that can_encode(). Into a block
+/// format the bytes are those of ggml's reference quantizers; out of one the values are exact. Parts (of rows) may run
 /// at once; dst must not overlap src. Allocates nothing. Errors: unsupported_dtype, shape_mismatch,
 /// partial_block, stride_too_small, size_overflow, null_data, part_out_of_range.
 Status quantize(const MatView& src, const MutMatView& dst, Part = {}) noexcept;

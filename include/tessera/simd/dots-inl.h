@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Exact dots of a block's 32 codes of W with 32 signed bytes of x: in each 32-bit lane, quad after
-// quad of codes. Three ways, for what a target can do; all give the same integer.
+// Exact dots of a sub-block's codes of W, 32 or 16, with signed bytes of x: in each 32-bit lane,
+// quad after quad of codes. Three ways, for what a target can do; all give the same integer.
 //
 // Where x86 has no instruction for four products, Highway's emulation of one is slower than f32,
 // and what is here is faster: 1.3 times for codes of 8 bits, 2.3 times for codes of 4, on Zen 4.
@@ -71,10 +71,10 @@ struct PairDots {
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
-// Products of bytes added in pairs, and all pairs of a block in 16 bits. For codes that those hold,
-// up to four bits: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
-template <class F>
-inline constexpr bool kFitsNibbleDots = 8 * 2 * ((1 << F::kCodeWords) - 1) * 127 < 1 << 15;
+// Products of bytes added in pairs, and the pairs of all quads of a dot in 16 bits, where those
+// hold them. For 32 codes of four bits: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
+template <class F, size_t kQuads>
+inline constexpr bool kFitsNibbleDots = kQuads * 2 * F::kMostCode * 127 < 1 << 15;
 
 struct NibbleDots {
   static constexpr size_t kSteps = 1;
@@ -126,16 +126,16 @@ struct WideningDots {
   }
 };
 
-template <class F>
+template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf = WideningDots;
 #else
-template <class F>
+template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf = std::conditional_t<
     kHasQuadDot, QuadDots,
-    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F>, NibbleDots, PairDots> >;
+    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F, kQuads>, NibbleDots, PairDots> >;
 #endif
 #else
-template <class F>
+template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf = QuadDots;
 #endif
 

@@ -177,11 +177,11 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   if (!kHasQuadDotInstruction) {
     kernel.note = "no instruction of this target adds four products of bytes: several do";
   }
-  kernel.kind = F::kCodeWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
+  kernel.kind = F::kWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
-  if constexpr (kUnpacksOnce && F::kCodeWords < 8) {
+  if constexpr (kUnpacksOnce && F::kWords < 8) {
     add_unpacked<Tile, Int8Tile<Unpacked<F>, kCoarse>>(kernel,
                                                        &unpack_block_panel<F, kPanelVectors>);
   }

@@ -162,12 +162,12 @@ struct FloatDot {
 // two would gain nothing, as the vector units are the limit.
 template <class F, bool kCoarse>
 struct Int8Dot {
-  static_assert(F::kCodeWords >= 4 && F::kCodeWords <= 8);
+  static_assert(F::kWords >= 4 && F::kWords <= 8 && F::kBlockValues == 32);
   static constexpr size_t kManyRowsOfW = 1, kMany = 6, kFew = 6;
   // One row of x takes 8 rows of W as with floats, a gain of a seventh on small pages, but not of
   // q8_0, which loses on large ones. (bench/sweeps/micro_kernels.tsv)
   static constexpr size_t few_rows(size_t c) {
-    return c == 1 && F::kCodeWords < 8 && !kTwoWideUnits ? 8 : 1;
+    return c == 1 && F::kWords < 8 && !kTwoWideUnits ? 8 : 1;
   }
   static constexpr size_t kDepthStep = 32 * kLanes;
   static constexpr size_t kValues = 32, kBytes = sizeof(typename F::Block);
@@ -232,11 +232,21 @@ struct Int8Dot {
  private:
   // Words kFirst .. kFirst + 3 of the codes.
   template <size_t kFirst>
-  static HWY_INLINE void load_words(const LaneBlocks<kBytes>& blocks, VU (&words)[F::kCodeWords]) {
+  static HWY_INLINE void load_words(const LaneBlocks<kBytes>& blocks, VU (&words)[F::kWords]) {
     VU four[4];
-    blocks.template words<F::kScaleBytes + 4 * kFirst>(four);
+    blocks.template words<kWordsAt<F> + 4 * kFirst>(four);
     TESSERA_UNROLL
     for (size_t j = 0; j < 4; ++j) words[kFirst + j] = SimdOf<F>::panel_word(four[j], kFirst + j);
+  }
+
+  static HWY_INLINE VF load_scale(const LaneBlocks<kBytes>& blocks) {
+    if constexpr (kScaleFieldBytes<F> == 2) {
+      return blocks.template f16<F::kScaleAt>();
+    } else {
+      VU words[4];
+      blocks.template words<F::kScaleAt>(words);
+      return power_of_two(hn::And(words[0], hn::Set(DU(), 255u)));
+    }
   }
 
   template <size_t C>
@@ -254,14 +264,14 @@ struct Int8Dot {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) dots[c] = Dots::begin(start(c));
     const LaneBlocks<kBytes> blocks(w);
-    VU words[F::kCodeWords];
+    VU words[F::kWords];
     const auto word = [&words](size_t j) TESSERA_ATTR { return words[j]; };
     load_words<0>(blocks, words);
-    if constexpr (F::kCodeWords % 4 != 0) load_words<F::kCodeWords % 4>(blocks, words);
+    if constexpr (F::kWords % 4 != 0) load_words<F::kWords % 4>(blocks, words);
     TESSERA_UNROLL
     for (size_t i = 0; i < 8; ++i) {
       const size_t quad = SimdOf<F>::kQuadOrder[i];
-      if constexpr (F::kCodeWords == 8) {  // the other half, when registers are free
+      if constexpr (F::kWords == 8) {  // the other half, when registers are free
         if (i == 4) load_words<4>(blocks, words);
       }
       const VU codes = SimdOf<F>::quad(word, quad);
@@ -276,7 +286,7 @@ struct Int8Dot {
         }
       }
     }
-    const VF scale = blocks.template f16<0>();
+    const VF scale = load_scale(blocks);
     VF min = hn::Zero(df);
     if constexpr (F::kHasMin) min = blocks.template f16<2>();
     TESSERA_UNROLL

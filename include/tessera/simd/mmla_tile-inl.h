@@ -39,7 +39,7 @@ HWY_INLINE void exchange_halves(D d, hn::VFromD<D>& a, hn::VFromD<D>& b) {
 
 // One block of a panel of C rows, for pairs of them. The last one of an odd number is its own
 // partner, whose sums are not stored.
-template <size_t C>
+template <size_t C, size_t kSubs>
 struct XPairs {
   const std::byte* at;
 
@@ -57,10 +57,10 @@ struct XPairs {
     return hn::InterleaveLower(DI(), two, two);
   }
   HWY_INLINE VF scale(size_t pair) const { return hn::BitCast(DF(), each_twice(0, pair)); }
-  HWY_INLINE VI aux(size_t pair) const { return each_twice(1, pair); }
+  HWY_INLINE VI aux(size_t pair, size_t s) const { return each_twice(1 + s, pair); }
   /// Codes 8 i to 8 i + 7 of both rows.
   HWY_INLINE VI codes(size_t i, size_t pair) const {
-    const std::byte* from = at + 8 * C + 8 * (i * C + 2 * pair);
+    const std::byte* from = at + 4 * (1 + kSubs) * C + 8 * (i * C + 2 * pair);
     if (!is_alone(pair)) return load_bytes(DI(), from);
     uint64_t value;
     std::memcpy(&value, from, 8);
@@ -78,6 +78,8 @@ template <class F>
 inline constexpr bool kIsPaired = false;
 template <class F>
 inline constexpr bool kIsPaired<Paired<F>> = true;
+template <class F>
+inline constexpr bool kIsUnpacked<Paired<F>> = true;
 template <class F>
 inline constexpr int kDotOffset<Paired<F>> = kDotOffset<Unpacked<F>>;
 
@@ -100,24 +102,16 @@ HWY_INLINE void pairs_of_rows(const BlockPanel<F, R>& w, size_t quad, VI (&rows)
 // Blocks of a panel -> the same of a panel of Paired<F>.
 template <class F, size_t R>
 void pair_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
-  constexpr size_t kNr = R * kLanes;
-  std::byte* HWY_RESTRICT out = to;
-  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>) {
-    const BlockPanel<F, R> block{panel};
-    std::memcpy(out, panel, F::kScaleBytes * kNr);
-    uint32_t* words = reinterpret_cast<uint32_t*>(out + F::kScaleBytes * kNr);
-    TESSERA_UNROLL
-    for (size_t quad = 0; quad < 8; quad += 2) {
-      VI rows[2 * R];
-      pairs_of_rows(block, quad, rows);
-      TESSERA_UNROLL
-      for (size_t q = 0; q < 2 * R; ++q) {
-        const VU codes = unpacked_codes<F>(hn::BitCast(DU(), rows[q]));
-        hn::StoreU(codes, DU(), words + quad * kNr + q * kLanes);
-      }
-    }
-    out += kBlockPanelBytes<Paired<F>, R>;
-  }
+  unpack_panel<F, R>(panel, blocks, to,
+                     [](const BlockPanel<F, R>& block, size_t quad, std::byte* words) TESSERA_ATTR {
+                       VI rows[2 * R];
+                       pairs_of_rows(block, quad, rows);
+                       TESSERA_UNROLL
+                       for (size_t q = 0; q < 2 * R; ++q) {
+                         const VU codes = unpacked_codes<F>(hn::BitCast(DU(), rows[q]));
+                         store_bytes(codes, DU(), words + q * kLanes * 4);
+                       }
+                     });
 }
 
 template <class F, bool kCoarse>
@@ -136,29 +130,32 @@ struct MmlaTile {
     VF sums[kPairs][2 * kR];  // [rows / 2, columns / 2] of [2, 2]
     load<C>(a, sums);
     BlockPanel<F, kR> w{a.w};
-    XPairs<C> x{a.x};
+    XPairs<C, kSubs> x{a.x};
     uintptr_t early = a.early;
     const size_t steps = a.steps;  // as `a` would be read again behind each settle()
     const VF common = float_start();
     for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
-      VI dots[kPairs][2 * kR];
       TESSERA_UNROLL
-      for (size_t p = 0; p < kPairs; ++p) {
-        const VI first = start(x, p, common);
+      for (size_t s = 0; s < kSubs; ++s) {
+        VI dots[kPairs][2 * kR];
         TESSERA_UNROLL
-        for (size_t q = 0; q < 2 * kR; ++q) dots[p][q] = first;
-      }
-      add_eights<C>(w, x, dots, std::make_index_sequence<8>());
-      TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) {
-        VF scale[2] = {w.scale(r), w.scale(r)};
-        exchange_halves(DF(), scale[0], scale[1]);
-        add_dots<C>(scale, x, common, dots, r, sums);
-        if constexpr (F::kHasMin) {
-          VF min[2] = {w.min(r), w.min(r)};
-          exchange_halves(DF(), min[0], min[1]);
-          add_mins<C>(min, x, r, sums);
+        for (size_t p = 0; p < kPairs; ++p) {
+          const VI first = start(x, p, s, common);
+          TESSERA_UNROLL
+          for (size_t q = 0; q < 2 * kR; ++q) dots[p][q] = first;
+        }
+        add_eights<C>(w, x, s, dots, std::make_index_sequence<8 / kSubs>());
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) {
+          VF scale[2] = {w.scale(r, s), w.scale(r, s)};
+          exchange_halves(DF(), scale[0], scale[1]);
+          add_dots<C>(scale, x, common, dots, r, sums);
+          if constexpr (F::kHasMin) {
+            VF min[2] = {w.min(r, s), w.min(r, s)};
+            exchange_halves(DF(), min[0], min[1]);
+            add_mins<C>(min, x, r, sums);
+          }
         }
       }
     }
@@ -166,7 +163,8 @@ struct MmlaTile {
   }
 
  private:
-  static constexpr size_t kXBytes = 4 * (2 + 8);  // of a block of one row of x
+  static constexpr size_t kSubs = kSubBlocks<F>;
+  static constexpr size_t kXBytes = 4 * (1 + kSubs + 8);  // of a block of one row of x
 
   // Of packed x's padding there is none: an odd last row is loaded twice and stored once.
   template <size_t C, size_t kPairs>
@@ -180,7 +178,7 @@ struct MmlaTile {
         if (a.in == nullptr) continue;
         const float* row = a.in + 2 * p * kNr + r * kLanes;
         first = hn::LoadU(DF(), row);
-        second = XPairs<C>::is_alone(p) ? first : hn::LoadU(DF(), row + kNr);
+        second = XPairs<C, kSubs>::is_alone(p) ? first : hn::LoadU(DF(), row + kNr);
         settle(first);  // Clang would load four at once, and then keep those together
         settle(second);
         exchange_halves(DF(), first, second);
@@ -198,32 +196,32 @@ struct MmlaTile {
         VF &first = sums[p][2 * r], &second = sums[p][2 * r + 1];
         exchange_halves(DF(), first, second);
         hn::StoreU(first, DF(), row + r * kLanes);
-        if (!XPairs<C>::is_alone(p)) hn::StoreU(second, DF(), row + stride + r * kLanes);
+        if (!XPairs<C, kSubs>::is_alone(p)) hn::StoreU(second, DF(), row + stride + r * kLanes);
       }
     }
   }
 
   template <size_t C>
-  static HWY_INLINE VI start(const XPairs<C>& x, size_t pair, VF common) {
+  static HWY_INLINE VI start(const XPairs<C, kSubs>& x, size_t pair, size_t s, VF common) {
     if constexpr (kStartsAsFloat<F, kCoarse>) return hn::BitCast(DI(), common);
-    return start_dot<F, kCoarse>(x.scale(pair), x.aux(pair));
+    return start_dot<F, kCoarse>(x.scale(pair), x.aux(pair, s));
   }
 
   // Eight values of k are two quads: those that share a quad's words are visited together.
   template <size_t C, size_t kPairs, size_t... j>
-  static HWY_INLINE void add_eights(const BlockPanel<F, kR>& w, const XPairs<C>& x,
+  static HWY_INLINE void add_eights(const BlockPanel<F, kR>& w, const XPairs<C, kSubs>& x, size_t s,
                                     VI (&dots)[kPairs][2 * kR], std::index_sequence<j...>) {
-    (add_eight<C, SimdOf<F>::kQuadOrder[j]>(w, x, dots), ...);
+    (add_eight<C, SimdOf<F>::kQuadOrder[j]>(w, x, s * (8 / kSubs), dots), ...);
   }
   template <size_t C, size_t kQuad, size_t kPairs>
-  static HWY_INLINE void add_eight(const BlockPanel<F, kR>& w, const XPairs<C>& x,
-                                   VI (&dots)[kPairs][2 * kR]) {
+  static HWY_INLINE void add_eight(const BlockPanel<F, kR>& w, const XPairs<C, kSubs>& x,
+                                   size_t first, VI (&dots)[kPairs][2 * kR]) {
     if constexpr (kQuad % 2 == 0) {
       VI rows[2 * kR];
-      pairs_of_rows(w, kQuad, rows);
+      pairs_of_rows(w, first + kQuad, rows);
       TESSERA_UNROLL
       for (size_t p = 0; p < kPairs; ++p) {
-        const VI codes = x.codes(kQuad / 2, p);
+        const VI codes = x.codes((first + kQuad) / 2, p);
         TESSERA_UNROLL
         for (size_t q = 0; q < 2 * kR; ++q) {
           dots[p][q] = add_2x2(codes, rows[q], dots[p][q]);
@@ -235,7 +233,7 @@ struct MmlaTile {
 
   // Of the columns of vector r.
   template <size_t C, size_t kPairs>
-  static HWY_INLINE void add_dots(const VF (&w_scale)[2], const XPairs<C>& x, VF common,
+  static HWY_INLINE void add_dots(const VF (&w_scale)[2], const XPairs<C, kSubs>& x, VF common,
                                   const VI (&dots)[kPairs][2 * kR], size_t r,
                                   VF (&sums)[kPairs][2 * kR]) {
     TESSERA_UNROLL
@@ -255,11 +253,11 @@ struct MmlaTile {
     }
   }
   template <size_t C, size_t kPairs>
-  static HWY_INLINE void add_mins(const VF (&min)[2], const XPairs<C>& x, size_t r,
+  static HWY_INLINE void add_mins(const VF (&min)[2], const XPairs<C, kSubs>& x, size_t r,
                                   VF (&sums)[kPairs][2 * kR]) {
     TESSERA_UNROLL
     for (size_t p = 0; p < kPairs; ++p) {
-      const VF aux = hn::BitCast(DF(), x.aux(p));
+      const VF aux = hn::BitCast(DF(), x.aux(p, 0));
       TESSERA_UNROLL
       for (size_t q = 0; q < 2; ++q) {
         sums[p][2 * r + q] = hn::MulAdd(min[q], aux, sums[p][2 * r + q]);

@@ -156,6 +156,15 @@ HWY_INLINE hn::VFromD<D> load_f16(D df, const void* p) {
   return widen_f16(df, load_bytes(hn::Rebind<uint16_t, D>(), p));
 }
 
+// 2^(e - 128) of integers e from 0 to 255; that of 0 and of 1 is subnormal.
+HWY_INLINE VF power_of_two(VU e) {
+  const DU du;
+  const VU one = hn::Set(du, 1u);
+  const VU normal = hn::ShiftLeft<23>(hn::Sub(e, one));
+  const VU subnormal = hn::ShiftLeft<21>(hn::Add(e, one));  // 1 and 2 are 2^-149 * 2^21 and 2^22
+  return hn::BitCast(DF(), hn::IfThenElse(hn::Gt(e, one), normal, subnormal));
+}
+
 // acc + the sum of four products of codes of W, unsigned bytes (signed ones on a target that has
 // TESSERA_SIGNED_DOT), and signed bytes of a, per 32-bit lane. Exact: no intermediate saturates.
 template <class D>

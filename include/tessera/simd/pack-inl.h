@@ -2,7 +2,7 @@
 // Packing W: rows -> panels of nr rows, in the order in which the micro-kernels read.
 //
 //   W, float formats   [k / values][nr] words      (f16: [k / 2][2][nr] halves)
-//   W, block formats   [k / 32] of { scales[nr], mins[nr] if any, words[kCodeWords][nr] }: the
+//   W, block formats   [k / block] of { scales[nr], mins[nr] if any, words[kWords][nr] }: the
 //                      bytes of nr blocks, no more, with words as quad() wants them
 #if defined(TESSERA_SIMD_PACK_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_INL_H_
@@ -105,34 +105,54 @@ void pack_k_major_panel(const PackWArgs& a) {
 template <class F, size_t R>
 inline constexpr size_t kBlockPanelBytes = R* kLanes * sizeof(typename F::Block);
 
+// The bytes of scale (and min) come first in a panel, wherever a block has them.
+template <class F>
+inline constexpr size_t kWordsAt = F::kScaleAt == 0 ? F::kScaleBytes : 0;
+template <class F>
+inline constexpr size_t kScaleFieldBytes = F::kScaleBytes == 1 ? 1 : 2;
+
 template <class F, size_t R>
 void pack_block_panel(const PackWArgs& a) {
   const DU du;
-  constexpr size_t kNr = R * kLanes;
+  constexpr size_t kNr = R * kLanes, kField = kScaleFieldBytes<F>;
   constexpr size_t kBlockBytes = sizeof(typename F::Block);
   for (size_t r = 0; r < R; ++r) {
     const RowGroup group(a.w, a.row_stride, a.first + r * kLanes, a.end);
     std::byte* to = a.panel;
     for (size_t b = a.units.begin; b < a.units.end; ++b, to += kBlockPanelBytes<F, R>) {
       const size_t at = b * kBlockBytes;
-      for (size_t field = 0; field < F::kScaleBytes; field += 2) {
-        std::byte* scales = to + field * kNr + r * kLanes * 2;
+      for (size_t field = 0; field < F::kScaleBytes; field += kField) {
+        std::byte* scales = to + field * kNr + r * kLanes * kField;
         for (size_t i = 0; i < kLanes; ++i)
-          std::memcpy(scales + 2 * i, group.row[i] + at + field, 2);
+          std::memcpy(scales + kField * i, group.row[i] + at + F::kScaleAt + field, kField);
       }
-      uint32_t* words_to = reinterpret_cast<uint32_t*>(to + F::kScaleBytes * kNr) + r * kLanes;
-      for (size_t i = 0; i < F::kCodeWords; i += 4) {  // some again where they are not whole fours
-        const size_t word = std::min(i, F::kCodeWords - 4);
+      std::byte* words_to = to + F::kScaleBytes * kNr + r * kLanes * 4;
+      for (size_t i = 0; i < F::kWords; i += 4) {  // some again where they are not whole fours
+        const size_t word = std::min(i, F::kWords - 4);
         VU words[4];
-        load_transposed(group.row, at + F::kScaleBytes + word * 4, words);
+        load_transposed(group.row, at + kWordsAt<F> + word * 4, words);
         TESSERA_UNROLL
         for (size_t j = 0; j < 4; ++j) {
-          hn::StoreU(SimdOf<F>::panel_word(words[j], word + j), du, words_to + (word + j) * kNr);
+          store_bytes(SimdOf<F>::panel_word(words[j], word + j), du,
+                      words_to + (word + j) * kNr * 4);
         }
       }
     }
   }
 }
+
+// What a format stores for a block, as a panel holds it, in f32: f16, or the exponent of a power of
+// two in a byte, which counts from 2^-128.
+template <class F>
+HWY_INLINE VF load_block_scale(const std::byte* at) {
+  if constexpr (kScaleFieldBytes<F> == 2) return load_f16(DF(), at);
+  return power_of_two(hn::PromoteTo(DU(), load_bytes(hn::Rebind<uint8_t, DU>(), at)));
+}
+
+template <class F>
+inline constexpr size_t kSubBlocks = 32 / F::kSubValues;  // of 32 values, at least one
+template <class F>
+inline constexpr bool kIsUnpacked = false;
 
 // One block of a block panel, as vector r of a tile reads it.
 template <class F, size_t R>
@@ -140,26 +160,53 @@ struct BlockPanel {
   static constexpr size_t kNr = R * kLanes;
   const std::byte* at;
 
-  HWY_INLINE VF scale(size_t r) const { return load_f16(DF(), at + r * kLanes * 2); }
-  HWY_INLINE VF min(size_t r) const { return load_f16(DF(), at + (kNr + r * kLanes) * 2); }
-  HWY_INLINE VU word(size_t r, size_t word) const {
-    const uint32_t* words = reinterpret_cast<const uint32_t*>(at + F::kScaleBytes * kNr);
-    return hn::LoadU(DU(), words + word * kNr + r * kLanes);
+  /// Of sub-block s.
+  HWY_INLINE VF scale(size_t r, size_t s) const {
+    if constexpr (kIsUnpacked<F>) {
+      return load_bytes(DF(), at + (s * kNr + r * kLanes) * 4);
+    } else {
+      const VF scale = load_block_scale<F>(at + r * kLanes * kScaleFieldBytes<F>);
+      if constexpr (SuperBlockFormat<F>) {
+        return hn::Mul(scale, hn::ConvertTo(DF(), SimdOf<F>::sub_scale(of_row(r), s)));
+      }
+      return scale;
+    }
   }
-  HWY_INLINE VU quad(size_t r, size_t quad) const {
-    const auto of_row = [this, r](size_t i) TESSERA_ATTR { return word(r, i); };
-    return SimdOf<F>::quad(of_row, quad);
+  HWY_INLINE VF min(size_t r, size_t s) const {
+    if constexpr (kIsUnpacked<F>) {
+      return load_bytes(DF(), at + ((kSubBlocks<F> + s) * kNr + r * kLanes) * 4);
+    } else {
+      const VF min = load_f16(DF(), at + (kNr + r * kLanes) * 2);
+      if constexpr (SuperBlockFormat<F>) {
+        return hn::Neg(hn::Mul(min, hn::ConvertTo(DF(), SimdOf<F>::sub_min(of_row(r), s))));
+      }
+      return min;
+    }
+  }
+  HWY_INLINE VU word(size_t r, size_t word) const {
+    return load_bytes(DU(), at + F::kScaleBytes * kNr + (word * kNr + r * kLanes) * 4);
+  }
+  HWY_INLINE VU quad(size_t r, size_t quad) const { return SimdOf<F>::quad(of_row(r), quad); }
+
+ private:
+  HWY_INLINE auto of_row(size_t r) const {
+    return [this, r](size_t i) TESSERA_ATTR { return word(r, i); };
   }
 };
 
-// What tiles read where unpacking codes with each use of them would cost too much: a byte a code.
+// What tiles read where unpacking codes with each use of them would cost too much, 32 values of k
+// after 32: scale and min of each sub-block in f32, and a byte a code.
 template <class F>
 struct Unpacked : F {
+  static constexpr size_t kBlockValues = 32;
+  static constexpr size_t kScaleBytes = kSubBlocks<F> * (F::kHasMin ? 8 : 4);
+  static constexpr size_t kWords = 8;
   struct Block {
-    std::byte bytes[F::kScaleBytes + 32];
+    std::byte bytes[kScaleBytes + 32];
   };
-  static constexpr size_t kCodeWords = 8;
 };
+template <class F>
+inline constexpr bool kIsUnpacked<Unpacked<F>> = true;
 template <class F>
 struct SimdOf<Unpacked<F>> {
   static constexpr bool kSigned = is_signed<F>();
@@ -178,30 +225,56 @@ inline constexpr int kDotOffset<Unpacked<F>> =
     TESSERA_SIGNED_DOT && !F::kHasMin ? 0 : kDotOffset<F>;
 template <class F>
 HWY_INLINE VU unpacked_codes(VU codes) {
-  if constexpr (kDotOffset<Unpacked<F>> == kDotOffset<F>) return codes;
+#if TESSERA_SIGNED_DOT
+  constexpr int kTooHigh = kDotOffset<F> - kDotOffset<Unpacked<F>>;
   const hn::Repartition<int8_t, DU> d8;
-  return hn::BitCast(
-      DU(), hn::Sub(hn::BitCast(d8, codes), hn::Set(d8, static_cast<int8_t>(kDotOffset<F>))));
+  const auto offset = hn::Set(d8, static_cast<int8_t>(kTooHigh));
+  if constexpr (kTooHigh != 0) codes = hn::BitCast(DU(), hn::Sub(hn::BitCast(d8, codes), offset));
+#endif
+  return codes;
 }
 
-// Blocks of a panel -> the same of a panel of Unpacked<F>.
-template <class F, size_t R>
-void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
-  constexpr size_t kNr = R * kLanes;
+// Blocks of a panel -> the same of a panel of Unpacked<F>: words(block, quad, to) writes quads
+// `quad` and `quad` + 1 of all rows.
+template <class F, size_t R, class Words>
+HWY_INLINE void unpack_panel(const std::byte* panel, size_t blocks, std::byte* to,
+                             const Words& words) {
+  constexpr size_t kNr = R * kLanes, kSubs = kSubBlocks<F>;
   std::byte* HWY_RESTRICT out = to;
   for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>) {
     const BlockPanel<F, R> block{panel};
-    std::memcpy(out, panel, F::kScaleBytes * kNr);
-    uint32_t* words = reinterpret_cast<uint32_t*>(out + F::kScaleBytes * kNr);
     TESSERA_UNROLL
-    for (size_t quad = 0; quad < 8; ++quad) {
+    for (size_t part = 0; part < F::kBlockValues / 32; ++part) {
       TESSERA_UNROLL
-      for (size_t r = 0; r < R; ++r) {
-        hn::StoreU(unpacked_codes<F>(block.quad(r, quad)), DU(), words + quad * kNr + r * kLanes);
+      for (size_t s = 0; s < kSubs; ++s) {
+        TESSERA_UNROLL
+        for (size_t r = 0; r < R; ++r) {
+          std::byte* scale = out + (s * kNr + r * kLanes) * 4;
+          store_bytes(block.scale(r, part * kSubs + s), DF(), scale);
+          if constexpr (F::kHasMin) {
+            store_bytes(block.min(r, part * kSubs + s), DF(), scale + kSubs * kNr * 4);
+          }
+        }
       }
+      TESSERA_UNROLL
+      for (size_t quad = 0; quad < 8; quad += 2) {
+        words(block, part * 8 + quad, out + (Unpacked<F>::kScaleBytes + quad * 4) * kNr);
+      }
+      out += kBlockPanelBytes<Unpacked<F>, R>;
     }
-    out += kBlockPanelBytes<Unpacked<F>, R>;
   }
+}
+
+template <class F, size_t R>
+void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
+  unpack_panel<F, R>(panel, blocks, to,
+                     [](const BlockPanel<F, R>& block, size_t quad, std::byte* words) TESSERA_ATTR {
+                       TESSERA_UNROLL
+                       for (size_t i = 0; i < 2 * R; ++i) {
+                         const VU codes = block.quad(i % R, quad + i / R);
+                         store_bytes(unpacked_codes<F>(codes), DU(), words + i * kLanes * 4);
+                       }
+                     });
 }
 
 // Blocks of a panel -> an f32 panel. Every step is exact, so this is decode().
@@ -211,14 +284,16 @@ void widen_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
   const DU du;
   constexpr size_t kNr = R * kLanes;
   float* HWY_RESTRICT out = reinterpret_cast<float*>(to);
-  for (size_t b = 0; b < blocks; ++b, panel += kBlockPanelBytes<F, R>, out += 32 * kNr) {
+  for (size_t b = 0; b < blocks;
+       ++b, panel += kBlockPanelBytes<F, R>, out += F::kBlockValues * kNr) {
     const BlockPanel<F, R> block{panel};
     for (size_t r = 0; r < R; ++r) {
-      const VF scale = block.scale(r);
-      VF min = hn::Zero(df);
-      if constexpr (F::kHasMin) min = block.min(r);
       TESSERA_UNROLL
-      for (size_t quad = 0; quad < 8; ++quad) {
+      for (size_t quad = 0; quad < F::kBlockValues / 4; ++quad) {
+        const size_t s = quad * 4 / F::kSubValues;
+        const VF scale = block.scale(r, s);
+        VF min = hn::Zero(df);
+        if constexpr (F::kHasMin) min = block.min(r, s);
         VU codes = hn::Xor(block.quad(r, quad), hn::Set(du, is_signed<F>() ? 0x80808080u : 0u));
         TESSERA_UNROLL
         for (size_t i = 0; i < 4; ++i) {

@@ -242,19 +242,24 @@ struct Bf16Tile {
 };
 #endif  // TESSERA_BF16_DOT
 
-// One block of 32 values of a panel of C rows, as XAsQ8 wrote it.
-template <size_t C>
+// One block of 32 values of a panel of C rows, as XAsQ8 wrote it for kSubs sub-blocks of W.
+template <size_t C, size_t kSubs>
 struct XBlock {
   const std::byte* at;
 
   HWY_INLINE float scale(size_t c) const { return word<float>(c); }
+  /// Of the values that sub-block s multiplies.
   template <class T>
-  HWY_INLINE T aux(size_t c) const {
-    return word<T>(C + c);
+  HWY_INLINE T aux(size_t c, size_t s) const {
+    return word<T>((1 + s) * C + c);
   }
-  HWY_INLINE int32_t codes(size_t i, size_t c) const { return word<int32_t>((2 + i) * C + c); }
+  HWY_INLINE int32_t codes(size_t i, size_t c) const {
+    return word<int32_t>((1 + kSubs + i) * C + c);
+  }
   /// Words 4 i to 4 i + 3 of the codes of all rows, on targets with four lanes.
-  HWY_INLINE VI four_codes(size_t i) const { return load_bytes(DI(), at + 4 * (2 * C + 4 * i)); }
+  HWY_INLINE VI four_codes(size_t i) const {
+    return load_bytes(DI(), at + 4 * ((1 + kSubs) * C + 4 * i));
+  }
 
  private:
   template <class T>
@@ -265,8 +270,9 @@ struct XBlock {
   }
 };
 
-// Blocks of 32: an exact integer dot of codes, scaled into f32 sums. The offset of the codes costs
-// nothing: integer sums start from -offset * (sum of x's codes), which packing x has computed.
+// Blocks: an exact integer dot of a sub-block's codes, scaled into f32 sums. The offset of the
+// codes costs nothing: integer sums start from -offset * (sum of x's codes), which packing x has
+// computed.
 template <class F, bool kCoarse, size_t kR = kPanelVectors, size_t kRows = kInt8Rows>
 struct Int8Tile {
   using Dots = DotsOf<F>;
@@ -281,26 +287,33 @@ struct Int8Tile {
     Sums<C, kR> sums;
     sums.load(a);
     BlockPanel<F, kR> w{a.w};
-    XBlock<C> x{a.x};
+    XBlock<C, kSubs> x{a.x};
     uintptr_t early = a.early;
     const size_t steps = a.steps;  // as `a` would be read again behind each settle()
     const VF common = float_start();
     for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
-      typename Dots::Sum dots[C][kR];
       TESSERA_UNROLL
-      for (size_t c = 0; c < C; ++c) {
-        const VI first = start(x, c, common);
+      for (size_t s = 0; s < kSubs; ++s) {
+        typename Dots::Sum dots[C][kR];
         TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
-      }
-      add_quads<C>(w, x, dots, std::make_index_sequence<8>());
-      TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) {
-        const VF scale = w.scale(r);
-        add_scaled<C>(scale, x, common, r, dots, sums, std::make_index_sequence<C>());
-        if constexpr (F::kHasMin) {
-          add_mins<C>(w.min(r), x, r, sums, std::make_index_sequence<C>());
+        for (size_t c = 0; c < C; ++c) {
+          const VI first = start(x, c, s, common);
+          TESSERA_UNROLL
+          for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
+        }
+        if (s == 0) {
+          add_quads<C, 0>(w, x, dots, std::make_index_sequence<8 / kSubs>());
+        } else {
+          add_quads<C, 8 - 8 / kSubs>(w, x, dots, std::make_index_sequence<8 / kSubs>());
+        }
+        TESSERA_UNROLL
+        for (size_t r = 0; r < kR; ++r) {
+          const VF scale = w.scale(r, s);
+          add_scaled<C>(scale, x, s, common, r, dots, sums, std::make_index_sequence<C>());
+          if constexpr (F::kHasMin) {
+            add_mins<C>(w.min(r, s), x, s, r, sums, std::make_index_sequence<C>());
+          }
         }
       }
     }
@@ -308,25 +321,27 @@ struct Int8Tile {
   }
 
  private:
-  static constexpr size_t kXBytes = 4 * (2 + 8 * Dots::kSteps);  // of a block of one row of x
+  static constexpr size_t kSubs = kSubBlocks<F>;
+  static constexpr size_t kXBytes = 4 * (1 + kSubs + 8 * Dots::kSteps);  // of a block of a row of x
+  static_assert(kSubs <= 2);
 
   template <size_t C>
-  static HWY_INLINE VI start(const XBlock<C>& x, size_t c, VF common) {
+  static HWY_INLINE VI start(const XBlock<C, kSubs>& x, size_t c, size_t s, VF common) {
     if constexpr (kStartsAsFloat<F, kCoarse>) return hn::BitCast(DI(), common);
     return start_dot<F, kCoarse>(hn::Set(DF(), x.scale(c)),
-                                 hn::Set(DI(), x.template aux<int32_t>(c)));
+                                 hn::Set(DI(), x.template aux<int32_t>(c, s)));
   }
 
   // What the columns of vector r gain by a block: scaled dots, and minima.
   template <size_t C, size_t... c>
-  static HWY_INLINE void add_scaled(VF scale, const XBlock<C>& x, VF common, size_t r,
-                                    const typename Dots::Sum (&dots)[C][kR], Sums<C, kR>& sums,
-                                    std::index_sequence<c...>) {
+  static HWY_INLINE void add_scaled(VF scale, const XBlock<C, kSubs>& x, size_t s, VF common,
+                                    size_t r, const typename Dots::Sum (&dots)[C][kR],
+                                    Sums<C, kR>& sums, std::index_sequence<c...>) {
 #if TESSERA_BY_LANE
     if constexpr (!kCoarse) {
       const XLanes<C> scales(x.at);
       ((sums.v[c][r] =
-            hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, common)), common),
+            hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, s, common)), common),
                        scales.template mul<c>(scale), sums.v[c][r]),
         settle(sums.v[c][r])),
        ...);
@@ -335,39 +350,39 @@ struct Int8Tile {
 #endif
     TESSERA_UNROLL
     for (size_t i = 0; i < C; ++i) {
-      const VI dot = Dots::end(dots[i][r], start(x, i, common));
+      const VI dot = Dots::end(dots[i][r], start(x, i, s, common));
       sums.v[i][r] = add_dot<kCoarse>(dot, scale, hn::Set(DF(), x.scale(i)), sums.v[i][r]);
       settle(sums.v[i][r]);
     }
   }
   template <size_t C, size_t... c>
-  static HWY_INLINE void add_mins(VF min, const XBlock<C>& x, size_t r, Sums<C, kR>& sums,
-                                  std::index_sequence<c...>) {
+  static HWY_INLINE void add_mins(VF min, const XBlock<C, kSubs>& x, size_t s, size_t r,
+                                  Sums<C, kR>& sums, std::index_sequence<c...>) {
 #if TESSERA_BY_LANE
-    const XLanes<C> sums_of_x(x.at + 4 * C);
+    const XLanes<C> sums_of_x(x.at + 4 * (1 + s) * C);
     ((sums.v[c][r] = sums_of_x.template mul_add<c>(min, sums.v[c][r]), settle(sums.v[c][r])), ...);
 #else
-    ((sums.v[c][r] = hn::MulAdd(min, hn::Set(DF(), x.template aux<float>(c)), sums.v[c][r]),
+    ((sums.v[c][r] = hn::MulAdd(min, hn::Set(DF(), x.template aux<float>(c, s)), sums.v[c][r]),
       settle(sums.v[c][r])),
      ...);
 #endif
   }
 
-  template <size_t C, size_t... j>
-  static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+  template <size_t C, size_t kFirst, size_t... j>
+  static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
                                    typename Dots::Sum (&dots)[C][kR], std::index_sequence<j...>) {
-    (add_quad<C, SimdOf<F>::kQuadOrder[j]>(w, x, dots), ...);
+    (add_quad<C, SimdOf<F>::kQuadOrder[kFirst + j]>(w, x, dots), ...);
   }
 
   template <size_t C, size_t kQuad>
-  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
                                   typename Dots::Sum (&dots)[C][kR]) {
     add_step<C, kQuad, 0>(w, x, dots);
     if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, x, dots);
   }
 
   template <size_t C, size_t kQuad, size_t kStep>
-  static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, const XBlock<C>& x,
+  static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
                                   typename Dots::Sum (&dots)[C][kR]) {
     constexpr size_t kXWord = 8 * kStep + kQuad;
     VU codes[kR];
@@ -387,7 +402,7 @@ struct Int8Tile {
 
   // A vector holds four words of x, those of neighbouring rows and then of the next quad.
   template <size_t C, size_t kXWord, size_t... c>
-  static HWY_INLINE void add_rows(const VU (&codes)[kR], const XBlock<C>& x,
+  static HWY_INLINE void add_rows(const VU (&codes)[kR], const XBlock<C, kSubs>& x,
                                   typename Dots::Sum (&dots)[C][kR], std::index_sequence<c...>) {
     constexpr size_t kWord = kXWord * C, kFirst = kWord / 4, kLast = (kWord + C - 1) / 4;
     VI four[kLast - kFirst + 1];

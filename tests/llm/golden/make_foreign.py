@@ -17,8 +17,8 @@ import numpy as np
 
 BLOCKS = 4
 # Offsets of f16 numbers in a block; any bytes will do for the rest.
-HALVES = {"Q5_1": [0, 2], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0], "MXFP4": []}
+HALVES = {"Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2],
+          "Q6_K": [208], "IQ4_XS": [0]}
 
 
 def main():
@@ -33,8 +33,6 @@ def main():
             for at in halves:  # a common one, a negative, a subnormal, one near the largest
                 scales = np.array([0.0123, -0.7, 3e-6, 300.0], dtype="<f2")
                 blocks[:, at:at + 2] = scales.view(np.uint8).reshape(BLOCKS, 2)
-            if name == "MXFP4":
-                blocks[:, 0] = [127, 120, 1, 0]
             values = gguf.quants.dequantize(blocks, kind).astype("<f4")
             out.write(struct.pack("<III", kind.value, values.size, blocks.size))
             out.write(blocks.tobytes() + values.tobytes())
