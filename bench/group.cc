@@ -6,6 +6,8 @@
 #include <cstring>
 #include <random>
 
+#include "weights.h"
+
 namespace bench {
 namespace {
 
@@ -77,9 +79,7 @@ Data::Data(const Shape& shape, DType format, const std::vector<size_t>& ms, bool
   } else {
     std::vector<float> w(p.n * p.k);
     fill(w.data(), w.size(), 1.0f / std::sqrt(static_cast<float>(p.k)), 2);
-    const tessera::MutMatView to{w_.data(), p.n, p.k, p.w_bytes / p.n, format};
-    const tessera::Status s = tessera::quantize(tessera::rows_of(w, p.n, p.k), to);
-    if (!s.ok()) throw std::runtime_error(s.message().c_str());
+    put_weights(w, p.n, format, w_.data());
   }
   for (size_t i = 1; i < p.copies; ++i) {
     std::memcpy(w_.data() + i * p.copy_stride, w_.data(), p.w_bytes);

@@ -172,7 +172,10 @@ def tiles(form, rows):
     """the tiles of a format by name, the better first; those of prepared panels are for many rows of x"""
     shape, name = r"\d+ul, \d+ul>", f"tessera::v0_1::{form.upper()}"
     if form.startswith("q"):
-        prepared = [rf"MmlaTile<[\w:]+Paired<{name}>, false>", rf"Int8Tile<[\w:]+Unpacked<{name}>, false, {shape}"]
+        least = "true" if form in ("q4_1", "q5_1", "q4_k", "q5_k") else "false"
+        codes = rf"[\w:]+UnpackedCodes<{least}, {2 if form == 'q6_k' else 1}ul, \w+, \w+>"
+        prepared = [rf"MmlaTile<[\w:]+Paired<{codes} ?>, false>"]
+        prepared += [rf"Int8Tile<{codes}, false, {shape}"] * (form != "q8_0")
         return prepared * (rows == 0) + [f"MmlaTile<{name}, false>", rf"Int8Tile<{name}, false, {shape}"]
     return ["Bf16Tile"] * (form == "bf16") + [f"FmaTile<{name}, {shape}"]
 

@@ -13,6 +13,7 @@
 #include "machine.h"
 #include "problem.h"
 #include "tessera/tessera.h"
+#include "weights.h"
 
 namespace bench {
 namespace {
@@ -96,8 +97,7 @@ struct Data {
     std::vector<float> row(o.k);
     for (size_t r = 0; r < o.n; ++r) {
       for (float& v : row) v = uniform(random);
-      take(tessera::quantize(tessera::rows_of(row, 1, o.k),
-                             {w.data() + r * row_bytes, 1, o.k, row_bytes, format}));
+      put_weights(row, 1, format, w.data() + r * row_bytes);
     }
     for (size_t i = 1; i < copies; ++i) std::memcpy(w.data() + i * stride, w.data(), bytes);
     x.resize(max_m * o.k);

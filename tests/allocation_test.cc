@@ -68,7 +68,7 @@ namespace {
 
 TESSERA_FORMAT_TEST(nothing_allocated, "plan and pack and run allocate nothing", "[allocation]") {
   Rng rng = suite_rng();
-  const size_t m = 14, n = 50, k = 64;
+  const size_t m = 14, n = 50, k = whole_blocks(w_dtype, 64);
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
   std::vector<float> y(m * n);
   for_each_target([&](const char* target) {

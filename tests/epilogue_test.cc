@@ -15,7 +15,7 @@ constexpr size_t kCols = 71;
 
 TESSERA_FORMAT_TEST(exact_epilogue, "scale and bias and beta and relu", "[epilogue]") {
   Rng rng = suite_rng();
-  const size_t k = is_block_format(w_dtype) ? 64 : 39;
+  const size_t k = whole_blocks(w_dtype, 39);
   const Matrix w = exact_weights(w_dtype, kCols, k, rng), x = exact_x(DType::f32, 17, k, rng);
   const Expected product = reference_product(x, w, PackedX::f32);
   std::vector<float> bias(kCols), old_y(17 * kCols);
@@ -56,7 +56,7 @@ TESSERA_FORMAT_TEST(exact_epilogue, "scale and bias and beta and relu", "[epilog
 TESSERA_FORMAT_TEST(rounded_epilogue, "all of the epilogue within the derived bound",
                     "[epilogue]") {
   Rng rng = suite_rng();
-  const size_t k = is_block_format(w_dtype) ? 96 : 131;
+  const size_t k = whole_blocks(w_dtype, 131);
   const Matrix w = random_weights(w_dtype, kCols, k, rng), x = random_x(DType::f32, 17, k, rng);
   std::vector<float> bias(kCols), old_y(17 * kCols);
   for (float& b : bias) b = rng.uniform(-3, 3);

@@ -35,9 +35,10 @@ TESSERA_FORMAT_TEST(golden, "golden bytes", "[format]") {
   const char* encoded = file.data() + 16 + 4 * size_t{count};
   std::memcpy(decoded.data(), encoded + bytes, 4 * size_t{count});
 
-  Matrix a = encode(w_dtype, 1, count, values);
+  Matrix a =
+      can_encode(w_dtype) ? encode(w_dtype, 1, count, values) : empty_matrix(w_dtype, 1, count);
   const DTypeInfo info = dtype_info(w_dtype);
-  for (size_t i = 0; i < bytes; ++i) {
+  for (size_t i = 0; i < bytes && can_encode(w_dtype); ++i) {
     if (static_cast<char>(a.bytes[i]) != encoded[i]) {
       FAIL("byte " << i % info.block_bytes << " of block " << i / info.block_bytes << " is "
                    << static_cast<int>(a.bytes[i]) << ", not "
@@ -246,6 +247,7 @@ TEST_CASE("q8_0: the value just below a half", "[format]") {
 // -----------------------------------------------------------
 
 TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[format]") {
+  if (!can_encode(w_dtype)) return;
   Rng rng = suite_rng();
   for (int i = 0; i < 2000; ++i) {
     std::vector<float> values(32);
@@ -294,6 +296,7 @@ TESSERA_FORMAT_TEST(round_trip, "encoding loses no more than half a step", "[for
 TESSERA_FORMAT_TEST(models, "bytes of models made with ggml's quantizers", "[format][data]") {
   const std::string folder = std::string(TESSERA_TEST_DATA) + "/data/gguf/";
   if (folder == "/data/gguf/") SKIP("TESSERA_TEST_DATA names no folder");
+  if (!can_encode(w_dtype)) SKIP("can be decoded only");
   size_t compared = 0;
   for (const char* model : {"stories260K", "babyllama361"}) {
     const GgufTensors f32(folder + model + "-f32.gguf");

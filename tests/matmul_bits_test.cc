@@ -25,7 +25,7 @@ struct BusyEpilogue {
 };
 
 // Several units of depth on every kernel.
-size_t depth_of(DType w) { return is_block_format(w) ? 352 : 331; }
+size_t depth_of(DType w) { return whole_blocks(w, 331); }
 
 TESSERA_FORMAT_TEST(parts_and_rects, "any parts and rectangles give the same bits", "[bits]") {
   Rng rng = suite_rng();
@@ -62,8 +62,9 @@ TESSERA_FORMAT_TEST(large_parts, "parts and rectangles of large shapes", "[bits]
     size_t m, n, k;
   };
   for (const Shape shape : {Shape{261, 13, 3360}, Shape{5, 37, 7008}, Shape{19, 6, 33024}}) {
-    const Matrix w = random_weights(w_dtype, shape.n, shape.k, rng);
-    const Matrix x = random_x(DType::f32, shape.m, shape.k, rng);
+    const size_t k = whole_blocks(w_dtype, shape.k);
+    const Matrix w = random_weights(w_dtype, shape.n, k, rng);
+    const Matrix x = random_x(DType::f32, shape.m, k, rng);
     for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
       if (setup.packed) return;
       const Product p(w, shape.n, setup);
@@ -78,7 +79,7 @@ TESSERA_FORMAT_TEST(large_parts, "parts and rectangles of large shapes", "[bits]
 
 TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits]") {
   Rng rng = suite_rng();
-  const size_t n = 77, k = is_block_format(w_dtype) ? 64 : 37;
+  const size_t n = 77, k = whole_blocks(w_dtype, 37);
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, 30, k, rng);
   for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
     for (const size_t m : {size_t{2}, size_t{30}}) {
@@ -117,7 +118,7 @@ TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits
 // Strides between rows of x: none, words, half words (which are not borrowed), and 4 KiB (neither).
 TESSERA_FORMAT_TEST(borrowed_x, "x read where it lies gives the same bits", "[bits]") {
   Rng rng = suite_rng();
-  for (const size_t k : {depth_of(w_dtype), size_t{352}}) {
+  for (const size_t k : whole_blocks(w_dtype, {331, 352})) {
     const Matrix w = random_weights(w_dtype, 150, k, rng);
     for (const DType x_dtype : kXTypes) {
       const Matrix x = random_x(x_dtype, 40, k, rng);
@@ -208,7 +209,7 @@ TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") 
 // Weights in place cut the depth of what L1 does not hold: six of these rows, not one of them.
 TESSERA_FORMAT_TEST(deep_rows, "deep rows give the same bits together and one by one", "[bits]") {
   Rng rng = suite_rng();
-  const size_t n = 5, m = 6, k = 9632;
+  const size_t n = 5, m = 6, k = whole_blocks(w_dtype, 9632);
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
   std::vector<Rect> rows;
   rows.reserve(m);
@@ -272,7 +273,7 @@ bool is_parent(const std::string& parent, const std::string& sub) {
 
 TESSERA_FORMAT_TEST(shared_x, "plans that share packed x", "[bits]") {
   Rng rng = suite_rng();
-  const size_t k = 64;
+  const size_t k = 256;  // whole blocks of every format
   const Matrix w = random_weights(w_dtype, 50, k, rng), x = random_x(DType::f32, 14, k, rng);
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
     const Product p(w, 50, setup);
@@ -352,7 +353,7 @@ TESSERA_FORMAT_TEST(own_threads, "workers on threads with one barrier", "[thread
 
 TESSERA_FORMAT_TEST(thread_pool, "matmul() on a thread pool of 1 to 8", "[threads]") {
   Rng rng = suite_rng();
-  const size_t n = 150, k = 1056, many = 64;  // enough work for all threads
+  const size_t n = 150, k = whole_blocks(w_dtype, 1056), many = 64;  // enough work for all threads
   const Matrix w = random_weights(w_dtype, n, k, rng);
   std::vector<Matrix> x_of_type;
   for (const DType t : kXTypes) x_of_type.push_back(random_x(t, many, k, rng));

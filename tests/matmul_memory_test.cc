@@ -11,9 +11,7 @@ namespace {
 
 void check_layouts(DType w_dtype, const std::vector<Layout>& layouts) {
   Rng rng = suite_rng();
-  const std::vector<size_t> depths =
-      is_block_format(w_dtype) ? std::vector<size_t>{32, 96} : std::vector<size_t>{1, 7, 39, 64};
-  for (const size_t k : depths) {
+  for (const size_t k : whole_blocks(w_dtype, {1, 7, 39, 64})) {
     const Matrix w = exact_weights(w_dtype, 70, k, rng);
     for (const DType x_dtype : kXTypes) {
       const Matrix x = exact_x(x_dtype, 29, k, rng);

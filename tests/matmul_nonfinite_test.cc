@@ -43,9 +43,7 @@ Matrix weights_with_zeros(DType t, size_t n, size_t k, Rng& rng) {
 
 TESSERA_FORMAT_TEST(in_x, "NaN and Inf in a row of x", "[nonfinite]") {
   Rng rng = suite_rng();
-  const std::vector<size_t> depths =
-      is_block_format(w_dtype) ? std::vector<size_t>{32, 96} : std::vector<size_t>{1, 39, 64};
-  for (const size_t k : depths) {
+  for (const size_t k : whole_blocks(w_dtype, {1, 39, 64})) {
     const Matrix w = weights_with_zeros(w_dtype, 70, k, rng);
     for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
       setup.x = kXTypes[rng.below(3)];
@@ -74,7 +72,7 @@ TESSERA_FORMAT_TEST(in_x, "NaN and Inf in a row of x", "[nonfinite]") {
 // Each kind of block in each kind of place: W's value, a block's scale, a block's min.
 TESSERA_FORMAT_TEST(in_w, "NaN and Inf in a row of W or a block's scale", "[nonfinite]") {
   Rng rng = suite_rng();
-  const size_t k = is_block_format(w_dtype) ? 160 : 39;
+  const size_t k = whole_blocks(w_dtype, 39);
   const Matrix w = weights_with_zeros(w_dtype, 70, k, rng);
   const size_t places = places_in_row(w);
   for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
@@ -105,7 +103,7 @@ TESSERA_FORMAT_TEST(in_w, "NaN and Inf in a row of W or a block's scale", "[nonf
 // the largest ones that stay finite must not poison. What is too large for coarse, matmul_test.cc
 // tests.
 TESSERA_FORMAT_TEST(largest_x, "the largest finite x poisons nothing", "[nonfinite]") {
-  const size_t k = 32, n = 37;
+  const size_t k = whole_blocks(w_dtype, 32), n = 37;
   const Matrix w = encode(w_dtype, n, k, std::vector<float>(n * k, 0x1p-14f));
   std::vector<float> values(7 * k, 1.0f);
   for (size_t row = 0; row < 7; ++row) values[row * k + row] = 0x1.FEp127f;
@@ -123,7 +121,7 @@ TESSERA_FORMAT_TEST(largest_x, "the largest finite x poisons nothing", "[nonfini
 // The limits that Accuracy's comment gives: up to them every y is finite and within the bound.
 TESSERA_FORMAT_TEST(large_x, "the largest x that each accuracy takes", "[nonfinite]") {
   Rng rng = suite_rng();
-  const size_t k = 64, m = 20;
+  const size_t k = whole_blocks(w_dtype, 64), m = 20;
   const Matrix w = random_weights(w_dtype, 70, k, rng, 0x1p-10f);
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile& tile) {
     const float limit = setup.accuracy == Accuracy::coarse ? 127 * 0x1p104f : 0x1p122f;

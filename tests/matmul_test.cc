@@ -45,10 +45,7 @@ std::set<size_t> cols_around(const Tile& t) {
 
 TESSERA_FORMAT_TEST(exact_products, "exact sums in shapes around each tile", "[matmul]") {
   Rng rng = suite_rng();
-  const std::vector<size_t> depths = is_block_format(w_dtype)
-                                         ? std::vector<size_t>{32, 64, 96, 992}
-                                         : std::vector<size_t>{1, 2, 3, 31, 32, 33, 67, 1021};
-  for (const size_t k : depths) {
+  for (const size_t k : whole_blocks(w_dtype, {1, 2, 3, 31, 32, 33, 67, 1021})) {
     const Matrix w = exact_weights(w_dtype, kMostCols, k, rng);
     std::map<DType, Matrix> x;  // the same values in each format
     const Rng same = rng;
@@ -73,7 +70,7 @@ TESSERA_FORMAT_TEST(exact_products, "exact sums in shapes around each tile", "[m
 
 TESSERA_FORMAT_TEST(exact_types, "exact sums with every type of x and y", "[matmul]") {
   Rng rng = suite_rng();
-  const size_t k = is_block_format(w_dtype) ? 64 : 45;
+  const size_t k = whole_blocks(w_dtype, 45);
   const Matrix w = exact_weights(w_dtype, kMostCols, k, rng);
   for (const DType x_dtype : kXTypes) {
     const Matrix x = exact_x(x_dtype, kMostRows, k, rng);
@@ -93,7 +90,7 @@ TESSERA_FORMAT_TEST(exact_types, "exact sums with every type of x and y", "[matm
 
 TESSERA_FORMAT_TEST(exact_batches, "exact sums for every m from 1 to 40", "[matmul]") {
   Rng rng = suite_rng();
-  const size_t n = 37, k = is_block_format(w_dtype) ? 64 : 35;
+  const size_t n = 37, k = whole_blocks(w_dtype, 35);
   const Matrix w = exact_weights(w_dtype, n, k, rng), x = exact_x(DType::f32, 40, k, rng);
   const Expected e = reference_product(x, w, PackedX::f32);
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
@@ -104,7 +101,7 @@ TESSERA_FORMAT_TEST(exact_batches, "exact sums for every m from 1 to 40", "[matm
 
 // Codes of the largest magnitude, whose products fill the integers that kernels add up in.
 TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]") {
-  const size_t n = 6, m = 9, k = is_block_format(w_dtype) ? 64 : 63;
+  const size_t n = 6, m = 9, k = whole_blocks(w_dtype, 63);
   float low = -127, high = 127;
   visit_format(w_dtype, [&]<class F>(F) {
     if constexpr (F::kIsBlock) {
@@ -118,7 +115,23 @@ TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]"
     weights[i] = i % k % 32 == 0 || (i % k >> i / k) % 2 != 0 ? low : high;
   }
   for (size_t i = 0; i < m * k; ++i) values[i] = (i % k >> i / k) % 2 != 0 ? -127 : 127;
-  const Matrix w = encode(w_dtype, n, k, weights), x = encode(DType::f32, m, k, values);
+  Matrix w = encode(w_dtype, n, k, weights);
+  visit_format(w_dtype, [&]<class F>(F) {  // with scales of 1 again, which fit any sum into f32
+    if constexpr (SuperBlockFormat<F>) {
+      for (size_t at = 0; at < n * k; at += F::kBlockValues) {
+        typename F::Block block{};
+        F::set_scales(block, 1, 0);
+        for (size_t s = 0; s < F::kBlockValues / F::kSubValues; ++s)
+          F::set_sub_block(block, s, 1, 0);
+        for (size_t i = 0; i < F::kBlockValues; ++i) {
+          F::set_code(block, i, F::kOffset + static_cast<int>(weights[at + i]));
+        }
+        std::memcpy(w.bytes.data() + at / F::kBlockValues * sizeof(block), &block, sizeof(block));
+      }
+    }
+  });
+  decode(w);
+  const Matrix x = encode(DType::f32, m, k, values);
   const Expected e = reference_product(x, w, PackedX::f32);
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {
     const Product p(w, n, setup);
@@ -128,10 +141,7 @@ TESSERA_FORMAT_TEST(largest_codes, "exact sums of the largest codes", "[matmul]"
 
 TESSERA_FORMAT_TEST(rounded_products, "rounded sums within the derived bound", "[matmul]") {
   Rng rng = suite_rng();
-  const std::vector<size_t> depths = is_block_format(w_dtype)
-                                         ? std::vector<size_t>{32, 64, 320, 2080}
-                                         : std::vector<size_t>{1, 5, 17, 66, 331, 2051};
-  for (const size_t k : depths) {
+  for (const size_t k : whole_blocks(w_dtype, {1, 5, 17, 66, 331, 2051})) {
     const Matrix w = random_weights(w_dtype, kMostCols, k, rng);
     for (const DType x_dtype : kXTypes) {
       const Matrix x = random_x(x_dtype, kMostRows, k, rng);
@@ -155,7 +165,7 @@ TESSERA_FORMAT_TEST(rounded_products, "rounded sums within the derived bound", "
 TESSERA_FORMAT_TEST(rounding_of_x, "blocks of x round as far as the accuracy says", "[matmul]") {
   if (!is_block_format(w_dtype)) return;
   Rng rng = suite_rng();
-  const size_t n = 37, m = 9, k = 320;
+  const size_t n = 37, m = 9, k = whole_blocks(w_dtype, 320);
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
   const Expected e = reference_product(x, w, PackedX::f32);
   Expectations expected(x, w);
@@ -215,7 +225,7 @@ TESSERA_FORMAT_TEST(coarse_floats, "coarse is fast where W has no blocks", "[mat
 TESSERA_FORMAT_TEST(coarse_limit, "coarse takes magnitudes of x up to 127 * 2^104", "[matmul]") {
   if (!is_block_format(w_dtype)) return;
   Rng rng = suite_rng();
-  const size_t n = 5, k = 64;
+  const size_t n = 5, k = whole_blocks(w_dtype, 64);
   const Matrix w = random_weights(w_dtype, n, k, rng, 0x1p-4f);
   std::vector<float> values(2 * k);
   for (float& v : values) v = 0x1p104f * static_cast<float>(rng.between(-127, 127));
@@ -263,7 +273,7 @@ TESSERA_FORMAT_TEST(larger_products, "primes and larger shapes within the derive
        {Shape{73, 139, 1217}, Shape{2, 211, 1217}, Shape{131, 37, 1217}, Shape{261, 13, 3331},
         Shape{3, 37, 7001}, Shape{5, 37, 7001}, Shape{19, 6, 33001}}) {
     const size_t m = shape.m, n = shape.n;
-    const size_t k = is_block_format(w_dtype) ? shape.k / 32 * 32 : shape.k;
+    const size_t k = whole_blocks(w_dtype, shape.k);
     const Matrix w = random_weights(w_dtype, n, k, rng);
     const Matrix x = random_x(DType::f32, m, k, rng);
     Expectations expected(x, w);
@@ -278,7 +288,7 @@ TESSERA_FORMAT_TEST(larger_products, "primes and larger shapes within the derive
 // subnormals of f32, where the inverse of a block's scale is infinite.
 TESSERA_FORMAT_TEST(extreme_values, "tiny and huge values", "[matmul]") {
   Rng rng = suite_rng();
-  const size_t n = 19, k = is_block_format(w_dtype) ? 96 : 77;
+  const size_t n = 19, k = whole_blocks(w_dtype, 77);
   for (const float w_size : {0x1p-22f, 0x1p-16f, 1.0f, 0x1p13f}) {
     const Matrix w = random_weights(w_dtype, n, k, rng, w_size);
     for (const float x_size : {0x1p-149f, 0x1p-135f, 0x1p-126f, 0x1p-120f, 0x1p-24f, 0x1p90f}) {
@@ -298,7 +308,7 @@ TESSERA_FORMAT_TEST(extreme_values, "tiny and huge values", "[matmul]") {
 
 TESSERA_FORMAT_TEST(empty_products, "dimensions of 0", "[matmul]") {
   Rng rng = suite_rng();
-  const size_t k = 64;
+  const size_t k = whole_blocks(w_dtype, 64);
   const Matrix w = exact_weights(w_dtype, 40, k, rng), x = exact_x(DType::f32, 15, k, rng);
   const Matrix no_depth_w = exact_weights(w_dtype, 40, 0, rng);
   const Matrix no_depth_x = exact_x(DType::f32, 15, 0, rng);

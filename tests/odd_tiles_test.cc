@@ -34,16 +34,18 @@ constexpr Kernel odd_float_kernel(size_t row_step) {
 template <class F, size_t R, size_t kRows>
 constexpr Kernel odd_int8_kernel() {
   using Tile = Int8Tile<F, false, R, kRows>;
-  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, false>;
+  using X = XAsQ8<typename Tile::Dots, false>;
   Kernel kernel = kernel_of<F, Tile, X>(Accuracy::fast, Tile::kStepValues);
   kernel.name = "odd int8 dot";
+  kernel.x.aux = {kDotOffset<F>, F::kHasMin};
   kernel.kind = KernelKind::codes_of_8;
   kernel.direct = tile_set<Tile>(Tile::kStepValues);
   kernel.panel_unit_bytes = kernel.direct.unit_bytes;
   kernel.pack_panel = &pack_block_panel<F, R>;
   using UnpackedTile = Int8Tile<Unpacked<F>, false, R, kRows>;
   if constexpr (std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>) {
-    add_unpacked<Tile, UnpackedTile>(kernel, &unpack_block_panel<F, R>);
+    kernel.prepared = tile_set<UnpackedTile>(Tile::kStepValues);
+    kernel.prepared.prepare = &unpack_block_panel<F, R>;
   }
   return kernel;
 }

@@ -17,12 +17,13 @@ TESSERA_FORMAT_TEST(panel_bytes, "packed bytes are those of W with n rounded up"
   for_each_target([&](const char* target) {
     for (const Accuracy accuracy : kAccuracies) {
       for (const size_t n : {0, 1, 31, 32, 33, 100}) {
-        for (const size_t k : {0, 32, 64, 160}) {
+        for (const size_t k : whole_blocks(w_dtype, {0, 32, 64, 160})) {
           const Matrix w = empty_matrix(w_dtype, n, k);
           const Result<Matmul> plan = Matmul::plan(w.view(), DType::f32, {accuracy, target, {}});
           REQUIRE(plan.ok());
           INFO(target << " n " << n << " k " << k);
-          CHECK(plan->packed_w_bytes() == round_up(n, plan->tile_cols()) * w.row_bytes);
+          const size_t bytes = round_up(n, plan->tile_cols()) * w.row_bytes;
+          CHECK(plan->packed_w_bytes() == round_up(bytes, 4));
         }
       }
       if (is_block_format(w_dtype)) continue;
@@ -39,7 +40,7 @@ TESSERA_FORMAT_TEST(panel_bytes, "packed bytes are those of W with n rounded up"
 
 TESSERA_FORMAT_TEST(owner, "PackedWeights multiplies as panels do", "[packed]") {
   Rng rng = suite_rng();
-  const size_t m = 7, n = 150, k = 96;
+  const size_t m = 7, n = 150, k = whole_blocks(w_dtype, 96);
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, m, k, rng);
   ThreadPool pool(3);
   for_each_kernel(w_dtype, [&](const Setup& setup, const Tile&) {

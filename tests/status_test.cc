@@ -216,14 +216,14 @@ TEST_CASE("status: sizes that overflow only when packed", "[status]") {
 TEST_CASE("status: blocking beyond the shape asks for no more memory", "[status]") {
   Small s;
   for_each_format([&](DType t) {
-    const Matrix w = encode(t, 40, 64, std::vector<float>(40 * 64, 1.0f));
+    const Matrix w = encode(t, 40, 256, std::vector<float>(40 * 256, 1.0f));
     for (const Accuracy accuracy : kAccuracies) {
       const auto worker_bytes = [&](Blocking b) {
         const Result<Matmul> plan = Matmul::plan(w.view(), DType::f32, {accuracy, nullptr, b});
         REQUIRE(plan.ok());
         return plan->worker_bytes(30);
       };
-      CHECK(worker_bytes({kMost, kMost}) == worker_bytes({30, 64}));
+      CHECK(worker_bytes({kMost, kMost}) == worker_bytes({30, 256}));
       CHECK(worker_bytes({size_t{1} << 61, 1}) == worker_bytes({30, 1}));
     }
   });
@@ -249,12 +249,17 @@ TEST_CASE("status: unsupported_dtype", "[status]") {
                "y is f16 (ggml type 1), which is not f32 or bf16");
   check_status(matmul(y, s.x_view(), s.w.view()), StatusCode::unsupported_dtype,
                "y is f16 (ggml type 1), which is not f32 or bf16");
-  x.dtype = DType::q6_k;
+  x.dtype = DType::q3_k;
   check_status(quantize(x, s.y_view()), StatusCode::unsupported_dtype,
-               "src is q6_K (ggml type 14), which is not among the formats of this library");
+               "src is q3_K (ggml type 11), which is not among the formats of this library");
   y.dtype = DType::iq4_xs;
   check_status(quantize(s.x_view(), y), StatusCode::unsupported_dtype,
                "dst is iq4_xs (ggml type 23), which is not among the formats of this library");
+  std::vector<float> of_256(256);
+  std::vector<std::byte> bytes(144);
+  check_status(quantize(rows_of(of_256, 1, 256), {bytes.data(), 1, 256, 144, DType::q4_k}),
+               StatusCode::unsupported_dtype,
+               "dst is q4_K (ggml type 12), which can be decoded only");
   check_status(row_bytes(DType::i32, 4).status(), StatusCode::unsupported_dtype,
                "format is i32 (ggml type 26), which is not among the formats of this library");
   check_status(dtype_from_ggml(17).status(), StatusCode::unsupported_dtype,

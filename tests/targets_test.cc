@@ -150,8 +150,8 @@ TEST_CASE("the table of targets says what explain says", "[targets]") {
     if (!target.available) continue;
     for (const DType format : all_formats()) {
       INFO(dtype_name(format));
-      const std::vector<std::byte> w(40 * 64 * 4);  // zeros: only plans are compared
-      const MatView view{w.data(), 40, 64, 64 * 4, format};
+      const std::vector<std::byte> w(40 * 256 * 4);  // zeros: only plans are compared
+      const MatView view{w.data(), 40, 256, 256 * 4, format};
       const Result<Matmul> plan = Matmul::plan(view, DType::f32, {Accuracy::fast, target.name, {}});
       REQUIRE(plan.ok());
       const Explanation e = plan->explain(64);
@@ -174,8 +174,8 @@ TEST_CASE("a sub-target and its parent", "[targets]") {
     if (names(true).find(sub) == std::string::npos) continue;
     for (const DType format : {DType::f32, DType::q8_0}) {
       INFO(sub << ' ' << dtype_name(format));
-      const std::vector<std::byte> w(40 * 64 * 4);  // zeros: only plans are compared
-      const MatView view{w.data(), 40, 64, 64 * 4, format};
+      const std::vector<std::byte> w(40 * 256 * 4);  // zeros: only plans are compared
+      const MatView view{w.data(), 40, 256, 256 * 4, format};
       const auto plan = [&](const char* target) {
         return Matmul::plan(view, DType::f32, {Accuracy::fast, target, {}});
       };
@@ -191,6 +191,11 @@ TEST_CASE("a sub-target and its parent", "[targets]") {
 }
 
 // ---- With TESSERA_TARGET set by ctest -----------------------------------------------------------
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? "not set" : value;
+}
 
 TEST_CASE("TESSERA_TARGET names the default", "[.][environment-known]") {
   const char* name = std::getenv("TESSERA_TARGET");
@@ -217,7 +222,7 @@ TEST_CASE("TESSERA_TARGET names the default", "[.][environment-known]") {
 }
 
 TEST_CASE("TESSERA_TARGET with a name that no target has", "[.][environment-unknown]") {
-  REQUIRE(std::string(std::getenv("TESSERA_TARGET")) == "nonsense");
+  REQUIRE(environment("TESSERA_TARGET") == "nonsense");
   const Result<Matmul> plan = plan_for(nullptr);
   REQUIRE(plan.status().code == StatusCode::unknown_target);
   const std::string want = "unknown target \"nonsense\"; known are: " + names(false);
@@ -232,7 +237,7 @@ TEST_CASE("TESSERA_TARGET with a name that no target has", "[.][environment-unkn
 }
 
 TEST_CASE("TESSERA_TARGET empty is as if unset", "[.][environment-empty]") {
-  REQUIRE(std::string(std::getenv("TESSERA_TARGET")).empty());
+  REQUIRE(environment("TESSERA_TARGET").empty());
   const std::string all = names(true);
   CHECK(all.substr(0, all.find(' ')) == default_target());
   CHECK(plan_for(nullptr).ok());

@@ -72,10 +72,11 @@ TEST_CASE("formats: ids, names, sizes", "[view]") {
     const char* name;
     size_t values, bytes;
   };
-  const std::vector<Row> rows = {{0, "f32", 1, 4},     {1, "f16", 1, 2},    {30, "bf16", 1, 2},
-                                 {8, "q8_0", 32, 34},  {2, "q4_0", 32, 18}, {3, "q4_1", 32, 20},
-                                 {6, "q5_0", 32, 22},  {7, "q5_1", 32, 24}, {20, "iq4_nl", 32, 18},
-                                 {39, "mxfp4", 32, 17}};
+  const std::vector<Row> rows = {
+      {0, "f32", 1, 4},       {1, "f16", 1, 2},      {30, "bf16", 1, 2},     {8, "q8_0", 32, 34},
+      {2, "q4_0", 32, 18},    {3, "q4_1", 32, 20},   {6, "q5_0", 32, 22},    {7, "q5_1", 32, 24},
+      {20, "iq4_nl", 32, 18}, {39, "mxfp4", 32, 17}, {12, "q4_K", 256, 144}, {13, "q5_K", 256, 176},
+      {14, "q6_K", 256, 210}};
   std::set<DType> without_row;
   for_each_format([&](DType t) { without_row.insert(t); });
   for (const Row& r : rows) {
@@ -107,7 +108,7 @@ TEST_CASE("dtype_from_ggml: every other id is refused", "[view]") {
     }
   }
   CHECK_FALSE(dtype_from_ggml(0xFFFFFFFFu).ok());
-  CHECK(dtype_info(DType::q6_k).block_values == 0);
+  CHECK(dtype_info(DType::q3_k).block_values == 0);
 }
 
 TEST_CASE("check_view: what is allowed", "[view]") {

@@ -22,7 +22,7 @@ class Tiles(unittest.TestCase):
         name("N_NEON", "FmaTile<tessera::v0_1::F32, 2ul, 12ul>", 12): BODY,
         name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::Q4_0, false, 2ul, 6ul>", 6): BODY,
         name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::Q4_0, false, 2ul, 6ul>", 1): BODY,
-        name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::N_NEON_DOTPROD::Unpacked<tessera::v0_1::Q4_0>, false, 2ul, 6ul>", 5):
+        name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::N_NEON_DOTPROD::UnpackedCodes<false, 1ul, false, true>, false, 2ul, 6ul>", 5):
             BODY,
     }
 

@@ -78,50 +78,6 @@ void q3_k(const uint8_t* p, Block& b) {  // 256 high bits, 256 x 2 bits, 16 scal
   }
 }
 
-// Eight scales and least values of 6 bits in 12 bytes, each for 32 codes: of q4_K and q5_K.
-void scales_of_k4(const uint8_t* p, Block& b) {
-  const float scale = half_at(p), least = half_at(p + 2);
-  const uint8_t* s = p + 4;
-  for (size_t g = 0; g < 8; ++g) {
-    const bool low = g < 4;
-    const int of_scale =
-        low ? field(s[g], 0, 6) : field(s[g + 4], 0, 4) | field(s[g - 4], 6, 2) << 4;
-    const int of_least =
-        low ? field(s[g + 4], 0, 6) : field(s[g + 4], 4, 4) | field(s[g], 6, 2) << 4;
-    for (size_t half = 0; half < 2; ++half) {
-      set_scales(b, 2 * g + half, scale * static_cast<float>(of_scale),
-                 least * static_cast<float>(of_least));
-    }
-  }
-}
-
-void q4_k(const uint8_t* p, Block& b) {
-  scales_of_k4(p, b);
-  for (size_t i = 0; i < 4; ++i) {
-    nibbles(p + 16 + 32 * i, 32, b.codes + 64 * i, [](int low, size_t) { return low; });
-  }
-}
-
-void q5_k(const uint8_t* p, Block& b) {
-  scales_of_k4(p, b);
-  for (size_t i = 0; i < 256; ++i) {
-    const int low = field(p[48 + i / 64 * 32 + i % 32], i / 32 % 2 * 4, 4);
-    b.codes[i] = code(low | field(p[16 + i % 32], i / 32, 1) << 4);
-  }
-}
-
-void q6_k(const uint8_t* p, Block& b) {  // 256 nibbles, 256 x 2 bits, 16 scales, f16
-  const float scale = half_at(p + 208);
-  for (size_t g = 0; g < 16; ++g) {
-    set_scales(b, g, scale * static_cast<float>(static_cast<int8_t>(p[192 + g])));
-  }
-  for (size_t i = 0; i < 256; ++i) {
-    const int low = field(p[i / 128 * 64 + i % 64], i / 64 % 2 * 4, 4);
-    const int high = field(p[128 + i / 128 * 32 + i % 32], i / 32 % 4 * 2, 2);
-    b.codes[i] = code((low | high << 4) - 32);
-  }
-}
-
 void iq4_xs(const uint8_t* p, Block& b) {  // f16, 8 scales of 2 + 4 bits, 256 nibbles
   for (size_t g = 0; g < 8; ++g) {
     const int low = field(p[4 + g / 2], g % 2 * 4, 4), high = field(p[2 + g / 4], g % 4 * 2, 2);
@@ -135,8 +91,8 @@ void iq4_xs(const uint8_t* p, Block& b) {  // f16, 8 scales of 2 + 4 bits, 256 n
 constexpr struct {
   DType type;
   void (*take_apart)(const uint8_t*, Block&);
-} kTypes[] = {{DType::q2_k, q2_k}, {DType::q3_k, q3_k}, {DType::q4_k, q4_k},    {DType::q5_k, q5_k},
-              {DType::q6_k, q6_k}, {DType::q8_k, q8_k}, {DType::iq4_xs, iq4_xs}};
+} kTypes[] = {
+    {DType::q2_k, q2_k}, {DType::q3_k, q3_k}, {DType::q8_k, q8_k}, {DType::iq4_xs, iq4_xs}};
 
 // What the library multiplies runs as it is: its format is taken off this list.
 constexpr bool none_is_multiplied() {
@@ -175,26 +131,10 @@ void decode(DType type, const std::byte* row, size_t values, float* out) {
   });
 }
 
-DType nearest(DType type) { return type == DType::q4_k ? DType::q4_1 : DType::q8_0; }
-
 tessera::Status convert(DType type, const std::byte* row, std::span<float> values, std::byte* out) {
-  if (nearest(type) == DType::q4_1) {  // the same codes; only scale and least value are rounded
-    for_blocks(type, row, values.size(), [&](const Block& b, size_t at, size_t count) {
-      for (size_t i = 0; i < count; i += 32) {
-        std::byte* q4_1 = out + (at + i) / 32 * 20;
-        const tessera::f16_t head[2] = {tessera::to_f16(b.scales[i / kGroup]),
-                                        tessera::to_f16(-b.leasts[i / kGroup])};
-        std::memcpy(q4_1, head, sizeof(head));
-        for (size_t j = 0; j < 16; ++j) {
-          q4_1[4 + j] = static_cast<std::byte>(b.codes[i + j] | b.codes[i + j + 16] << 4);
-        }
-      }
-    });
-    return {};
-  }
   decode(type, row, values.size(), values.data());
   return tessera::quantize(tessera::rows_of(values, 1, values.size()),
-                           {out, 1, values.size(), values.size() / 32 * 34, nearest(type)});
+                           {out, 1, values.size(), values.size() / 32 * 34, kNearest});
 }
 
 }  // namespace llm

@@ -16,11 +16,10 @@ bool can_decode(tessera::DType type);
 /// The values of a row, `values` a multiple of the type's block, bit for bit as ggml decodes them.
 void decode(tessera::DType type, const std::byte* row, size_t values, float* out);
 
-/// What convert() makes of a type: q4_1 of q4_K, whose codes it keeps, and q8_0 of all others, to
-/// one part in 254 of the largest value of 32.
-tessera::DType nearest(tessera::DType type);
+/// What convert() makes of a type, to one part in 254 of the largest value of 32.
+inline constexpr auto kNearest = tessera::DType::q8_0;
 
-/// A row of `type` as a row of nearest(type). `values` has room for all of its values.
+/// A row of `type` as a row of kNearest. `values` has room for all of its values.
 tessera::Status convert(tessera::DType type, const std::byte* row, std::span<float> values,
                         std::byte* out);
 

@@ -30,7 +30,7 @@ struct Loss {
     char text[200];
     std::snprintf(text, sizeof(text),
                   "%zu tensors of type %s run as %s: %.1f MiB become %.1f MiB, relative error %.2g",
-                  tensors, tessera::dtype_name(type), tessera::dtype_name(nearest(type)),
+                  tensors, tessera::dtype_name(type), tessera::dtype_name(kNearest),
                   mebibytes(bytes), mebibytes(decoded_bytes),
                   squares > 0.0 ? std::sqrt(error_squares / squares) : 0.0);
     return text;
@@ -47,7 +47,7 @@ class Weights {
   MatView matrix(const std::string& name, size_t rows, size_t cols) {
     const gguf::Tensor& t = find(name, rows, cols);
     const bool foreign = can_decode(t.dtype);
-    const DType type = foreign ? nearest(t.dtype) : t.dtype;
+    const DType type = foreign ? kNearest : t.dtype;
     const size_t row_bytes = value_of(tessera::row_bytes(type, cols), "tensor " + name);
     if (!foreign) return {t.data.data(), rows, cols, row_bytes, type};
     const bool is_new = decoded_.try_emplace(&t, decoded_bytes_).second;

@@ -44,9 +44,9 @@ size_t encode(uint32_t format, const uint32_t* from, uint8_t* to, size_t count) 
   tessera::visit_format(static_cast<tessera::DType>(format), [&]<class F>(F) {
     for (size_t i = 0; i < count; i += F::kBlockValues, to += sizeof(typename F::Block)) {
       float values[F::kBlockValues];
-      typename F::Block block;
+      typename F::Block block{};
       std::memcpy(values, from + i, sizeof(values));
-      F::encode(values, block);
+      if constexpr (tessera::Encodable<F>) F::encode(values, block);
       std::memcpy(to, &block, sizeof(block));
     }
   });

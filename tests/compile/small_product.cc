@@ -31,9 +31,10 @@ bool is_exact(const Output& out, const Expected& e, size_t n) {
 }
 
 void exact_products(DType w_dtype) {
-  constexpr size_t kN = 35, kK = 64;
+  constexpr size_t kN = 35;
+  const size_t k = whole_blocks(w_dtype, 64);
   Rng rng(1);
-  const Matrix w = exact_weights(w_dtype, kN, kK, rng), x = exact_x(DType::f32, 20, kK, rng);
+  const Matrix w = exact_weights(w_dtype, kN, k, rng), x = exact_x(DType::f32, 20, k, rng);
   const Expected e = reference_product(x, w, PackedX::f32);
   for_each_target([&](const char* target) {
     for (const Accuracy accuracy : kAccuracies) {

@@ -15,6 +15,8 @@ Left out, because the numpy code of the package is not ggml's C code there (form
 them by hand): blocks whose maximum is -0.0, blocks so tiny that the inverse of their scale is
 infinite, NaN and infinity in blocks, signalling NaN. Of iq4_nl, blocks below 1e-15, for which
 ggml leaves the codes of the block before.
+
+Of formats that are decoded only, the bytes are random and the values are what they mean.
 """
 import ctypes
 import os
@@ -24,7 +26,9 @@ import sys
 import gguf
 import numpy as np
 
-FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "mxfp4"]
+FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "mxfp4", "q4_K", "q5_K", "q6_K"]
+# Formats that are decoded only, and where a block has f16 numbers; any bytes will do for the rest.
+DECODED = {"q4_K": [0, 2], "q5_K": [0, 2], "q6_K": [208]}
 
 
 def uniform(count, seed):
@@ -97,6 +101,15 @@ def decode_one(name, code):
         (bits.astype(np.uint32) << 16).view(np.float32)[0]
 
 
+def random_blocks(name, kind):
+    size = gguf.GGML_QUANT_SIZES[kind][1]
+    blocks = ((uniform(16 * size, size) + 1) * 128).astype(np.uint8).reshape(16, size)
+    scales = np.array([0.0123, -0.7, 3e-6, 6e-8, 0.0, -0.0, 65504.0, 300.0] * 2, "<f2")
+    for i, at in enumerate(DECODED[name]):  # usual, negative, subnormal, zero, the largest
+        blocks[:, at:at + 2] = np.roll(scales, 3 * i).view(np.uint8).reshape(16, 2)
+    return blocks
+
+
 def encode(name, kind, values, ggml):
     if name != "iq4_nl":
         return gguf.quants.quantize(values.reshape(-1, 32), kind)
@@ -104,6 +117,19 @@ def encode(name, kind, values, ggml):
     ggml.quantize_row_iq4_nl_ref(values.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.c_void_p),
                                  ctypes.c_int64(values.size))
     return out
+
+
+def encoded_values(name, kind, ggml):
+    values = np.concatenate([b.astype(np.float32) for b in blocks()
+                             if name != "iq4_nl" or np.abs(b).max() >= 1e-15])
+    if name in ("f32", "f16", "bf16"):
+        values = np.concatenate([values, float_edges("f16"), float_edges("bf16")])
+    with np.errstate(all="ignore"):
+        encoded = np.ascontiguousarray(encode(name, kind, values, ggml))
+        raw = encoded.view(np.uint8)
+        decoded = gguf.quants.dequantize(raw.ravel(), kind) if name not in ("f32", "f16") else \
+            encoded.astype(np.float32)
+    return values, raw, decoded
 
 
 def main():
@@ -115,15 +141,11 @@ def main():
         arguments = arguments[2:]
     for name in arguments or FORMATS:
         kind = gguf.GGMLQuantizationType[name.upper()]
-        values = np.concatenate([b.astype(np.float32) for b in blocks()
-                                 if name != "iq4_nl" or np.abs(b).max() >= 1e-15])
-        if name in ("f32", "f16", "bf16"):
-            values = np.concatenate([values, float_edges("f16"), float_edges("bf16")])
-        with np.errstate(all="ignore"):
-            encoded = np.ascontiguousarray(encode(name, kind, values, ggml))
-            raw = encoded.view(np.uint8)
-            decoded = gguf.quants.dequantize(raw.ravel(), kind) if name not in ("f32", "f16") else \
-                encoded.astype(np.float32)
+        if name in DECODED:
+            raw = random_blocks(name, kind)
+            values = decoded = gguf.quants.dequantize(raw, kind).astype(np.float32)
+        else:
+            values, raw, decoded = encoded_values(name, kind, ggml)
         path = os.path.join(folder, name + ".bin")
         with open(path, "wb") as f:
             f.write(b"TSRGOLD1" + struct.pack("<II", values.size, raw.size))

@@ -31,6 +31,17 @@ struct Matrix {
 
 inline bool is_block_format(DType t) { return dtype_info(t).block_values > 1; }
 
+/// Depths that W of a format can have: k up to a whole block.
+inline size_t whole_blocks(DType t, size_t k) {
+  const size_t block = dtype_info(t).block_values;
+  return (k + block - 1) / block * block;
+}
+inline std::vector<size_t> whole_blocks(DType t, std::vector<size_t> depths) {
+  for (size_t& k : depths) k = whole_blocks(t, k);
+  depths.erase(std::unique(depths.begin(), depths.end()), depths.end());
+  return depths;
+}
+
 inline Matrix empty_matrix(DType t, size_t rows, size_t cols) {
   Matrix a;
   a.dtype = t;

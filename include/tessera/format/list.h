@@ -11,8 +11,11 @@
 #include "tessera/format/mxfp4.h"
 #include "tessera/format/q4_0.h"
 #include "tessera/format/q4_1.h"
+#include "tessera/format/q4_k.h"
 #include "tessera/format/q5_0.h"
 #include "tessera/format/q5_1.h"
+#include "tessera/format/q5_k.h"
+#include "tessera/format/q6_k.h"
 #include "tessera/format/q8_0.h"
 
 #ifndef TESSERA_FORMAT_LIST_H_
@@ -28,7 +31,8 @@ namespace tessera::inline v0_1 {
 template <class... F>
 struct TypeList {};
 
-using Formats = TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4>;
+using Formats =
+    TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4, Q4_K, Q5_K, Q6_K>;
 
 namespace detail {
 template <class Visitor, class... F>

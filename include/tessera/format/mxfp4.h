@@ -9,8 +9,6 @@
 #ifndef TESSERA_FORMAT_MXFP4_H_
 #define TESSERA_FORMAT_MXFP4_H_
 
-#include <cmath>
-
 #include "tessera/base/half.h"
 #include "tessera/format/format.h"
 #include "tessera/format/table.h"
@@ -57,13 +55,25 @@ struct MXFP4 : BlockOf32 {
     for (size_t i = 0; i < 32; ++i) {
       if (most < detail::magnitude(values[i])) most = detail::magnitude(values[i]);
     }
-    const float exponent = most > 0.0f ? std::floor(std::log2(most)) + 125.0f : 0.0f;
-    block.exponent = exponent >= 0.0f && exponent < 256.0f ? static_cast<uint8_t>(exponent) : 0;
+    const int exponent = floor_log2(most) + 125;
+    block.exponent = static_cast<uint8_t>(exponent > 0 ? exponent : 0);
     const float scale = sub_block(block, 0).scale;
     set_nibbles(block.nibbles, [&](size_t i) { return nearest(values[i], scale); });
   }
 
  private:
+  // floor(log2(v)) where log2 is rounded to f32, so that the largest floats below a power of two
+  // count as that: the more, the further the result is from 0. v is not negative.
+  static int floor_log2(float v) noexcept {
+    const uint32_t bits = detail::bit_cast<uint32_t>(v);
+    const int exponent = static_cast<int>(bits >> 23) - 127;
+    if (exponent < -126 || exponent > 127) return -126;  // not a normal number
+    constexpr uint8_t kBelow[] = {0, 1, 2, 5, 11, 22, 44};  // floor(2^i * log(2)) floats
+    int range = 0;  // log2 of the size of the results below the next integer
+    for (int size = exponent > 0 ? exponent : -exponent - 1; size > 1; size /= 2) ++range;
+    const uint32_t below = 0x800000u - (bits & 0x7FFFFFu);
+    return exponent + (below <= kBelow[range] ? 1 : 0);
+  }
   static int nearest(float v, float scale) noexcept {
     int best = 0;
     float least = detail::magnitude(v);

@@ -43,7 +43,10 @@ inline float encode_around(int offset, const float* values, uint8_t* codes) noex
   }
   return scale;
 }
+TESSERA_PRECISE_END
 
+// A region of its own: GCC heeds a part of what one says for its first function only.
+TESSERA_PRECISE_BEGIN
 /// The reference's codes of values from their least one up to `most`.
 inline SubBlock encode_from_min(int most, const float* values, uint8_t* codes) noexcept {
   float min = FLT_MAX, max = -FLT_MAX;

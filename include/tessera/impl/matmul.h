@@ -126,8 +126,8 @@ TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
   const Plan &p = plan_, &q = other.plan_;
   if (p.kernel == nullptr || q.kernel == nullptr) return false;
   const Kernel &a = *p.kernel, &b = *q.kernel;
-  return p.k == q.k && a.x.pack == b.x.pack && a.mr == b.mr && a.row_step == b.row_step &&
-         p.matvec_rows == q.matvec_rows &&
+  return p.k == q.k && a.x.pack == b.x.pack && a.x.aux == b.x.aux && a.mr == b.mr &&
+         a.row_step == b.row_step && p.matvec_rows == q.matvec_rows &&
          (p.matvec_rows == 0 || a.x_single.pack == b.x_single.pack) && p.borrow_x == q.borrow_x &&
          // Rows of x as they lie end where k does: for units of one value, not for those of two.
          (!p.borrow_x || a.unit_values == b.unit_values);

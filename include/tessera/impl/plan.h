@@ -130,7 +130,7 @@ inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
 }
 
 inline size_t packed_w_bytes(const Plan& p) noexcept {
-  return p.panels * p.units * p.kernel->panel_unit_bytes;
+  return rounded_up(p.panels * p.units * p.kernel->panel_unit_bytes, alignof(float));
 }
 
 // This part of W -> panels.
@@ -196,7 +196,8 @@ inline void pack(const Plan& p, const Geometry& g, const MatView& x, bool k_majo
                single ? 1 : p.kernel->row_step,
                g.x_row_bytes,
                {panels.rows(mine.begin).begin, panels.rows(mine.end - 1).end},
-               to});
+               to,
+               layout.aux});
 }
 
 // This part's rectangle of y: columns in whole panels of W, rows in whole panels of x.

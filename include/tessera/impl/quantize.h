@@ -19,24 +19,21 @@ constexpr size_t common_block(TypeList<F...>) {
   return values;
 }
 
-template <class From, class To>
-void convert_row(const std::byte* from, std::byte* to, size_t k) noexcept {
-  constexpr size_t kChunk = common_block(Formats{});
-  float values[kChunk];
-  for (size_t at = 0; at < k; at += kChunk) {
-    const size_t count = k - at < kChunk ? k - at : kChunk;
-    for (size_t i = 0; i < count; i += From::kBlockValues) {
-      typename From::Block block;  // copies: rows may have any alignment
-      std::memcpy(&block, from, sizeof(block));
-      From::decode(block, values + i);
-      from += sizeof(block);
-    }
-    for (size_t i = 0; i < count; i += To::kBlockValues) {
-      typename To::Block block;
-      To::encode(values + i, block);
-      std::memcpy(to, &block, sizeof(block));
-      to += sizeof(block);
-    }
+// Blocks of a format -> f32, or back. `count` values; rows may have any alignment.
+template <class F>
+void decode_blocks(const std::byte* from, size_t count, float* values) noexcept {
+  for (size_t i = 0; i < count; i += F::kBlockValues, from += sizeof(typename F::Block)) {
+    typename F::Block block;
+    std::memcpy(&block, from, sizeof(block));
+    F::decode(block, values + i);
+  }
+}
+template <class F>
+void encode_blocks(const float* values, size_t count, std::byte* to) noexcept {
+  for (size_t i = 0; i < count; i += F::kBlockValues, to += sizeof(typename F::Block)) {
+    typename F::Block block;
+    F::encode(values + i, block);
+    std::memcpy(to, &block, sizeof(block));
   }
 }
 
@@ -58,18 +55,25 @@ TESSERA_IMPL Status quantize(const MatView& src, const MutMatView& dst, Part par
     return detail::unsupported("dst", dst.dtype, "can be decoded only");
   }
   const Range rows = split(src.rows, 1, part.index, part.count);
-  const auto convert = [&]<class From, class To>(From, To) {
-    for (size_t row = rows.begin; row < rows.end; ++row) {
-      detail::convert_row<From, To>(static_cast<const std::byte*>(src.data) + row * src.row_stride,
-                                    static_cast<std::byte*>(dst.data) + row * dst.row_stride,
-                                    src.cols);
-    }
-  };
-  visit_format(src.dtype, [&]<class From>(From from) {
-    visit_format(dst.dtype, [&]<class To>(To to) {
-      if constexpr (Encodable<To>) convert(from, to);
-    });
+  void (*decode)(const std::byte*, size_t, float*) noexcept = nullptr;
+  void (*encode)(const float*, size_t, std::byte*) noexcept = nullptr;
+  visit_format(src.dtype, [&]<class F>(F) { decode = &detail::decode_blocks<F>; });
+  visit_format(dst.dtype, [&]<class F>(F) {
+    if constexpr (Encodable<F>) encode = &detail::encode_blocks<F>;
   });
+  constexpr size_t kChunk = detail::common_block(Formats{});
+  float values[kChunk];
+  for (size_t row = rows.begin; row < rows.end; ++row) {
+    const std::byte* from = static_cast<const std::byte*>(src.data) + row * src.row_stride;
+    std::byte* to = static_cast<std::byte*>(dst.data) + row * dst.row_stride;
+    for (size_t k = 0; k < src.cols; k += kChunk) {
+      const size_t count = src.cols - k < kChunk ? src.cols - k : kChunk;
+      decode(from, count, values);
+      encode(values, count, to);
+      from += *row_bytes(src.dtype, count);
+      to += *row_bytes(dst.dtype, count);
+    }
+  }
   return {};
 }
 

@@ -55,6 +55,15 @@ inline constexpr size_t kMaxNcPanels = 8;  // 2 to 16 are the same: bench/sweeps
 
 // ---- Packing ------------------------------------------------------------------------------------
 
+/// What 8-bit blocks of x hold for W beside scale and codes: scale * sum of codes where W has
+/// minima, else -offset * sum of codes.
+struct XAux {
+  int32_t offset = 0;
+  bool has_min = false;
+
+  friend constexpr bool operator==(const XAux&, const XAux&) = default;
+};
+
 /// Rows [rows.begin, rows.end) of x[m, k], whole panels of them -> packed panels or single rows.
 struct PackXArgs {
   const std::byte* x = nullptr;
@@ -66,6 +75,7 @@ struct PackXArgs {
   size_t row_bytes = 0;  // of a packed row
   Range rows;
   std::byte* packed = nullptr;
+  XAux aux;
 };
 
 /// Rows [first, end) of W[n, k], at most nr, over units [units.begin, units.end) -> one panel.
@@ -91,6 +101,7 @@ struct XLayout {
   size_t copies = 1;       // of each value
   bool borrows = false;    // rows of the format `borrowed` can be read as they lie
   DType borrowed = DType::f32;
+  XAux aux;
   void (*pack)(const PackXArgs&) = nullptr;  // null: there is no such micro-kernel
 };
 
@@ -184,8 +195,8 @@ struct Kernel {
 constexpr bool is_sound(const Kernel& k) noexcept {
   const bool q8 = k.x.kind == PackedX::q8 || k.x.kind == PackedX::q8_coarse;
   const bool rows = k.mr >= 1 && detail::steps_of(k.mr, k.row_step) * k.row_step <= kMostPanelRows;
-  const bool x = k.x.pack != nullptr && k.x.step_values % k.unit_values == 0 &&
-                 k.x.unit_bytes == k.x.step_bytes / (k.x.step_values / k.unit_values) &&
+  const bool x = k.x.pack != nullptr &&
+                 k.x.unit_bytes * k.x.step_values == k.x.step_bytes * k.unit_values &&
                  (k.row_step == 1 || !q8);  // a tile of q8 finds a row by how many it multiplies
   const bool direct = k.direct.run == nullptr ||
                       (k.direct.prepare == nullptr && k.direct.unit_bytes == k.panel_unit_bytes);

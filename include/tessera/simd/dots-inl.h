@@ -35,6 +35,12 @@ constexpr bool is_signed() {
 template <class F>
 inline constexpr int kDotOffset = is_signed<F>() ? F::kOffset - 128 : F::kOffset;
 
+// Whether 16 bits hold the sums of a dot and that helps. For 32 codes of four bits they do: 8 quads
+// * 2 products * 15 * 127 = 30480 < 2^15.
+template <class F, size_t kQuads>
+inline constexpr bool kTakesNibbleDots =
+    kHasBytePairs && !kHasQuadDot && kQuads * 2 * F::kMostCode * 127 < 1 << 15;
+
 // Four products of bytes at a time.
 struct QuadDots {
   static constexpr size_t kSteps = 1;
@@ -71,11 +77,7 @@ struct PairDots {
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
-// Products of bytes added in pairs, and the pairs of all quads of a dot in 16 bits, where those
-// hold them. For 32 codes of four bits: 8 quads * 2 products * 15 * 127 = 30480 < 2^15.
-template <class F, size_t kQuads>
-inline constexpr bool kFitsNibbleDots = kQuads * 2 * F::kMostCode * 127 < 1 << 15;
-
+// Products of bytes added in pairs, and the pairs of all quads of a dot in 16 bits.
 struct NibbleDots {
   static constexpr size_t kSteps = 1;
   using D16 = hn::Repartition<int16_t, DI>;
@@ -130,9 +132,9 @@ template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf = WideningDots;
 #else
 template <class F, size_t kQuads = F::kSubValues / 4>
-using DotsOf = std::conditional_t<
-    kHasQuadDot, QuadDots,
-    std::conditional_t<kHasBytePairs && kFitsNibbleDots<F, kQuads>, NibbleDots, PairDots> >;
+using DotsOf =
+    std::conditional_t<kHasQuadDot, QuadDots,
+                       std::conditional_t<kTakesNibbleDots<F, kQuads>, NibbleDots, PairDots> >;
 #endif
 #else
 template <class F, size_t kQuads = F::kSubValues / 4>

@@ -19,6 +19,7 @@
 #include "tessera/simd/matvec-inl.h"
 #include "tessera/simd/matvec_loops-inl.h"
 #include "tessera/simd/mmla_tile-inl.h"
+#include "tessera/simd/super_dot-inl.h"
 #include "tessera/simd/tile-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
@@ -156,36 +157,36 @@ constexpr Kernel bf16_kernel(Accuracy accuracy) {
 }
 #endif
 
-// Tiles that read unpacked panels, from the same packed x as those that read packed ones.
-template <class Tile, class UnpackedTile>
-constexpr void add_unpacked(Kernel& kernel, void (*unpack)(const std::byte*, size_t, std::byte*)) {
-  static_assert(std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>);
-  static_assert(Tile::kMr == UnpackedTile::kMr && Tile::kNr == UnpackedTile::kNr);
-  kernel.prepared = tile_set<UnpackedTile>(Tile::kStepValues);
-  kernel.prepared.prepare = unpack;
-}
-
 // Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use
-// is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids.
-// (bench/sweeps/micro_kernels.tsv)
+// is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids
+// (bench/sweeps/micro_kernels.tsv); one of sub-blocks always is.
+template <class F>
+inline constexpr bool kUnpacksOnce = SuperBlockFormat<F> || (kUnpacksCodesOnce && F::kWords < 8);
+
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
-  using Tile = Int8Tile<F, kCoarse>;
-  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
-  Kernel kernel = kernel_of<F, Tile, X>(accuracy, Tile::kStepValues);
+  using UnpackedTile = Int8Tile<Unpacked<F>, kCoarse>;
+  using X = XAsQ8<typename UnpackedTile::Dots, kCoarse, kSubBlocks<F>>;
+  Kernel kernel = kernel_of<F, UnpackedTile, X>(accuracy, F::kBlockValues);
   kernel.name = "int8 dot";
   if (!kHasQuadDotInstruction) {
     kernel.note = "no instruction of this target adds four products of bytes: several do";
   }
   kernel.kind = F::kWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
-  kernel.direct = tile_set<Tile>(Tile::kStepValues);
-  kernel.panel_unit_bytes = kernel.direct.unit_bytes;
+  kernel.panel_unit_bytes = kBlockPanelBytes<F, kPanelVectors>;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
-  if constexpr (kUnpacksOnce && F::kWords < 8) {
-    add_unpacked<Tile, Int8Tile<Unpacked<F>, kCoarse>>(kernel,
-                                                       &unpack_block_panel<F, kPanelVectors>);
+  if constexpr (kUnpacksOnce<F>) {
+    kernel.prepared = tile_set<UnpackedTile>(F::kBlockValues);
+    kernel.prepared.prepare = &unpack_block_panel<F, kPanelVectors>;
   }
-  add_matvec<Int8Dot<F, kCoarse>, X>(kernel);
+  using Lanes = std::conditional_t<SuperBlockFormat<F>, SuperLanes<F>, BlockLanes<F>>;
+  add_matvec<BlockDot<Lanes>, typename Lanes::template X<kCoarse>>(kernel);
+  kernel.x.aux = kernel.x_single.aux = {kDotOffset<F>, F::kHasMin};
+  if constexpr (!SuperBlockFormat<F>) {
+    using Tile = Int8Tile<F, kCoarse>;
+    static_assert(std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>);
+    kernel.direct = tile_set<Tile>(Tile::kStepValues);
+  }
   return kernel;
 }
 
@@ -193,15 +194,21 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
 // The parent's kernel with other tiles, which read x in another order.
 template <class F, bool kCoarse>
 constexpr Kernel mmla_kernel(Accuracy accuracy) {
-  using Tile = MmlaTile<F, kCoarse>;
-  using X = XAsQ8<typename Tile::Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
+  using PairedTile = MmlaTile<Paired<Unpacked<F>>, kCoarse>;
+  using X = XAsQ8<typename PairedTile::Dots, kCoarse, kSubBlocks<F>>;
   Kernel kernel = HWY_NAMESPACE::int8_kernel<F, kCoarse>(accuracy);
-  static_assert(Tile::kNr == HWY_NAMESPACE::Int8Tile<F, kCoarse>::kNr);  // reads the same panels
+  static_assert(PairedTile::kNr ==
+                HWY_NAMESPACE::Int8Tile<HWY_NAMESPACE::Unpacked<F>, kCoarse>::kNr);
   kernel.name = "int8 matrix product";
-  kernel.mr = Tile::kMr;
-  kernel.x = panel_layout<X>(Tile::kStepValues);
-  kernel.direct = tile_set<Tile>(Tile::kStepValues);
-  add_unpacked<Tile, MmlaTile<Paired<F>, kCoarse>>(kernel, &pair_block_panel<F, kPanelVectors>);
+  kernel.mr = PairedTile::kMr;
+  kernel.x = panel_layout<X>(F::kBlockValues);
+  kernel.x.aux = {kDotOffset<F>, F::kHasMin};
+  kernel.prepared = tile_set<PairedTile>(F::kBlockValues);
+  kernel.prepared.prepare = &pair_block_panel<F, kPanelVectors>;
+  if constexpr (!SuperBlockFormat<F>) {
+    using Tile = MmlaTile<F, kCoarse>;
+    kernel.direct = tile_set<Tile>(Tile::kStepValues);
+  }
   return kernel;
 }
 #endif

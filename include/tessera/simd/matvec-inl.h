@@ -152,46 +152,38 @@ struct FloatDot {
   }
 };
 
-// A lane is a block: kLanes blocks of a row are transposed, so that eight steps of four products
-// give the exact integer dot of each, which starts from what the offset contributes. Scales are
-// then vectors too, one multiplication for kLanes blocks, and all of it but the eight steps is
-// shared by the C rows of x. Where a row ends within a group of kLanes blocks, its last kLanes are
-// read, of which x holds zeros for those that were read before.
+// Rows of W, in groups of blocks of which a Group adds the dots with C rows of x to vectors of
+// sums. Where a row ends within a group, its last blocks are read, of which x holds zeros for those
+// that were read before.
 //
 // Rows of W follow each other group by group, to read more streams; sharing the loads of x between
 // two would gain nothing, as the vector units are the limit.
-template <class F, bool kCoarse>
-struct Int8Dot {
-  static_assert(F::kWords >= 4 && F::kWords <= 8 && F::kBlockValues == 32);
+template <class Group>
+struct BlockDot {
   static constexpr size_t kManyRowsOfW = 1, kMany = 6, kFew = 6;
   // One row of x takes 8 rows of W as with floats, a gain of a seventh on small pages, but not of
   // q8_0, which loses on large ones. (bench/sweeps/micro_kernels.tsv)
   static constexpr size_t few_rows(size_t c) {
-    return c == 1 && F::kWords < 8 && !kTwoWideUnits ? 8 : 1;
+    return c == 1 && Group::kWords != 8 && !kTwoWideUnits ? 8 : 1;
   }
-  static constexpr size_t kDepthStep = 32 * kLanes;
-  static constexpr size_t kValues = 32, kBytes = sizeof(typename F::Block);
+  static constexpr size_t kBlocks = Group::kBlocks;  // of a group
+  static constexpr size_t kValues = Group::kValues;  // of a block
+  static constexpr size_t kBytes = Group::kBytes;
+  static constexpr size_t kDepthStep = kBlocks * kValues;
   static constexpr bool kXInL1 = true;  // long rows gain a third to two thirds (the same sweep)
-
- private:
-  using Dots = DotsOf<F>;
-  using X = XAsQ8<Dots, kDotOffset<F>, F::kHasMin, kCoarse>;
-  static constexpr size_t kGroupBytes = kLanes * kBytes;
-
- public:
-  static constexpr size_t kXBytes = X::kBlockBytes;
+  static constexpr size_t kXBytes = Group::template X<false>::bytes(kValues);
 
   template <size_t kRows, size_t C>
   static void run(const DotArgs& a) {
-    const size_t blocks = a.k / 32, end = a.end / 32;
+    const size_t blocks = a.k / kValues, end = a.end / kValues;
     VF sums[kRows][C];
     const uint8_t* w[kRows];  // where there are fewer, the last one again: sums nobody reads
     const uint8_t* last[kRows];
     uint8_t copies[kRows][kGroupBytes];
     for (size_t r = 0; r < kRows; ++r) {
       w[r] = reinterpret_cast<const uint8_t*>(a.w + std::min(r, a.rows - 1) * a.w_stride);
-      if (blocks >= kLanes) {
-        last[r] = w[r] + (blocks - kLanes) * kBytes;
+      if (blocks >= kBlocks) {
+        last[r] = w[r] + (blocks - kBlocks) * kBytes;
       } else {
         std::memset(copies[r], 0, kGroupBytes);
         if (blocks > 0) {
@@ -199,7 +191,7 @@ struct Int8Dot {
         }
         last[r] = copies[r];
       }
-      w[r] += a.begin / 32 * kBytes;
+      w[r] += a.begin / kValues * kBytes;
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
         sums[r][c] =
@@ -208,12 +200,12 @@ struct Int8Dot {
     }
     uintptr_t early = a.early;
     const bool asks = a.early_rows > 0;
-    size_t b = a.begin / 32;
-    const std::byte* x = a.x + b * X::kBlockBytes;
-    for (; b < end; b += kLanes, early += kGroupBytes, x += kLanes * X::kBlockBytes) {
+    size_t b = a.begin / kValues;
+    const std::byte* x = a.x + b * kXBytes;
+    for (; b < end; b += kBlocks, early += kGroupBytes, x += kBlocks * kXBytes) {
       for (size_t r = 0; r < kRows; ++r) {
         if (asks) prefetch_to_l2<kGroupBytes>(early + r * a.w_stride);
-        add_blocks<C>(b + kLanes <= blocks ? w[r] : last[r], x, a.x_stride, sums[r]);
+        Group::template add<C>(b + kBlocks <= blocks ? w[r] : last[r], x, a.x_stride, sums[r]);
         w[r] += kGroupBytes;
       }
     }
@@ -230,33 +222,29 @@ struct Int8Dot {
   }
 
  private:
-  // Words kFirst .. kFirst + 3 of the codes.
-  template <size_t kFirst>
-  static HWY_INLINE void load_words(const LaneBlocks<kBytes>& blocks, VU (&words)[F::kWords]) {
-    VU four[4];
-    blocks.template words<kWordsAt<F> + 4 * kFirst>(four);
-    TESSERA_UNROLL
-    for (size_t j = 0; j < 4; ++j) words[kFirst + j] = SimdOf<F>::panel_word(four[j], kFirst + j);
-  }
+  static constexpr size_t kGroupBytes = kBlocks * kBytes;
+};
 
-  static HWY_INLINE VF load_scale(const LaneBlocks<kBytes>& blocks) {
-    if constexpr (kScaleFieldBytes<F> == 2) {
-      return blocks.template f16<F::kScaleAt>();
-    } else {
-      VU words[4];
-      blocks.template words<F::kScaleAt>(words);
-      return power_of_two(hn::And(words[0], hn::Set(DU(), 255u)));
-    }
-  }
+// A lane is a block: kLanes blocks of a row are transposed, so that eight steps of four products
+// give the exact integer dot of each, which starts from what the offset contributes. Scales are
+// then vectors too, one multiplication for kLanes blocks, and all of it but the eight steps is
+// shared by the C rows of x.
+template <class F>
+struct BlockLanes {
+  static_assert(F::kWords >= 4 && F::kWords <= 8 && F::kBlockValues == 32);
+  using Dots = DotsOf<F>;
+  template <bool kCoarse>
+  using X = XAsQ8<Dots, kCoarse>;
+  static constexpr size_t kBlocks = kLanes, kValues = 32, kBytes = sizeof(typename F::Block);
+  static constexpr size_t kWords = F::kWords;
 
   template <size_t C>
-  static HWY_INLINE void add_blocks(const uint8_t* w, const std::byte* x, size_t x_stride,
-                                    VF (&sums)[C]) {
+  static HWY_INLINE void add(const uint8_t* w, const std::byte* x, size_t x_stride, VF (&sums)[C]) {
     const auto load_x = [x, x_stride](auto d, size_t c, size_t word) TESSERA_ATTR {
       return load_bytes(d, x + c * x_stride + word * kLanes * 4);
     };
     const auto start = [&load_x](size_t c) TESSERA_ATTR {
-      return start_dot<F, kCoarse>(load_x(DF(), c, 0), load_x(DI(), c, 1));
+      return start_dot<F, false>(load_x(DF(), c, 0), load_x(DI(), c, 1));
     };
     const DF df;
     const DI di;
@@ -292,8 +280,28 @@ struct Int8Dot {
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
       const VI dot = Dots::end(dots[c], start(c));
-      sums[c] = add_dot<kCoarse>(dot, scale, load_x(df, c, 0), sums[c]);
+      sums[c] = add_dot<false>(dot, scale, load_x(df, c, 0), sums[c]);
       if constexpr (F::kHasMin) sums[c] = hn::MulAdd(min, load_x(df, c, 1), sums[c]);
+    }
+  }
+
+ private:
+  // Words kFirst .. kFirst + 3 of the codes.
+  template <size_t kFirst>
+  static HWY_INLINE void load_words(const LaneBlocks<kBytes>& blocks, VU (&words)[F::kWords]) {
+    VU four[4];
+    blocks.template words<kWordsAt<F> + 4 * kFirst>(four);
+    TESSERA_UNROLL
+    for (size_t j = 0; j < 4; ++j) words[kFirst + j] = SimdOf<F>::panel_word(four[j], kFirst + j);
+  }
+
+  static HWY_INLINE VF load_scale(const LaneBlocks<kBytes>& blocks) {
+    if constexpr (kScaleFieldBytes<F> == 2) {
+      return blocks.template f16<F::kScaleAt>();
+    } else {
+      VU words[4];
+      blocks.template words<F::kScaleAt>(words);
+      return power_of_two(hn::And(words[0], hn::Set(DU(), 255u)));
     }
   }
 };

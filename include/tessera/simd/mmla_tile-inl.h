@@ -70,18 +70,16 @@ struct XPairs {
 
 // What tiles read where a panel is prepared: a byte a code, and rows in pairs. Of each eight values
 // of k there are the vectors that add_2x2() takes, pair of rows after pair.
-template <class F>
-struct Paired : Unpacked<F> {};
-template <class F>
-struct SimdOf<Paired<F>> : SimdOf<Unpacked<F>> {};
+template <class U>
+struct Paired : U {};
+template <class U>
+struct SimdOf<Paired<U>> : SimdOf<U> {};
 template <class F>
 inline constexpr bool kIsPaired = false;
-template <class F>
-inline constexpr bool kIsPaired<Paired<F>> = true;
-template <class F>
-inline constexpr bool kIsUnpacked<Paired<F>> = true;
-template <class F>
-inline constexpr int kDotOffset<Paired<F>> = kDotOffset<Unpacked<F>>;
+template <class U>
+inline constexpr bool kIsPaired<Paired<U>> = true;
+template <class U>
+inline constexpr bool kIsUnpacked<Paired<U>> = true;
 
 // The eight values of k that begin with quad `quad`, of all rows of a panel in pairs.
 template <class F, size_t R>
@@ -99,7 +97,7 @@ HWY_INLINE void pairs_of_rows(const BlockPanel<F, R>& w, size_t quad, VI (&rows)
   }
 }
 
-// Blocks of a panel -> the same of a panel of Paired<F>.
+// Blocks of a panel -> the same of a panel of Paired<Unpacked<F>>.
 template <class F, size_t R>
 void pair_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
   unpack_panel<F, R>(panel, blocks, to,

@@ -195,21 +195,33 @@ struct BlockPanel {
 };
 
 // What tiles read where unpacking codes with each use of them would cost too much, 32 values of k
-// after 32: scale and min of each sub-block in f32, and a byte a code.
-template <class F>
-struct Unpacked : F {
-  static constexpr size_t kBlockValues = 32;
-  static constexpr size_t kScaleBytes = kSubBlocks<F> * (F::kHasMin ? 8 : 4);
+// after 32: scale and min of each of kSubs sub-blocks in f32, and a byte a code. Formats share what
+// a tile does with it: kHasStart says whether its dots start from what an offset takes away,
+// kIsShort whether sums of 16 bits hold those of its codes.
+template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
+struct UnpackedCodes {
+  static constexpr size_t kBlockValues = 32, kSubValues = 32 / kSubs;
+  static constexpr int kOffset = kHasStart ? 1 : 0;  // a tile asks only whether there is one
+  static constexpr int kMostCode = kIsShort ? 15 : 255;
+  static constexpr bool kHasMin = kMin;
+  static constexpr size_t kScaleBytes = kSubs * (kMin ? 8 : 4);
   static constexpr size_t kWords = 8;
   struct Block {
     std::byte bytes[kScaleBytes + 32];
   };
 };
+// Where dots see signed bytes, codes are stored without their offset: all rows of x then start from
+// the same sum.
 template <class F>
-inline constexpr bool kIsUnpacked<Unpacked<F>> = true;
+inline constexpr int kTooHigh = TESSERA_SIGNED_DOT && !F::kHasMin ? kDotOffset<F> : 0;
 template <class F>
-struct SimdOf<Unpacked<F>> {
-  static constexpr bool kSigned = is_signed<F>();
+using Unpacked = UnpackedCodes<F::kHasMin, kSubBlocks<F>, kDotOffset<F> != kTooHigh<F>,
+                               kTakesNibbleDots<F, F::kSubValues / 4>>;
+
+template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
+inline constexpr bool kIsUnpacked<UnpackedCodes<kMin, kSubs, kHasStart, kIsShort>> = true;
+template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
+struct SimdOf<UnpackedCodes<kMin, kSubs, kHasStart, kIsShort>> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
   template <class Words>
@@ -218,18 +230,14 @@ struct SimdOf<Unpacked<F>> {
   }
 };
 
-// Where dots see signed bytes, codes are stored without their offset: all rows of x then start from
-// the same sum.
-template <class F>
-inline constexpr int kDotOffset<Unpacked<F>> =
-    TESSERA_SIGNED_DOT && !F::kHasMin ? 0 : kDotOffset<F>;
 template <class F>
 HWY_INLINE VU unpacked_codes(VU codes) {
 #if TESSERA_SIGNED_DOT
-  constexpr int kTooHigh = kDotOffset<F> - kDotOffset<Unpacked<F>>;
   const hn::Repartition<int8_t, DU> d8;
-  const auto offset = hn::Set(d8, static_cast<int8_t>(kTooHigh));
-  if constexpr (kTooHigh != 0) codes = hn::BitCast(DU(), hn::Sub(hn::BitCast(d8, codes), offset));
+  const auto offset = hn::Set(d8, static_cast<int8_t>(kTooHigh<F>));
+  if constexpr (kTooHigh<F> != 0) {
+    codes = hn::BitCast(DU(), hn::Sub(hn::BitCast(d8, codes), offset));
+  }
 #endif
   return codes;
 }

@@ -1,12 +1,17 @@
 // SPDX-License-Identifier: MIT
 // Packing x: rows -> panels of at most mr rows, in the order in which the micro-kernels read.
 //
+// over 400 lines: the layouts of x are read side by side.
+//
 //   x, f32             [k][rows][kXCopies] floats, the copies equal
 //   x, bf16            [k / 2][rows] pairs
-//   x, q8              [k / 32] of { f32 scale[rows], aux[rows], i8 codes[8][rows][4] }, or
+//   x, q8              [k / 32] of { f32 scale[rows], aux[sub-blocks of W][rows],
+//                      i8 codes[8][rows][4] }, or
 //                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h), or
 //                      i8 codes[4][rows][8] for products of matrices (mmla_tile-inl.h)
-//   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h)
+//   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h), or
+//   halves
+//                      of blocks (super_dot-inl.h)
 #if defined(TESSERA_SIMD_PACK_X_INL_H_) == \
     (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_X_INL_H_
@@ -96,12 +101,20 @@ HWY_INLINE void store_copies(hn::VFromD<D> v, D d, const Where& where) {
 }
 #endif
 
+// Where word i of a row lies among the groups of a panel: `per` words of each `stride` groups, from
+// group `first` on.
+struct GroupPlaces {
+  size_t first = 0, per = 1, stride = 1;
+
+  HWY_INLINE size_t operator()(size_t i) const { return first + i / per * stride + i % per; }
+};
+
 // The first `count` words of each of `height` rows, `height` at a time: those at i of all rows,
 // each kCopies times, are group place(i) of `to`. Four rows at a time are transposed, the last four
 // again where height is not a multiple of four.
-template <size_t kCopies = 1, class Place>
-void interleave(const std::byte* const* rows, size_t height, size_t count, uint32_t* to,
-                const Place& place) {
+template <size_t kCopies = 1>
+HWY_NOINLINE void interleave(const std::byte* const* rows, size_t height, size_t count,
+                             uint32_t* to, GroupPlaces place) {
   size_t done = 0;
 #if !TESSERA_ONE_LANE
   const DU du;
@@ -140,8 +153,7 @@ struct WordPanel {
 
   static void interleave_rows(const std::byte* const* rows, size_t height, size_t bytes,
                               std::byte* panel) {
-    interleave<kCopies>(rows, height, bytes / 4, reinterpret_cast<uint32_t*>(panel),
-                        [](size_t i) { return i; });
+    interleave<kCopies>(rows, height, bytes / 4, reinterpret_cast<uint32_t*>(panel), {});
   }
 };
 
@@ -162,7 +174,7 @@ struct XAsF32 : WordPanel<kXCopies> {
   static void pack(const float* values, size_t count, std::byte* to) {
     std::memcpy(to, values, count * 4);
   }
-  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+  static void pack_lanes(const float* values, size_t count, XAux /*aux*/, std::byte* to) {
     pack(values, count, to);
   }
 };
@@ -183,15 +195,37 @@ struct XAsBf16 : WordPanel<1> {
       store_bytes(hn::TruncateTo(dh, bf16_bits(hn::LoadU(df, values + i))), dh, to + i * 2);
     }
   }
-  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+  static void pack_lanes(const float* values, size_t count, XAux /*aux*/, std::byte* to) {
     pack(values, count, to);
   }
 };
 
-// aux is what the offset or the min of W's format needs: -offset * sum of codes, the value that
-// integer sums start from, or scale * sum of codes. If coarse, the first is added to the bits of
-// the scale (dots-inl.h).
-template <class Dots, int kOffset, bool kHasMin, bool kCoarse>
+// What XAux says, of blocks with these scales and sums of codes: a float, or an integer that sums
+// start from. If coarse, that is added to the bits of the scale (dots-inl.h).
+template <bool kCoarse>
+HWY_INLINE VI make_aux(XAux aux, VF scale, VI sum) {
+  if (aux.has_min) return hn::BitCast(DI(), hn::Mul(scale, hn::ConvertTo(DF(), sum)));
+  const VI start = hn::Mul(sum, hn::Set(DI(), -aux.offset));
+  if constexpr (!kCoarse) return start;
+  const VF packed = hn::Mul(scale, hn::Set(DF(), kScaleFactor<kCoarse>));
+  return hn::Add(start, hn::BitCast(DI(), packed));
+}
+
+// A power of two, infinite where tiles, which take the bits of its multiple, cannot multiply it.
+HWY_INLINE VF coarse_limit(VF scale) {
+  return hn::Mul(hn::Mul(scale, hn::Set(DF(), 0x1p23f)), hn::Set(DF(), 0x1p-23f));
+}
+
+// Sums of the first half of each block's codes.
+inline void sum_halves(const Q8Blocks& blocks, int32_t* HWY_RESTRICT sums) {
+  for (size_t b = 0; b < Q8Blocks::kMax; ++b) {
+    int32_t sum = 0;
+    for (size_t i = 0; i < 16; ++i) sum += blocks.codes[b][i];
+    sums[b] = sum;
+  }
+}
+
+template <class Dots, bool kCoarse, size_t kSubs = 1>
 struct XAsQ8 {
   static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
   static constexpr bool kIsCoarse = kCoarse;
@@ -201,18 +235,22 @@ struct XAsQ8 {
   static constexpr size_t kCopies = 1;
   static constexpr size_t kWordBytes = 4;
   static constexpr size_t kCodeWords = 8 * Dots::kSteps;
-  static constexpr size_t kBlockBytes = 4 * (2 + kCodeWords);
+  static constexpr size_t kWords = 1 + kSubs + kCodeWords;
+  static constexpr size_t kBlockBytes = 4 * kWords;
 
   static constexpr size_t bytes(size_t values) { return values / 32 * kBlockBytes; }
 
   // Rows of whole blocks, quantized, to a panel of them.
-  static void interleave_blocks(Q8Blocks* rows, size_t height, size_t count, std::byte* panel) {
-    const std::byte *scale[kMostPanelRows], *aux[kMostPanelRows], *codes[kMostPanelRows];
+  static void interleave_blocks(Q8Blocks* rows, size_t height, size_t count, XAux kind,
+                                std::byte* panel) {
+    const std::byte *scale[kMostPanelRows], *aux[kSubs][kMostPanelRows], *codes[kMostPanelRows];
     alignas(64) int32_t ordered[Dots::kSteps == 1 ? 1 : kMostPanelRows][Q8Blocks::kMax][kCodeWords];
+    alignas(64) int32_t second[kSubs == 1 ? 1 : kMostPanelRows][Q8Blocks::kMax];
     for (size_t i = 0; i < height; ++i) {
-      make_aux(rows[i]);
+      prepare<kCoarse>(rows[i], kind, second[kSubs == 1 ? 0 : i]);
       scale[i] = reinterpret_cast<const std::byte*>(rows[i].scale);
-      aux[i] = reinterpret_cast<const std::byte*>(rows[i].sum);
+      aux[0][i] = reinterpret_cast<const std::byte*>(rows[i].sum);
+      if constexpr (kSubs == 2) aux[1][i] = reinterpret_cast<const std::byte*>(second[i]);
       codes[i] = reinterpret_cast<const std::byte*>(rows[i].codes);
       if constexpr (Dots::kSteps > 1) {
         for (size_t b = 0; b < count; ++b) order_codes<Dots>(rows[i].codes[b], ordered[i][b]);
@@ -220,13 +258,14 @@ struct XAsQ8 {
       }
     }
     uint32_t* to = reinterpret_cast<uint32_t*>(panel);
-    constexpr size_t kWords = kBlockBytes / 4;
-    interleave(scale, height, count, to, [](size_t i) { return i * kWords; });
-    interleave(aux, height, count, to, [](size_t i) { return i * kWords + 1; });
+    interleave(scale, height, count, to, {0, 1, kWords});
+    interleave(aux[0], height, count, to, {1, 1, kWords});
+    if constexpr (kSubs == 2) interleave(aux[1], height, count, to, {2, 1, kWords});
+    constexpr size_t kFirst = 1 + kSubs;  // word of codes
     if constexpr (requires { Dots::kWordsTogether; }) {
       constexpr size_t kEach = 4 * Dots::kWordsTogether, kParts = 32 / kEach;
       for (size_t b = 0; b < count; ++b) {
-        std::byte* words = panel + (b * kWords + 2) * height * 4;
+        std::byte* words = panel + (b * kWords + kFirst) * height * 4;
         for (size_t part = 0; part < kParts; ++part) {
           for (size_t i = 0; i < height; ++i, words += kEach) {
             std::memcpy(words, codes[i] + b * 32 + part * kEach, kEach);
@@ -234,17 +273,18 @@ struct XAsQ8 {
         }
       }
     } else {
-      interleave(codes, height, count * kCodeWords, to,
-                 [](size_t i) { return i / kCodeWords * kWords + 2 + i % kCodeWords; });
+      interleave(codes, height, count * kCodeWords, to, {kFirst, kCodeWords, kWords});
     }
   }
 
   // One row in groups of kLanes blocks, block i in the place block_lane(i) as if it were a row of a
-  // panel. The blocks of a last, partial group lie at its end, behind zeros.
-  static void pack_lanes(const float* values, size_t count, std::byte* to) {
+  // panel. The blocks of a last, partial group lie at its end, behind zeros. Dots of single rows
+  // take coarse scales as any others, so that both accuracies share them.
+  static void pack_lanes(const float* values, size_t count, XAux aux, std::byte* to) {
+    static_assert(kSubs == 1);
     Q8Blocks blocks;
     quantize_blocks<kCoarse>(values, count / 32, blocks);
-    make_aux(blocks);
+    prepare<false>(blocks, aux, nullptr);
     for (size_t b = 0; b < count / 32; to += kLanes * kBlockBytes) {
       const size_t end = std::min(b + kLanes, count / 32), zeros = b + kLanes - end;
       if (zeros > 0) std::memset(to, 0, kLanes * kBlockBytes);
@@ -255,22 +295,25 @@ struct XAsQ8 {
   }
 
  private:
-  // In place: sums to aux, scales to what is packed.
-  static void make_aux(Q8Blocks& blocks) {
+  // In place: sums to aux, scales to what is packed. With two sub-blocks, the aux of the second of
+  // each block is in `second`.
+  template <bool kAsBits>
+  static void prepare(Q8Blocks& blocks, XAux aux, [[maybe_unused]] int32_t* second) {
     const DF df;
     const DI di;
+    alignas(64) int32_t first[Q8Blocks::kMax];
+    if constexpr (kSubs == 2) sum_halves(blocks, first);
     for (size_t b = 0; b < Q8Blocks::kMax; b += kLanes) {
       const VF scale = hn::Load(df, blocks.scale + b);
-      const VF packed = hn::Mul(scale, hn::Set(df, kScaleFactor<kCoarse>));
-      const VI sum = hn::Load(di, blocks.sum + b);
-      VI aux;
-      if constexpr (kHasMin) {
-        aux = hn::BitCast(di, hn::Mul(scale, hn::ConvertTo(df, sum)));
-      } else {
-        aux = hn::Mul(sum, hn::Set(di, -kOffset));
-        if constexpr (kCoarse) aux = hn::Add(aux, hn::BitCast(di, packed));
+      VI sum = hn::Load(di, blocks.sum + b);
+      if constexpr (kSubs == 2) {
+        const VI rest = hn::Sub(sum, hn::Load(di, first + b));
+        hn::Store(make_aux<kAsBits>(aux, scale, rest), di, second + b);
+        sum = hn::Load(di, first + b);
       }
-      hn::Store(aux, di, blocks.sum + b);
+      hn::Store(make_aux<kAsBits>(aux, scale, sum), di, blocks.sum + b);
+      VF packed = hn::Mul(scale, hn::Set(df, kScaleFactor<kAsBits>));
+      if constexpr (kCoarse && !kAsBits) packed = coarse_limit(scale);
       hn::Store(packed, df, blocks.scale + b);
     }
   }
@@ -305,7 +348,7 @@ void pack_panel_piece(const PackXArgs& a, Range rows, size_t padded, size_t k, s
     for (size_t i = 0; i < padded; ++i) {
       quantize_blocks<X::kIsCoarse>(piece(rows.begin + i), count / 32, blocks[i]);
     }
-    X::interleave_blocks(blocks, padded, count / 32, panel);
+    X::interleave_blocks(blocks, padded, count / 32, a.aux, panel);
   } else {
     alignas(64) std::byte words[kMostPanelRows][X::bytes(kPiece)];
     const std::byte* lines[kMostPanelRows];
@@ -349,7 +392,7 @@ void pack_x_rows(const PackXArgs& a) {
     std::byte* to = a.packed + row * a.row_bytes;
     for (size_t k = 0; k < k_padded; k += kPiece) {
       const size_t count = std::min(kPiece, k_padded - k);
-      X::pack_lanes(load_piece(a, row, k, values), count, to + X::bytes(k));
+      X::pack_lanes(load_piece(a, row, k, values), count, a.aux, to + X::bytes(k));
     }
   }
 }

@@ -160,7 +160,7 @@ inline constexpr size_t kInt8Rows = TESSERA_WIDENING_DOT ? 4 : kRegisters == 32 
 /// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack; on 64-bit Arm,
 /// unpacked codes need 5 to 40 % less time (bench/sweeps/arm_static.tsv). Such an instruction set
 /// also has tiles that read unpacked panels.
-inline constexpr bool kUnpacksOnce = kTwoWideUnits || TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
+inline constexpr bool kUnpacksCodesOnce = kTwoWideUnits || TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
 
 /// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
 /// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair

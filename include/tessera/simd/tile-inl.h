@@ -293,29 +293,8 @@ struct Int8Tile {
     const VF common = float_start();
     for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
       ask_early<kStepBytes>(a, early);
-      TESSERA_UNROLL
-      for (size_t s = 0; s < kSubs; ++s) {
-        typename Dots::Sum dots[C][kR];
-        TESSERA_UNROLL
-        for (size_t c = 0; c < C; ++c) {
-          const VI first = start(x, c, s, common);
-          TESSERA_UNROLL
-          for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
-        }
-        if (s == 0) {
-          add_quads<C, 0>(w, x, dots, std::make_index_sequence<8 / kSubs>());
-        } else {
-          add_quads<C, 8 - 8 / kSubs>(w, x, dots, std::make_index_sequence<8 / kSubs>());
-        }
-        TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) {
-          const VF scale = w.scale(r, s);
-          add_scaled<C>(scale, x, s, common, r, dots, sums, std::make_index_sequence<C>());
-          if constexpr (F::kHasMin) {
-            add_mins<C>(w.min(r, s), x, s, r, sums, std::make_index_sequence<C>());
-          }
-        }
-      }
+      add_sub_block<C, 0>(w, x, common, sums);
+      if constexpr (kSubs == 2) add_sub_block<C, 1>(w, x, common, sums);
     }
     sums.store(a);
   }
@@ -332,7 +311,27 @@ struct Int8Tile {
                                  hn::Set(DI(), x.template aux<int32_t>(c, s)));
   }
 
-  // What the columns of vector r gain by a block: scaled dots, and minima.
+  template <size_t C, size_t s>
+  static HWY_INLINE void add_sub_block(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
+                                       VF common, Sums<C, kR>& sums) {
+    typename Dots::Sum dots[C][kR];
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      const VI first = start(x, c, s, common);
+      TESSERA_UNROLL
+      for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
+    }
+    add_quads<C, 8 / kSubs * s>(w, x, dots, std::make_index_sequence<8 / kSubs>());
+    TESSERA_UNROLL
+    for (size_t r = 0; r < kR; ++r) {
+      add_scaled<C>(w.scale(r, s), x, s, common, r, dots, sums, std::make_index_sequence<C>());
+      if constexpr (F::kHasMin) {
+        add_mins<C>(w.min(r, s), x, s, r, sums, std::make_index_sequence<C>());
+      }
+    }
+  }
+
+  // What the columns of vector r gain by a sub-block: scaled dots, and minima.
   template <size_t C, size_t... c>
   static HWY_INLINE void add_scaled(VF scale, const XBlock<C, kSubs>& x, size_t s, VF common,
                                     size_t r, const typename Dots::Sum (&dots)[C][kR],

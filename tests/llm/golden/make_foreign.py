@@ -17,8 +17,7 @@ import numpy as np
 
 BLOCKS = 4
 # Offsets of f16 numbers in a block; any bytes will do for the rest.
-HALVES = {"Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2],
-          "Q6_K": [208], "IQ4_XS": [0]}
+HALVES = {"Q2_K": [80, 82], "Q3_K": [108], "IQ4_XS": [0]}
 
 
 def main():
