@@ -500,6 +500,25 @@ TEST_CASE("tensors of foreign types", "[gguf]") {
   CHECK_REFUSED(b, "i8 (ggml type 24)");
 }
 
+TEST_CASE("tensors of blocks of 256 run as they are", "[gguf]") {
+  for (const tessera::DType type :
+       {tessera::DType::q4_k, tessera::DType::q5_k, tessera::DType::q6_k}) {
+    Builder b = tiny_model(256);  // all zeros
+    for (TensorRecord& t : b.tensors) {
+      if (t.name == kQ || t.name == "token_embd.weight") t.type = static_cast<uint32_t>(type);
+    }
+    const std::vector<std::byte> bytes = b.build();
+    const File file = File::parse(bytes);
+    for (const Packing packing : {Packing::never, Packing::always}) {
+      const Model model = load_model(file, 272, {{}, packing}, tessera::serial());
+      CHECK(model.notes.empty());
+      CHECK(model.embedding.dtype == type);
+      CHECK(model.embedding.data == file.tensor("token_embd.weight")->data.data());
+      CHECK((model.packed_bytes > 0) == (packing == Packing::always));
+    }
+  }
+}
+
 TEST_CASE("vocabulary", "[gguf]") {
   const auto ids = [](const char* name) { return std::string("tokenizer.ggml.") + name; };
   const auto tokens = [&](const std::vector<std::string>& values) {

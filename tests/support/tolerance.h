@@ -11,9 +11,10 @@
 // bf16 dot: products of two bf16 are exact in f32, and an instruction adds two of them one after
 //   the other: the same r and d. It may take subnormal operands for zero and flush subnormal
 //   results, so that each of k steps may lose 2^-126 * (|w| + |x| + 1).
-// Integer dot: in a block the sum of codes is exact and below 2^24, so exact as f32. The terms are
-//   scale_w * scale_x * integer and, for a format with a min, min * (scale_x * integer): r = 2.
-//   Each passes at most 2 additions a block, and at the end 1 of chains and 7 of lanes. A vector of
+// Integer dot: in a sub-block the sum of codes is exact and below 2^24, so exact as f32, and so is
+//   scale_w, an f16 or that times an integer. The terms are scale_w * scale_x * integer and, for a
+//   format with a min, min * (scale_x * integer): r = 2. Each passes at most 2 additions in 32
+//   values (a min, or two sub-blocks of 16), and at the end 1 of chains and 7 of lanes. A vector of
 //   lanes holds such an integer in parts, which have the magnitudes of code and offset apart.
 // A scale of x that is a power of two takes part exactly: only less is rounded.
 // The result of a product or of a sum may be subnormal, which rounds it by up to 2^-150; the term

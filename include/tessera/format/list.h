@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The formats that the library multiplies. This list drives dispatch, packing, tests and the
-// example. A new format whose blocks are 32 codes behind an f16 scale (and minimum) is its file, an
-// include and its name here.
+// example. A new format whose blocks are 32 codes under a scale (and minimum), or 256 codes in
+// sub-blocks, is its file, an include and its name here.
 
 // Outside the guard, as each format file guards its two sections itself.
 #include "tessera/format/bf16.h"

@@ -3,7 +3,7 @@
 // Kernel is one way to multiply one format of W on one instruction set; nothing else describes it.
 //
 // Words. A panel of W is nr of its rows, a panel of x up to mr of its rows, in the order in which a
-// tile reads them. A unit is the least piece of a panel along k: 1 value, a pair, a block of 32.
+// tile reads them. A unit is the least piece of a panel along k: 1 value, a pair, a block.
 #ifndef TESSERA_PLAN_KERNEL_H_
 #define TESSERA_PLAN_KERNEL_H_
 
