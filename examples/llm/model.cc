@@ -193,6 +193,14 @@ bool Weights::reserve_panels(size_t bytes, const ModelOptions& options) {
   return false;
 }
 
+// Panels of blocks of 256 are made into what tiles read for each product again, too often for one
+// row: it is multiplied a third faster where W lies (bench/sweeps/super_blocks_packed.tsv). So they
+// are packed only if asked for.
+bool is_packed(const MatView& w, Packing packing) {
+  return packing == Packing::always ||
+         (packing == Packing::automatic && tessera::dtype_info(w.dtype).block_values < 256);
+}
+
 void Weights::decode_and_pack(const ModelOptions& options, const tessera::Executor& executor) {
   model_.decoded = map_pages(decoded_bytes_);
   if (model_.decoded.bytes.size() < decoded_bytes_) {
@@ -202,15 +210,15 @@ void Weights::decode_and_pack(const ModelOptions& options, const tessera::Execut
   for (Matrix& m : matrices_) {
     place(m.tensor, m.w);
     *m.plan = value_of(tessera::Matmul::plan(m.w, DType::f32, options.plan), shown(*m.tensor));
-    panel_bytes += round_up(m.plan->packed_w_bytes());
+    if (is_packed(m.w, options.packing)) panel_bytes += round_up(m.plan->packed_w_bytes());
   }
-  const bool packs = reserve_panels(panel_bytes, options);
+  const bool packs = panel_bytes > 0 && reserve_panels(panel_bytes, options);
   const gguf::Tensor* table = file_.tensor("token_embd.weight");
   place(table, model_.embedding);
   decode_once(*table, model_.embedding, executor);
   for (const Matrix& m : matrices_) {
     decode_once(*m.tensor, m.w, executor);
-    if (packs) pack(m, executor);
+    if (packs && is_packed(m.w, options.packing)) pack(m, executor);
   }
   for (const auto& [type, loss] : losses_) model_.notes.push_back(loss.text(type));
 }

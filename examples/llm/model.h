@@ -66,8 +66,9 @@ struct Layer {
   tessera::Matmul down;                       // [dim, ffn]
 };
 
-/// Whether the weights are copied into panels, which are faster to multiply: as far as memory goes,
-/// not at all (they are then multiplied where they lie), or in any case.
+/// Whether the weights are copied into panels, which are faster to multiply: where that holds for
+/// one row too and as far as memory goes, not at all (they are then multiplied where they lie), or
+/// in any case.
 enum class Packing : uint8_t { automatic, never, always };
 
 struct ModelOptions {
