@@ -42,7 +42,7 @@ def variant(constant, value, march, options):
     texts = {str(path.relative_to(ROOT / "include")): re.sub(r"\s*//.*", "", path.read_text(encoding="utf-8"))
              for path in sorted((ROOT / "include").rglob("*.h"))}  # without comments, which may change
     formats = sorted({case[0].upper() for case in constant["cases"]} | {"F32"})  # few compile faster
-    texts[lists] = changed(texts[lists], r"Formats = TypeList<(.*)>;", ", ".join(formats))
+    texts[lists] = f"#define TESSERA_FORMATS {', '.join(formats)}\n" + texts[lists]
     texts[file] = changed(texts[file], constant["find"], value)
     code = json.dumps([march, options.compiler, (BENCH / "sweep_constants.cc").read_text(), texts])
     return options.build / hashlib.sha256(code.encode()).hexdigest()[:16], texts

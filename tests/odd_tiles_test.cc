@@ -58,8 +58,7 @@ constexpr Kernel kOddKernels[] = {
 };
 static_assert(std::all_of(std::begin(kOddKernels), std::end(kOddKernels), is_sound));
 constexpr InstructionSet kOddSet = {kTargetName, 0,           kLanes * sizeof(float),
-                                    &runs_here,  kOddKernels, std::size(kOddKernels),
-                                    nullptr};
+                                    &runs_here,  kOddKernels, std::size(kOddKernels)};
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 TESSERA_AFTER_NAMESPACE();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Two static libraries that each embed Tessera's bodies, for different targets and so with tables
-// of different lengths. The linker keeps one copy of each public function; whichever that is, and
-// whatever the compiler inlined, no table of one library may be read as the other's.
+// Two static libraries that each embed Tessera's bodies, for different targets and formats and so
+// with tables of different lengths. The linker keeps one copy of each public function; whichever
+// that is, and whatever the compiler inlined, no table of one library may be read as the other's.
 #include "compile/two_libraries.h"
 
 #include <cstdio>
@@ -57,6 +57,18 @@ void check_library(const Library& library) {
     check(is_product(y, x, w), library, target.name, "wrong product");
     std::printf("library %s (%zu targets compiled): %s, %zu bytes\n", library.name,
                 library.targets_compiled, target.name, target.vector_bytes);
+  }
+  // A format that one library has and the other has not: a product or a refusal.
+  for (const tessera::DType format :
+       {tessera::DType::q8_0, tessera::DType::q4_0, tessera::DType::q4_k}) {
+    std::vector<float> row(kM * 256), sums(kM * kN);
+    std::vector<std::byte> blocks(kN * 256 * 2);  // zeros
+    const tessera::MatView zeros{blocks.data(), kN, 256, 256 * 2, format};
+    const tessera::Status s =
+        library.matmul(tessera::rows_of(sums, kM, kN), tessera::rows_of(row, kM, 256), zeros,
+                       library.default_target());
+    check(s.ok() || s.code == tessera::StatusCode::unsupported_dtype, library,
+          tessera::dtype_name(format), s.message().c_str());
   }
   check(listed, library, library.default_target(), "the default target is not on the list");
   const auto unknown = library.plan(tessera::rows_of(w, kN, kK), "none");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// One of the two libraries; compiled twice, each time with other targets. LIBRARY is a or b.
+// One of the two libraries; compiled twice, each time with other targets and formats. LIBRARY is a
+// or b.
 #include "tessera/impl.h"
 
 #include "compile/two_libraries.h"

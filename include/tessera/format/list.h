@@ -31,8 +31,14 @@ namespace tessera::inline v0_1 {
 template <class... F>
 struct TypeList {};
 
+/// Those that are compiled. A program that needs few defines TESSERA_FORMATS for all of its files,
+/// as in -DTESSERA_FORMATS=F32,Q4_K,Q6_K: code and compile time shrink with it.
+#if defined(TESSERA_FORMATS)
+using Formats = TypeList<TESSERA_FORMATS>;
+#else
 using Formats =
     TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4, Q4_K, Q5_K, Q6_K>;
+#endif
 
 namespace detail {
 template <class Visitor, class... F>

@@ -28,6 +28,8 @@ struct TableCodes : NibbleCodes {
   static constexpr bool kSigned = F::kMostCode > 127 &&
                                   (TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT);
 
+  static constexpr bool kTilesUnpack = kLooksUpBytes;
+
   template <class Words>
   static HWY_INLINE VU quad(const Words& word, size_t quad) {
     const VU places = NibbleCodes::quad(word, quad);

@@ -10,6 +10,7 @@
 
 #include "hwy/targets.h"
 #include "tessera/base/status.h"
+#include "tessera/format/list.h"
 #include "tessera/plan/kernel.h"
 #include "tessera/plan/targets.h"
 
@@ -21,15 +22,16 @@ namespace detail {
 // baseline or an emulated one. (Its HWY_VISIT_TARGETS came only with 1.3.)
 constexpr const InstructionSet* kVisited[] = {
 #if TESSERA_HAS_AVX2_VNNI
-    &N_AVX2_VNNI::kInstructionSet,
+    &N_AVX2_VNNI::kInstructionSet<Formats>,
 #endif
 #if TESSERA_HAS_NEON_DOTPROD
-    &N_NEON_DOTPROD::kInstructionSet,
+    &N_NEON_DOTPROD::kInstructionSet<Formats>,
 #endif
 #if TESSERA_HAS_NEON_I8MM
-    &N_NEON_I8MM::kInstructionSet,
+    &N_NEON_I8MM::kInstructionSet<Formats>,
 #endif
-    HWY_CHOOSE_TARGET_LIST(kInstructionSet), HWY_CHOOSE_FALLBACK(kInstructionSet)};
+    HWY_CHOOSE_TARGET_LIST(kInstructionSet<Formats>),
+    HWY_CHOOSE_FALLBACK(kInstructionSet<Formats>)};
 
 // Each once, best first; null behind them.
 constexpr auto kSorted = [] {
@@ -107,12 +109,13 @@ static Result<const InstructionSet*> find_set(const char* name) noexcept {
   return s;
 }
 
-// The kernel that an instruction set has, or the closest of its parents; null for a choice that no
-// enumerator names.
+// The kernel that an instruction set lists, or the next lower one that does; null if this library
+// has no such format or no enumerator names the choice.
 static const Kernel* find_kernel(const InstructionSet* set, DType w, Accuracy accuracy) noexcept {
-  for (; set != nullptr; set = set->parent) {
-    for (size_t i = 0; i < set->count; ++i) {
-      const Kernel& kernel = set->kernels[i];
+  for (const InstructionSet* lower : kSets) {
+    if (lower->rank > set->rank) continue;
+    for (size_t i = 0; i < lower->count; ++i) {
+      const Kernel& kernel = lower->kernels[i];
       if (kernel.w == w && kernel.accuracy == accuracy) return &kernel;
     }
   }

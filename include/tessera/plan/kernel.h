@@ -206,7 +206,8 @@ constexpr bool is_sound(const Kernel& k) noexcept {
          k.panel_unit_bytes > 0 && (k.direct.run != nullptr || k.prepared.run != nullptr);
 }
 
-/// Code for one set of instructions. What it lists is found in it, the rest in its parent.
+/// Code for one set of instructions. What it does not list is found in the next lower one that is
+/// compiled in.
 struct InstructionSet {
   const char* name = "";  // "AVX2"
   int rank = 0;           // a higher one is better
@@ -214,7 +215,6 @@ struct InstructionSet {
   bool (*runs)() = nullptr;  // whether this CPU has it
   const Kernel* kernels = nullptr;
   size_t count = 0;
-  const InstructionSet* parent = nullptr;
 };
 
 }  // namespace tessera::inline v0_1

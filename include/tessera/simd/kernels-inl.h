@@ -159,9 +159,15 @@ constexpr Kernel bf16_kernel(Accuracy accuracy) {
 
 // Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use
 // is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids
-// (bench/sweeps/micro_kernels.tsv); one of sub-blocks always is.
+// (bench/sweeps/micro_kernels.tsv). Tiles do not unpack codes of sub-blocks at all, nor those that
+// a format says are slow to unpack.
 template <class F>
-inline constexpr bool kUnpacksOnce = SuperBlockFormat<F> || (kUnpacksCodesOnce && F::kWords < 8);
+constexpr bool tiles_unpack() {
+  if constexpr (requires { SimdOf<F>::kTilesUnpack; }) return SimdOf<F>::kTilesUnpack;
+  return !SuperBlockFormat<F>;
+}
+template <class F>
+inline constexpr bool kUnpacksOnce = !tiles_unpack<F>() || (kUnpacksCodesOnce && F::kWords < 8);
 
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
@@ -182,7 +188,7 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   using Lanes = std::conditional_t<SuperBlockFormat<F>, SuperLanes<F>, BlockLanes<F>>;
   add_matvec<BlockDot<Lanes>, typename Lanes::template X<kCoarse>>(kernel);
   kernel.x.aux = kernel.x_single.aux = {kDotOffset<F>, F::kHasMin};
-  if constexpr (!SuperBlockFormat<F>) {
+  if constexpr (tiles_unpack<F>()) {
     using Tile = Int8Tile<F, kCoarse>;
     static_assert(std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>);
     kernel.direct = tile_set<Tile>(Tile::kStepValues);
@@ -205,7 +211,7 @@ constexpr Kernel mmla_kernel(Accuracy accuracy) {
   kernel.x.aux = {kDotOffset<F>, F::kHasMin};
   kernel.prepared = tile_set<PairedTile>(F::kBlockValues);
   kernel.prepared.prepare = &pair_block_panel<F, kPanelVectors>;
-  if constexpr (!SuperBlockFormat<F>) {
+  if constexpr (tiles_unpack<F>()) {
     using Tile = MmlaTile<F, kCoarse>;
     kernel.direct = tile_set<Tile>(Tile::kStepValues);
   }
@@ -251,10 +257,23 @@ constexpr Kernel choose_kernel() {
   }
 }
 
-// A sub-target lists what its instruction makes faster, the integer dots of blocks; the rest is
-// found in its parent.
+// Whether this instruction set has a kernel that the next lower one does not have as well.
 template <class F, Accuracy kAccuracy>
-inline constexpr bool kIsListed = !kIsSubTarget || (F::kIsBlock && kAccuracy != Accuracy::exact);
+constexpr bool is_listed() {
+  constexpr bool kExact = kAccuracy == Accuracy::exact;
+  switch (kLists) {
+    case Lists::all:
+      return true;
+    case Lists::none:
+      return false;
+    case Lists::block_dots:
+      return F::kIsBlock && !kExact;
+    case Lists::bf16_dot:
+      return F::kDType == DType::bf16 && !kExact;
+    case Lists::all_dots:
+      return !F::kIsBlock || !kExact;
+  }
+}
 
 template <size_t kCount>
 struct KernelList {
@@ -263,7 +282,7 @@ struct KernelList {
 
   template <class F, Accuracy kAccuracy>
   constexpr void add() {
-    if constexpr (kIsListed<F, kAccuracy>) kernels[count++] = choose_kernel<F, kAccuracy>();
+    if constexpr (is_listed<F, kAccuracy>()) kernels[count++] = choose_kernel<F, kAccuracy>();
   }
 };
 
@@ -276,19 +295,19 @@ constexpr auto all_kernels(TypeList<F...>) {
   return list;
 }
 
-// Not inline: two libraries in one program may be built with other targets and formats, so each has
-// its own.
-constexpr auto kKernels = all_kernels(Formats{});
-static_assert(std::all_of(kKernels.kernels, kKernels.kernels + kKernels.count, is_sound));
+// Static: two libraries in one program may be built with other targets and formats, so each has its
+// own. Templates: who includes this file for a kernel of his own does not compile these.
+template <class List>
+static constexpr auto kKernels = all_kernels(List{});
 
-constexpr InstructionSet kInstructionSet = {
-    kTargetName,
-    kRank,
-    kLanes * sizeof(float),
-    &runs_here,
-    kKernels.kernels,
-    kKernels.count,
-    kIsSubTarget ? &HWY_NAMESPACE::kInstructionSet : nullptr};
+template <class List>
+constexpr InstructionSet instruction_set() {
+  constexpr const auto& kList = kKernels<List>;
+  static_assert(std::all_of(kList.kernels, kList.kernels + kList.count, is_sound));
+  return {kTargetName, kRank, kLanes * sizeof(float), &runs_here, kList.kernels, kList.count};
+}
+template <class List>
+static constexpr InstructionSet kInstructionSet = instruction_set<List>();
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
 TESSERA_AFTER_NAMESPACE();

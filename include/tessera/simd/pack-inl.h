@@ -295,9 +295,10 @@ void widen_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
   for (size_t b = 0; b < blocks;
        ++b, panel += kBlockPanelBytes<F, R>, out += F::kBlockValues * kNr) {
     const BlockPanel<F, R> block{panel};
-    for (size_t r = 0; r < R; ++r) {
+    for (size_t part = 0; part < R * F::kBlockValues / 32; ++part) {  // 32 values of a vector
+      const size_t r = part % R, first = part / R * 8;
       TESSERA_UNROLL
-      for (size_t quad = 0; quad < F::kBlockValues / 4; ++quad) {
+      for (size_t quad = first; quad < first + 8; ++quad) {
         const size_t s = quad * 4 / F::kSubValues;
         const VF scale = block.scale(r, s);
         VF min = hn::Zero(df);

@@ -217,7 +217,7 @@ HWY_INLINE VF coarse_limit(VF scale) {
 }
 
 // Sums of the first half of each block's codes.
-inline void sum_halves(const Q8Blocks& blocks, int32_t* HWY_RESTRICT sums) {
+HWY_NOINLINE inline void sum_halves(const Q8Blocks& blocks, int32_t* HWY_RESTRICT sums) {
   for (size_t b = 0; b < Q8Blocks::kMax; ++b) {
     int32_t sum = 0;
     for (size_t i = 0; i < 16; ++i) sum += blocks.codes[b][i];

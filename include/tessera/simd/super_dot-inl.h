@@ -41,13 +41,44 @@ constexpr LanePlace lane_place(size_t set, size_t lane) {
   return {quarter, kLanes == 8 ? part : set};
 }
 
+// Quantized blocks of 32 -> a group of halves. For both ways to round, so that it is compiled once.
+template <class Order, class Dots>
+struct HalvesOfGroup {
+  static constexpr size_t kWords = 2 + 4 * Dots::kSteps;  // of 16 values
+
+  /// Blocks from `begin` on, which lie behind so many blocks of zeros.
+  static HWY_NOINLINE void place(const Q8Blocks& blocks, const int32_t (&aux)[2][Q8Blocks::kMax],
+                                 size_t begin, size_t zeros, std::byte* to) {
+    for (size_t set = 0; set < 2 * kLaneSets; ++set) {
+      for (size_t lane = 0; lane < kLanes; ++lane) {
+        const LanePlace place = lane_place(set / 2, lane);
+        const size_t of_32 = place.bytes / 4 * 8 + Order::block_of(place.bytes % 4, set % 2);
+        if (of_32 < zeros) continue;
+        const size_t b = begin + of_32 - zeros;
+        int32_t ordered[8 * Dots::kSteps];
+        order_codes<Dots>(blocks.codes[b], ordered);
+        std::byte* word = to + (set * kWords * kLanes + lane) * 4;
+        const auto put = [&word](const void* from) {
+          std::memcpy(word, from, 4);
+          word += kLanes * 4;
+        };
+        put(&blocks.scale[b]);
+        put(&aux[place.half][b]);
+        for (size_t i = 0; i < 4 * Dots::kSteps; ++i) {
+          put(&ordered[i / 4 * 8 + place.half * 4 + i % 4]);
+        }
+      }
+    }
+  }
+};
+
 // One row of x in the order of SuperLanes<F>, where Order says which block of 32 is where.
 template <class Order, class Dots, bool kCoarse>
 struct XAsQ8Halves {
   static constexpr PackedX kKind = kCoarse ? PackedX::q8_coarse : PackedX::q8;
   static constexpr size_t kStepValues = 32;
   static constexpr size_t kSingleStepValues = 256 * kSuperBlocks;
-  static constexpr size_t kWords = 2 + 4 * Dots::kSteps;  // of 16 values
+  static constexpr size_t kWords = HalvesOfGroup<Order, Dots>::kWords;
 
   static constexpr size_t bytes(size_t values) { return values / 16 * kWords * 4; }
 
@@ -71,26 +102,7 @@ struct XAsQ8Halves {
       end = std::min(begin + kGroup, count / 32);
       const size_t zeros = begin + kGroup - end;
       if (zeros > 0) std::memset(to, 0, bytes(kSingleStepValues));
-      for (size_t set = 0; set < 2 * kLaneSets; ++set) {
-        for (size_t lane = 0; lane < kLanes; ++lane) {
-          const LanePlace place = lane_place(set / 2, lane);
-          const size_t of_32 = place.bytes / 4 * 8 + Order::block_of(place.bytes % 4, set % 2);
-          if (of_32 < zeros) continue;
-          const size_t b = begin + of_32 - zeros;
-          int32_t ordered[8 * Dots::kSteps];
-          order_codes<Dots>(blocks.codes[b], ordered);
-          std::byte* word = to + (set * kWords * kLanes + lane) * 4;
-          const auto put = [&word](const void* from) {
-            std::memcpy(word, from, 4);
-            word += kLanes * 4;
-          };
-          put(&blocks.scale[b]);
-          put(&aux[place.half][b]);
-          for (size_t i = 0; i < 4 * Dots::kSteps; ++i) {
-            put(&ordered[i / 4 * 8 + place.half * 4 + i % 4]);
-          }
-        }
-      }
+      HalvesOfGroup<Order, Dots>::place(blocks, aux, begin, zeros, to);
     }
   }
 };

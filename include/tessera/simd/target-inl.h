@@ -115,6 +115,26 @@ inline constexpr bool kIsSubTarget = TESSERA_SUB_TARGET != TESSERA_NO_SUB_TARGET
 inline constexpr int kRank =
     2 * (63 - std::countr_zero(static_cast<uint64_t>(HWY_TARGET))) + kIsSubTarget;
 
+/// Which kernels the instruction set lists. One that differs from the next lower one by little
+/// lists what it makes faster, and the rest is not compiled again.
+enum class Lists : uint8_t { all, none, block_dots, bf16_dot, all_dots };
+
+constexpr Lists lists(int64_t target) {
+  const auto builds = [](int64_t targets) { return (HWY_TARGETS & targets) != 0; };
+  if (kIsSubTarget) return Lists::block_dots;
+  // AES and what SSE4 adds serve no kernel.
+  if (target == HWY_SSE4 && builds(HWY_SSSE3)) return Lists::none;
+  if (target == HWY_NEON && builds(HWY_NEON_WITHOUT_AES)) return Lists::none;
+  // VNNI; bf16; and two wide units, which matter to all but widened blocks.
+  if (target == HWY_AVX3_DL && builds(HWY_AVX3)) return Lists::block_dots;
+  if (target == HWY_AVX3_ZEN4 && builds(HWY_AVX3_DL)) return Lists::bf16_dot;
+  if (target == HWY_AVX3_SPR && builds(HWY_AVX3 | HWY_AVX3_DL | HWY_AVX3_ZEN4)) {
+    return Lists::all_dots;
+  }
+  return Lists::all;
+}
+inline constexpr Lists kLists = lists(HWY_TARGET);
+
 /// Whether this CPU has the instruction set.
 inline bool runs_here() {
   if ((hwy::SupportedTargets() & HWY_TARGET) == 0) return false;
@@ -135,6 +155,9 @@ inline constexpr size_t kRegisters = 32;
 #else
 inline constexpr size_t kRegisters = 16;
 #endif
+
+/// Whether an instruction looks up bytes in a table of 16.
+inline constexpr bool kLooksUpBytes = !(HWY_ARCH_X86 && HWY_TARGET == HWY_SSE2);
 
 /// Whether one instruction adds four products of bytes to each 32-bit sum.
 inline constexpr bool kHasQuadDotInstruction = TESSERA_SIGNED_DOT || TESSERA_AVX_VNNI ||
@@ -160,7 +183,8 @@ inline constexpr size_t kInt8Rows = TESSERA_WIDENING_DOT ? 4 : kRegisters == 32 
 /// instructions for a block of q4_0 in a tile of 6 rows, 96 are dots and 24 unpack; on 64-bit Arm,
 /// unpacked codes need 5 to 40 % less time (bench/sweeps/arm_static.tsv). Such an instruction set
 /// also has tiles that read unpacked panels.
-inline constexpr bool kUnpacksCodesOnce = kTwoWideUnits || TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
+inline constexpr bool kUnpacksCodesOnce =
+    kTwoWideUnits || TESSERA_SIGNED_DOT || TESSERA_WIDENING_DOT;
 
 /// How often packed x repeats each f32 value, for one instruction to fill a vector with it. Without
 /// AVX a broadcast is a load and a shuffle, and the shuffle competes for an arithmetic port; a pair

@@ -34,7 +34,7 @@
 #endif
 
 // Sub-targets: one of Highway's targets and one instruction more. They are compiled with their
-// parent (all_kernels-inl.h) and list only the kernels which that instruction makes faster.
+// parent (all_kernels-inl.h).
 #define TESSERA_NO_SUB_TARGET 0
 #define TESSERA_AVX2_VNNI 1     // AVX2 and vpdpbusd: Alder Lake and later, without AVX-512
 #define TESSERA_NEON_DOTPROD 2  // NEON and sdot: Arm from 2018 on; NEON_BF16 has it already
