@@ -49,8 +49,9 @@ FAST_MATH = ["-O0 -ffast-math", "-O1 -ffast-math", "-O2 -ffinite-math-only", "-O
 # Two libraries in one program.
 TWO_LIBRARIES = ["-O0", "-O2", "-O2 -fsanitize=address"]
 
-# Targets beside the baseline's, for the quick form; and what else is never built.
+# Formats, and targets beside the baseline's, for the quick form; and what else is never built.
 NEVER = "(1LL << 3)|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_RVV"
+FEW_FORMATS = "-DTESSERA_FORMATS=F32,F16,BF16,Q4_0,Q6_K"
 FEW = f"{NEVER}|HWY_SSSE3|HWY_SSE4|HWY_AVX2|HWY_AVX3_DL|HWY_AVX3_ZEN4|HWY_AVX3_SPR"
 ONE = f"{FEW}|HWY_AVX3|HWY_NEON|HWY_NEON_BF16"
 
@@ -101,6 +102,8 @@ class Host:
 def bodies(host: Host, name: str) -> str:
     flags, quick = BODIES[name], host.options.quick
     targets, product = (FEW, HERE / "small_product.cc") if quick else ("", ROOT / "tests/plain_test.cc")
+    if quick:
+        flags += " " + FEW_FORMATS
     source = ROOT / "cmake/impl.cc"
     if name == "unity":  # a host's files in one, with the bodies among them
         source = host.folder / "unity.cc"
@@ -169,7 +172,7 @@ def main() -> int:
     parser.add_argument("--highway", required=True, help="folder with Highway's headers, or several: a|b")
     parser.add_argument("--hwy-library", required=True, help="Highway's library")
     parser.add_argument("--compiler", action="append", help=f"default: {' '.join(COMPILERS)}")
-    parser.add_argument("--quick", action="store_true", help="the baseline target and AVX3, short products")
+    parser.add_argument("--quick", action="store_true", help="the baseline target and AVX3, few formats, short products")
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all; a prefix names several")
     options = parser.parse_args()
     options.hwy_library = str(pathlib.Path(options.hwy_library).resolve())
