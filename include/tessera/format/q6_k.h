@@ -86,6 +86,7 @@ namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 template <>
 struct SimdOf<Q6_K> {
   static constexpr bool kSignedScales = true;
+  static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
   static constexpr size_t kNibblesAt = 0, kHighAt = 128;
 
   static HWY_INLINE VU panel_word(VU word, size_t /*i*/) { return word; }

@@ -77,6 +77,7 @@ struct NeighboursOrder {
 struct SubScaleWords {
   using Order = NeighboursOrder;
   static constexpr bool kSignedScales = false;
+  static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
   template <class Words>
   static HWY_INLINE VI sub_scale(const Words& word, size_t s) {

@@ -25,6 +25,7 @@ enum class KernelKind : uint8_t {
   bf16_dot,      // an instruction for two products of bf16
   codes_of_8,    // integer dot of 8-bit codes
   codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
+  super_blocks,  // integer dot of blocks of sub-blocks
   blocks_as_f32  // blocks widened to f32
 };
 
@@ -110,6 +111,11 @@ inline constexpr TuningRow kTuningRows[] = {
      {.prepare_above = 8, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "sapphire_rapids_blocks"},
     {CpuFamily::sapphire_rapids,
+     KernelKind::super_blocks,
+     64,
+     {.prepare_above = 1, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     "sapphire_rapids_blocks"},
+    {CpuFamily::sapphire_rapids,
      KernelKind::blocks_as_f32,
      64,
      {.matvec_rows = 0, .slow_l3 = true},
@@ -125,6 +131,11 @@ inline constexpr TuningRow kTuningRows[] = {
      KernelKind::codes_of_4,
      0,
      {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
+     "arm_static"},
+    {CpuFamily::arm64,
+     KernelKind::super_blocks,
+     0,
+     {.prepare_above = 1, .prepare_above_in_place = 1, .early_rows = 3, .early_bytes = 8192},
      "arm_static"},
 
     // Zen 4, and CPUs that nobody has measured.
@@ -181,6 +192,15 @@ inline constexpr TuningRow kTuningRows[] = {
      0,
      {.prepare_above = detail::kAny,
       .prepare_above_in_place = detail::kAny,
+      .early_rows = 3,
+      .early_bytes = 8192,
+      .dot_early_bytes = size_t{16} << 10},
+     "zen4_blocks"},
+    {CpuFamily::other,
+     KernelKind::super_blocks,
+     0,
+     {.prepare_above = 1,
+      .prepare_above_in_place = 1,
       .early_rows = 3,
       .early_bytes = 8192,
       .dot_early_bytes = size_t{16} << 10},

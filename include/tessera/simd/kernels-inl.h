@@ -159,15 +159,16 @@ constexpr Kernel bf16_kernel(Accuracy accuracy) {
 
 // Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use
 // is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids
-// (bench/sweeps/micro_kernels.tsv). Tiles do not unpack codes of sub-blocks at all, nor those that
-// a format says are slow to unpack.
-template <class F>
+// (bench/sweeps/micro_kernels.tsv); one of sub-blocks always is. Tiles do not unpack codes that a
+// format says are slow to unpack, nor those of sub-blocks for coarse, which is for many rows.
+template <class F, bool kCoarse>
 constexpr bool tiles_unpack() {
   if constexpr (requires { SimdOf<F>::kTilesUnpack; }) return SimdOf<F>::kTilesUnpack;
-  return !SuperBlockFormat<F>;
+  return !(SuperBlockFormat<F> && kCoarse);
 }
 template <class F>
-inline constexpr bool kUnpacksOnce = !tiles_unpack<F>() || (kUnpacksCodesOnce && F::kWords < 8);
+inline constexpr bool kUnpacksOnce =
+    !tiles_unpack<F, false>() || SuperBlockFormat<F> || (kUnpacksCodesOnce && F::kWords < 8);
 
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
@@ -178,7 +179,9 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   if (!kHasQuadDotInstruction) {
     kernel.note = "no instruction of this target adds four products of bytes: several do";
   }
-  kernel.kind = F::kWords == 8 ? KernelKind::codes_of_8 : KernelKind::codes_of_4;
+  kernel.kind = SuperBlockFormat<F> ? KernelKind::super_blocks
+                : F::kWords == 8    ? KernelKind::codes_of_8
+                                    : KernelKind::codes_of_4;
   kernel.panel_unit_bytes = kBlockPanelBytes<F, kPanelVectors>;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
   if constexpr (kUnpacksOnce<F>) {
@@ -188,10 +191,10 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   using Lanes = std::conditional_t<SuperBlockFormat<F>, SuperLanes<F>, BlockLanes<F>>;
   add_matvec<BlockDot<Lanes>, typename Lanes::template X<kCoarse>>(kernel);
   kernel.x.aux = kernel.x_single.aux = {kDotOffset<F>, F::kHasMin};
-  if constexpr (tiles_unpack<F>()) {
+  if constexpr (tiles_unpack<F, kCoarse>()) {
     using Tile = Int8Tile<F, kCoarse>;
     static_assert(std::is_same_v<typename Tile::Dots, typename UnpackedTile::Dots>);
-    kernel.direct = tile_set<Tile>(Tile::kStepValues);
+    kernel.direct = tile_set<Tile>(F::kBlockValues);
   }
   return kernel;
 }
@@ -211,7 +214,8 @@ constexpr Kernel mmla_kernel(Accuracy accuracy) {
   kernel.x.aux = {kDotOffset<F>, F::kHasMin};
   kernel.prepared = tile_set<PairedTile>(F::kBlockValues);
   kernel.prepared.prepare = &pair_block_panel<F, kPanelVectors>;
-  if constexpr (tiles_unpack<F>()) {
+  kernel.direct = {};
+  if constexpr (!SuperBlockFormat<F>) {
     using Tile = MmlaTile<F, kCoarse>;
     kernel.direct = tile_set<Tile>(Tile::kStepValues);
   }

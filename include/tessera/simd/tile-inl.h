@@ -277,7 +277,7 @@ template <class F, bool kCoarse, size_t kR = kPanelVectors, size_t kRows = kInt8
 struct Int8Tile {
   using Dots = DotsOf<F>;
   static constexpr size_t kMr = kRows, kNr = kR * kLanes;
-  static constexpr size_t kStepValues = 32;
+  static constexpr size_t kStepValues = F::kBlockValues;
   static constexpr size_t kStepBytes = kBlockPanelBytes<F, kR>;
   static constexpr size_t kPairRows = 0;  // pairs gain nothing: as many instructions a byte
 
@@ -291,16 +291,28 @@ struct Int8Tile {
     uintptr_t early = a.early;
     const size_t steps = a.steps;  // as `a` would be read again behind each settle()
     const VF common = float_start();
-    for (size_t i = 0; i < steps; ++i, w.at += kStepBytes, x.at += C * kXBytes) {
-      ask_early<kStepBytes>(a, early);
-      add_sub_block<C, 0>(w, x, common, sums);
-      if constexpr (kSubs == 2) add_sub_block<C, 1>(w, x, common, sums);
+    for (size_t i = 0; i < steps; ++i, w.at += kStepBytes) {
+      if constexpr (kParts == 1) ask_early<kStepBytes>(a, early);
+      for (size_t first = 0; first < kParts; first += kTogether) {
+        TESSERA_UNROLL
+        for (size_t j = 0; j < kTogether; ++j, x.at += C * kXBytes) {
+          const size_t part = first + j;
+          if constexpr (kParts > 1) ask_for_part(a, part, early);
+          add_sub_block<C, 0>(w, part, x, common, sums);
+          if constexpr (kSubs == 2) add_sub_block<C, 1>(w, part, x, common, sums);
+        }
+      }
     }
     sums.store(a);
   }
 
  private:
-  static constexpr size_t kSubs = kSubBlocks<F>;
+  static constexpr size_t kSubs = kSubBlocks<F>;      // of 32 values
+  static constexpr size_t kParts = kStepValues / 32;  // of a block
+  // So many of them in one turn of the loop, of which a compiler then knows how far codes are
+  // shifted: in turns of one, one row of x is 13 % slower with q4_K and q5_K, and with q6_K 8 %; in
+  // turns of eight, 7 % faster than now, but as much larger.
+  static constexpr size_t kTogether = kParts == 1 ? 1 : kSubs == 2 ? 4 : 2;
   static constexpr size_t kXBytes = 4 * (1 + kSubs + 8 * Dots::kSteps);  // of a block of a row of x
   static_assert(kSubs <= 2);
 
@@ -311,9 +323,18 @@ struct Int8Tile {
                                  hn::Set(DI(), x.template aux<int32_t>(c, s)));
   }
 
+  // A long step asks for its share a part at a time.
+  static HWY_INLINE void ask_for_part(const TileArgs& a, size_t part, uintptr_t& early) {
+    const size_t lines = (a.early_bytes + 63) / 64;
+    for (size_t i = lines * part / kParts; i < lines * (part + 1) / kParts; ++i, early += 64) {
+      prefetch_to_l2<64>(early);
+    }
+  }
+
+  // Sub-block s of part `part`.
   template <size_t C, size_t s>
-  static HWY_INLINE void add_sub_block(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
-                                       VF common, Sums<C, kR>& sums) {
+  static HWY_INLINE void add_sub_block(const BlockPanel<F, kR>& w, size_t part,
+                                       const XBlock<C, kSubs>& x, VF common, Sums<C, kR>& sums) {
     typename Dots::Sum dots[C][kR];
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
@@ -321,12 +342,13 @@ struct Int8Tile {
       TESSERA_UNROLL
       for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
     }
-    add_quads<C, 8 / kSubs * s>(w, x, dots, std::make_index_sequence<8 / kSubs>());
+    add_quads<C, 8 / kSubs * s>(w, part, x, dots, std::make_index_sequence<8 / kSubs>());
     TESSERA_UNROLL
     for (size_t r = 0; r < kR; ++r) {
-      add_scaled<C>(w.scale(r, s), x, s, common, r, dots, sums, std::make_index_sequence<C>());
+      add_scaled<C>(w.scale(r, part * kSubs + s), x, s, common, r, dots, sums,
+                    std::make_index_sequence<C>());
       if constexpr (F::kHasMin) {
-        add_mins<C>(w.min(r, s), x, s, r, sums, std::make_index_sequence<C>());
+        add_mins<C>(w.min(r, part * kSubs + s), x, s, r, sums, std::make_index_sequence<C>());
       }
     }
   }
@@ -368,25 +390,27 @@ struct Int8Tile {
   }
 
   template <size_t C, size_t kFirst, size_t... j>
-  static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
-                                   typename Dots::Sum (&dots)[C][kR], std::index_sequence<j...>) {
-    (add_quad<C, SimdOf<F>::kQuadOrder[kFirst + j]>(w, x, dots), ...);
+  static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, size_t part,
+                                   const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR],
+                                   std::index_sequence<j...>) {
+    (add_quad<C, SimdOf<F>::kQuadOrder[kFirst + j]>(w, part, x, dots), ...);
   }
 
   template <size_t C, size_t kQuad>
-  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
-                                  typename Dots::Sum (&dots)[C][kR]) {
-    add_step<C, kQuad, 0>(w, x, dots);
-    if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, x, dots);
+  static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, size_t part,
+                                  const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR]) {
+    add_step<C, kQuad, 0>(w, part, x, dots);
+    if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, part, x, dots);
   }
 
   template <size_t C, size_t kQuad, size_t kStep>
-  static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, const XBlock<C, kSubs>& x,
-                                  typename Dots::Sum (&dots)[C][kR]) {
+  static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, size_t part,
+                                  const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR]) {
     constexpr size_t kXWord = 8 * kStep + kQuad;
     VU codes[kR];
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) codes[r] = Dots::template codes<kStep>(w.quad(r, kQuad));
+    for (size_t r = 0; r < kR; ++r)
+      codes[r] = Dots::template codes<kStep>(w.quad(r, part * 8 + kQuad));
     if constexpr (TESSERA_SIGNED_DOT) {
       add_rows<C, kXWord>(codes, x, dots, std::make_index_sequence<C>());
     } else {
