@@ -58,7 +58,7 @@ void check_library(const Library& library) {
     std::printf("library %s (%zu targets compiled): %s, %zu bytes\n", library.name,
                 library.targets_compiled, target.name, target.vector_bytes);
   }
-  // A format that one library has and the other has not: a product or a refusal.
+  // A format that one library multiplies and the other does not: a product or a refusal.
   for (const tessera::DType format :
        {tessera::DType::q8_0, tessera::DType::q4_0, tessera::DType::q4_k}) {
     std::vector<float> row(kM * 256), sums(kM * kN);

@@ -31,13 +31,15 @@ namespace tessera::inline v0_1 {
 template <class... F>
 struct TypeList {};
 
-/// Those that are compiled. A program that needs few defines TESSERA_FORMATS for all of its files,
-/// as in -DTESSERA_FORMATS=F32,Q4_K,Q6_K: code and compile time shrink with it.
+using AllFormats =
+    TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4, Q4_K, Q5_K, Q6_K>;
+
+/// Those of W that have kernels. A program that needs few defines TESSERA_FORMATS for all of its
+/// files, as in -DTESSERA_FORMATS=F32,Q4_K,Q6_K: code and compile time shrink with it.
 #if defined(TESSERA_FORMATS)
 using Formats = TypeList<TESSERA_FORMATS>;
 #else
-using Formats =
-    TypeList<F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4, Q4_K, Q5_K, Q6_K>;
+using Formats = AllFormats;
 #endif
 
 namespace detail {
@@ -47,13 +49,19 @@ constexpr bool visit_format(TypeList<F...>, DType t, Visitor&& visitor) {
 }
 }  // namespace detail
 
-/// Calls visitor(F{}) for the format of `t`; false if the library does not have it.
+/// Calls visitor(F{}) for the format of `t`, whether or not it has kernels; false if the library
+/// does not have it.
 template <class Visitor>
 constexpr bool visit_format(DType t, Visitor&& visitor) {
-  return detail::visit_format(Formats{}, t, static_cast<Visitor&&>(visitor));
+  return detail::visit_format(AllFormats{}, t, static_cast<Visitor&&>(visitor));
 }
 
-/// Size facts of a format; block_values is 0 for a DType that the library does not multiply.
+/// Whether W of this format can be multiplied.
+constexpr bool multiplies(DType w) noexcept {
+  return detail::visit_format(Formats{}, w, [](auto /*format*/) {});
+}
+
+/// Size facts of a format; block_values is 0 for a DType that the library does not have.
 struct DTypeInfo {
   size_t block_values = 0;
   size_t block_bytes = 0;

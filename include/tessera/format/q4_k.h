@@ -2,7 +2,7 @@
 // q4_K: blocks of 256 four-bit codes in eight sub-blocks of 32 (sub_scales.h), ggml type 12, 144
 // bytes.
 //   value[i] = scale * scale_code[i / 32] * code[i] - min * min_code[i / 32]
-//   byte j of nibbles:     | code 64 (j / 32) + 32 + j % 32 | code 64 (j / 32) + j % 32 |
+//   nibbles                      the codes
 // Decoded only: ggml's encoder is a search.
 #ifndef TESSERA_FORMAT_Q4_K_H_
 #define TESSERA_FORMAT_Q4_K_H_
@@ -13,40 +13,20 @@
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q4_K {
+struct Q4_K : BlockOfSubScales {
   struct Block {
     SubScales scales;
     uint8_t nibbles[128];
   };
   static constexpr DType kDType = DType::q4_k;
-  static constexpr size_t kBlockValues = 256;
-  static constexpr size_t kSubValues = 32;
-  static constexpr bool kIsBlock = true;
-  static constexpr int kOffset = 0;
   static constexpr int kMostCode = 15;
-  static constexpr int kMostSubScale = 63;
-  static constexpr bool kHasMin = true;
-  static constexpr bool kNaNScales = true;
-  static constexpr size_t kScaleAt = 0;
-  static constexpr size_t kScaleBytes = 4;
   static constexpr size_t kWords = 35;
 
   static int get_code(const Block& block, size_t i) noexcept {
-    return block.nibbles[i / 64 * 32 + i % 32] >> i / 32 % 2 * 4 & 15;
+    return get_nibble(block.nibbles, i);
   }
   static void set_code(Block& block, size_t i, int code) noexcept {
-    uint8_t& pair = block.nibbles[i / 64 * 32 + i % 32];
-    const size_t at = i / 32 % 2 * 4;
-    pair = static_cast<uint8_t>((pair & ~(15 << at)) | code << at);
-  }
-  static SubBlock sub_block(const Block& block, size_t s) noexcept {
-    return block.scales.sub_block(s);
-  }
-  static void set_scales(Block& block, float scale, float min) noexcept {
-    block.scales.set(scale, min);
-  }
-  static void set_sub_block(Block& block, size_t s, int scale, int min) noexcept {
-    block.scales.set_codes(s, scale, min);
+    set_nibble(block.nibbles, i, code);
   }
 
   static void decode(const Block& block, float* values) noexcept {

@@ -3,7 +3,7 @@
 // bytes.
 //   value[i] = scale * scale_code[i / 32] * code[i] - min * min_code[i / 32]
 //   bit b of byte j of high:     bit 4 of code 32 b + j
-//   nibbles                      the low four bits, in the order of q4_K
+//   nibbles                      the low four bits
 // Decoded only: ggml's encoder is a search.
 #ifndef TESSERA_FORMAT_Q5_K_H_
 #define TESSERA_FORMAT_Q5_K_H_
@@ -14,43 +14,23 @@
 namespace tessera::inline v0_1 {
 
 TESSERA_PRECISE_BEGIN
-struct Q5_K {
+struct Q5_K : BlockOfSubScales {
   struct Block {
     SubScales scales;
     uint8_t high[32];
     uint8_t nibbles[128];
   };
   static constexpr DType kDType = DType::q5_k;
-  static constexpr size_t kBlockValues = 256;
-  static constexpr size_t kSubValues = 32;
-  static constexpr bool kIsBlock = true;
-  static constexpr int kOffset = 0;
   static constexpr int kMostCode = 31;
-  static constexpr int kMostSubScale = 63;
-  static constexpr bool kHasMin = true;
-  static constexpr bool kNaNScales = true;
-  static constexpr size_t kScaleAt = 0;
-  static constexpr size_t kScaleBytes = 4;
   static constexpr size_t kWords = 43;
 
   static int get_code(const Block& block, size_t i) noexcept {
-    const int low = block.nibbles[i / 64 * 32 + i % 32] >> i / 32 % 2 * 4 & 15;
-    return low | (block.high[i % 32] >> i / 32 & 1) << 4;
+    return get_nibble(block.nibbles, i) | (block.high[i % 32] >> i / 32 & 1) << 4;
   }
   static void set_code(Block& block, size_t i, int code) noexcept {
-    uint8_t &pair = block.nibbles[i / 64 * 32 + i % 32], &bits = block.high[i % 32];
-    const size_t at = i / 32 % 2 * 4, bit = i / 32;
-    pair = static_cast<uint8_t>((pair & ~(15 << at)) | (code & 15) << at);
-    bits = static_cast<uint8_t>((bits & ~(1 << bit)) | code >> 4 << bit);
-  }
-  static SubBlock sub_block(const Block& block, size_t s) noexcept {
-    return block.scales.sub_block(s);
-  }
-  static void set_scales(Block& block, float scale, float min) noexcept {
-    block.scales.set(scale, min);
-  }
-  static void set_sub_block(Block& block, size_t s, int scale, int min) noexcept {
-    block.scales.set_codes(s, scale, min);
+    set_nibble(block.nibbles, i, code & 15);
+    uint8_t& bits = block.high[i % 32];
+    bits = static_cast<uint8_t>((bits & ~(1 << i / 32)) | code >> 4 << i / 32);
   }
 
   static void decode(const Block& block, float* values) noexcept {

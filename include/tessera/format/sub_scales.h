@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-// What q4_K and q5_K share: eight scales and eight minima of six bits, one of each for 32 values,
-// in 12 bytes, under an f16 scale of the scales and one of the minima.
+// What q4_K and q5_K share: four bits of each code,
+//   byte j of nibbles   | of code 64 (j / 32) + 32 + j % 32 | of code 64 (j / 32) + j % 32 |
+// and eight scales and eight minima of six bits, one of each for 32 values, in 12 bytes, under an
+// f16 scale of the scales and one of the minima.
 //   scale s, s < 4      | 2 bits of scale s + 4 | scale s |       byte s
 //   min s, s < 4        | 2 bits of min s + 4   | min s   |       byte 4 + s
 //   s >= 4              | low 4 bits of min s | of scale s |      byte 4 + s
@@ -49,6 +51,39 @@ struct SubScales {
 };
 TESSERA_PRECISE_END
 static_assert(sizeof(SubScales) == 16);
+
+/// A base of formats whose blocks begin with SubScales `scales`.
+struct BlockOfSubScales {
+  static constexpr size_t kBlockValues = 256;
+  static constexpr size_t kSubValues = 32;
+  static constexpr bool kIsBlock = true;
+  static constexpr int kOffset = 0;
+  static constexpr int kMostSubScale = 63;
+  static constexpr bool kHasMin = true;
+  static constexpr bool kNaNScales = true;
+  static constexpr size_t kScaleAt = 0;
+  static constexpr size_t kScaleBytes = 4;
+
+  static SubBlock sub_block(const auto& block, size_t s) noexcept {
+    return block.scales.sub_block(s);
+  }
+  static void set_scales(auto& block, float scale, float min) noexcept {
+    block.scales.set(scale, min);
+  }
+  static void set_sub_block(auto& block, size_t s, int scale, int min) noexcept {
+    block.scales.set_codes(s, scale, min);
+  }
+
+ protected:
+  static int get_nibble(const uint8_t* nibbles, size_t i) noexcept {
+    return nibbles[i / 64 * 32 + i % 32] >> i / 32 % 2 * 4 & 15;
+  }
+  static void set_nibble(uint8_t* nibbles, size_t i, int code) noexcept {
+    uint8_t& pair = nibbles[i / 64 * 32 + i % 32];
+    const size_t at = i / 32 % 2 * 4;
+    pair = static_cast<uint8_t>((pair & ~(15 << at)) | code << at);
+  }
+};
 
 }  // namespace tessera::inline v0_1
 

@@ -114,8 +114,8 @@ inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
   Plan p;
   p.set = *set;
   p.kernel = find_kernel(*set, w.dtype, options.accuracy);
-  if (p.kernel == nullptr) {  // check_view() may be another library's in this program
-    return unsupported("w", w.dtype, "is not among the formats of this library");
+  if (p.kernel == nullptr) {
+    return unsupported("w", w.dtype, "is not among those that TESSERA_FORMATS names");
   }
   p.tuning = options.tuning != nullptr
                  ? options.tuning

@@ -61,7 +61,7 @@ TESSERA_IMPL Status quantize(const MatView& src, const MutMatView& dst, Part par
   visit_format(dst.dtype, [&]<class F>(F) {
     if constexpr (Encodable<F>) encode = &detail::encode_blocks<F>;
   });
-  constexpr size_t kChunk = detail::common_block(Formats{});
+  constexpr size_t kChunk = detail::common_block(AllFormats{});
   float values[kChunk];
   for (size_t row = rows.begin; row < rows.end; ++row) {
     const std::byte* from = static_cast<const std::byte*>(src.data) + row * src.row_stride;

@@ -25,7 +25,7 @@ enum class KernelKind : uint8_t {
   bf16_dot,      // an instruction for two products of bf16
   codes_of_8,    // integer dot of 8-bit codes
   codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
-  super_blocks,  // integer dot of blocks of sub-blocks
+  super_blocks,  // integer dot of blocks of 256 codes
   blocks_as_f32  // blocks widened to f32
 };
 
@@ -113,8 +113,8 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::sapphire_rapids,
      KernelKind::super_blocks,
      64,
-     {.prepare_above = 1, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
-     "sapphire_rapids_blocks"},
+     {.prepare_above = 2, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     "super_blocks_direct"},
     {CpuFamily::sapphire_rapids,
      KernelKind::blocks_as_f32,
      64,
@@ -135,7 +135,7 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::arm64,
      KernelKind::super_blocks,
      0,
-     {.prepare_above = 1, .prepare_above_in_place = 1, .early_rows = 3, .early_bytes = 8192},
+     {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
      "arm_static"},
 
     // Zen 4, and CPUs that nobody has measured.
@@ -199,12 +199,12 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::other,
      KernelKind::super_blocks,
      0,
-     {.prepare_above = 1,
-      .prepare_above_in_place = 1,
+     {.prepare_above = 2,
+      .prepare_above_in_place = 2,
       .early_rows = 3,
       .early_bytes = 8192,
       .dot_early_bytes = size_t{16} << 10},
-     "zen4_blocks"},
+     "super_blocks_direct"},
     {CpuFamily::other, KernelKind::blocks_as_f32, 0, {.matvec_rows = 0}, "zen4_blocks"},
 };
 
