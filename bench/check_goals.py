@@ -106,14 +106,16 @@ class Cell:
         return self.ratio_to_best_peer(factor, strictly=True)
 
     def ratio_to_backend(self, wanted):
-        (name, factor), = wanted.items()
+        """against the best of those named; a name with a dash is one build, others are all builds of a library"""
+        factor, = set(wanted.values())
 
         def measured(mode):
             rows = self.run.cases.get(self.case(True, mode=mode), {})
             return best_peer({row.backend: row for row in rows.values() if same(row.backend)})
 
         def same(backend):
-            return family(backend) in (name, name.split(".")[0])
+            return any(backend == name or ("-" not in name and family(backend) in (name, name.split(".")[0]))
+                       for name in wanted)
 
         def elsewhere(mode):
             return best_peer({row.backend: row for row in self.published.rows
@@ -122,7 +124,7 @@ class Cell:
         peer = self.in_mode(measured)
         if peer is None and self.published:
             peer = self.in_mode(elsewhere)
-        return self.over(self.sure(peer), factor, name)
+        return self.over(self.sure(peer), factor, " or ".join(wanted))
 
     def ratio_to_format(self, wanted):
         (form, factor), = wanted.items()

@@ -68,15 +68,17 @@ class Oracle {
     if (!s.ok()) throw std::runtime_error(s.message().c_str());
   }
 
-  // Half a step of 8-bit blocks of 32 for each value of x: what a block format may round off.
+  // Half a step of 8-bit blocks for each value of x: what a block format may round off. Others
+  // round x in blocks as long as those of W.
   static std::vector<float> quantum(const Problem& p) {
     std::vector<float> q;
     if (!is_blocks(p.format)) return q;
     q.resize(p.max_m() * p.k);
-    for (size_t b = 0; b < q.size(); b += 32) {
+    const size_t block = tessera::dtype_info(p.format).block_values;
+    for (size_t b = 0; b < q.size(); b += block) {
       float amax = 0.0f;
-      for (size_t l = b; l < b + 32; ++l) amax = std::max(amax, std::abs(p.x[l]));
-      for (size_t l = b; l < b + 32; ++l) q[l] = amax / 254.0f;
+      for (size_t l = b; l < b + block; ++l) amax = std::max(amax, std::abs(p.x[l]));
+      for (size_t l = b; l < b + block; ++l) q[l] = amax / 254.0f;
     }
     return q;
   }

@@ -20,7 +20,9 @@ COLOURS = {"tessera": "#d62728", "tessera-exact": "#ff9896", "mkl": "#1f77b4", "
            "openblas": "#2ca02c", "openblas-debian": "#a5dca0", "blis": "#17becf", "onednn": "#7f4fc9",
            "onednn-sycl": "#c9b3e6", "libxsmm": "#bcbd22", "ggml": "#8c564b", "aocl": "#e377c2",
            "ik_llama.cpp": "#111111", "gemma.cpp": "#7f7f7f"}
-MARKERS = {"f32": "o", "bf16": "o", "f16": "^", "q8_0": "o", "q4_0": "^", "q4_1": "s", "u8s8": "x"}
+MARKERS = {"f32": "o", "bf16": "o", "f16": "^", "q8_0": "o", "q4_0": "^", "q4_1": "s", "q5_0": "v", "q5_1": "<",
+           "iq4_nl": ">", "mxfp4": "p", "q4_K": "D", "q5_K": "d", "q6_K": "h", "u8s8": "x"}
+NEWER = [(marker, form) for form, marker in MARKERS.items() if marker not in "o^sx"]
 MODE_TEXT = {"in_place": "weights in place", "packed": "weights packed"}
 MAIN_SHAPE = "llama2-7b.attn_q"
 PLAIN = FuncFormatter(lambda value, _: f"{value:g}")
@@ -127,7 +129,7 @@ def roofline(run):
     keys += [Line2D([], [], ls="", marker="o", mfc=inside, mec="#444444", label=MODE_TEXT[mode])
              for inside, mode in (("none", "in_place"), ("#444444", "packed"))]
     keys += [Line2D([], [], ls="", marker=marker, mfc="none", mec="#444444", label=text)
-             for marker, text in (("o", "f32, bf16, q8_0"), ("^", "f16, q4_0"), ("s", "q4_1"))]
+             for marker, text in (("o", "f32, bf16, q8_0"), ("^", "f16, q4_0"), ("s", "q4_1"), *NEWER)]
     roofs = {line.get_label(): line for axes in panels for line in axes.get_legend_handles_labels()[0]}
     figure.legend(handles=keys + list(roofs.values()), loc="outside right upper", frameon=False)
     plural = "s" if threads[0] > 1 else ""

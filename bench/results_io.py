@@ -14,14 +14,16 @@ import re
 import statistics
 import tomllib
 
-FORMATS = ["f32", "bf16", "f16", "q8_0", "q4_0", "q4_1", "u8s8"]
+FORMATS = ["f32", "bf16", "f16", "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4", "q4_K", "q5_K", "q6_K", "u8s8"]
 MODES = ["in_place", "packed"]
 SHAPES = {  # name: (n, k)
     "llama2-7b.attn_q": (4096, 4096), "llama2-7b.ffn_up": (11008, 4096), "tinyllama-1.1b.ffn_up": (5632, 2048),
     "tinyllama-1.1b.attn_q": (2048, 2048), "llama3.2-1b.ffn_up": (8192, 2048), "llama3-8b.ffn_up": (14336, 4096),
     "smollm-135m.ffn_up": (1536, 576), "clip-vit-l.ffn_up": (4096, 1024), "odd.37x1000x992": (1000, 992)}
 PEAK_OF = {"f32": "f32", "f16": "f32", "bf16": "bf16"}  # instruction class; all others: int8
-BYTES_PER_WEIGHT = {"f32": 4, "f16": 2, "bf16": 2, "u8s8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32, "q4_1": 20 / 32}
+BYTES_PER_WEIGHT = {"f32": 4, "f16": 2, "bf16": 2, "u8s8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32, "q4_1": 20 / 32,
+                    "q5_0": 22 / 32, "q5_1": 24 / 32, "iq4_nl": 18 / 32, "mxfp4": 17 / 32,
+                    "q4_K": 144 / 256, "q5_K": 176 / 256, "q6_K": 210 / 256}
 MICROSECONDS = {"ns": 1e-3, "us": 1, "ms": 1e3, "s": 1e6}
 PUBLISHED = "published figure, not measured in this run"
 NAME = re.compile(r"matmul/(?P<format>[^/]+)/(?P<mode>[^/]+)/(?P<shape>[^/]+)/m:(?P<m>\d+)"

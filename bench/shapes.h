@@ -37,7 +37,10 @@ inline std::vector<size_t> from_to(size_t first, size_t last) {
 
 inline std::vector<Series> all_series() {
   const std::vector<DType> floats{DType::f32, DType::bf16, DType::f16},
-      blocks{DType::q8_0, DType::q4_0, DType::q4_1}, dense{DType::f32, DType::bf16},
+      blocks{DType::q8_0, DType::q4_0, DType::q4_1},
+      more_blocks{DType::q4_k, DType::q5_k,   DType::q6_k, DType::q5_0,
+                  DType::q5_1, DType::iq4_nl, DType::mxfp4},
+      dense{DType::f32, DType::bf16},
       formats{DType::f32, DType::bf16, DType::f16, DType::q8_0, DType::q4_0, DType::q4_1};
   std::vector<DType> with_int8 = formats;
   with_int8.push_back(DType::i8);
@@ -80,6 +83,17 @@ inline std::vector<Series> all_series() {
       {llama2_q, formats, {1}, true, false, most, {2}},
       {odd, formats, {37}, false, false, {"tessera"}, {1, 2}},
   };
+  // What people's files hold beside those.
+  list.insert(list.end(), {{llama2_q, more_blocks, {1, 2, 4, 8}, true},
+                           {tiny_q, more_blocks, {32, 512}},
+                           {llama2_q, more_blocks, {32, 128, 512}},
+                           {llama2_up, more_blocks, {1}, true}});
+  // AVX2 beside engines that were built for it.
+  const std::vector<std::string> avx2{"tessera-AVX2", "ggml-AVX2", "ik_llama.cpp-AVX2"};
+  for (const std::vector<DType>& some : {blocks, more_blocks}) {
+    list.push_back({llama2_q, some, {1, 8}, true, false, avx2});
+    list.push_back({llama2_q, some, {512}, false, false, avx2});
+  }
   for (const size_t size : {64, 128, 192, 256, 384, 512}) {
     list.push_back({cube(size), dense, {size}});
     list.push_back({cube(size), dense, {size}, false, false, {"tessera"}, {1, 2}});

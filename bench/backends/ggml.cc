@@ -123,20 +123,26 @@ class GraphBackend : public Backend {
 
 // ---- ggml ----
 
-Library ggml() {
-  const char* own = std::getenv("TESSERA_GGML_DIR");
-  const std::string lib = (own != nullptr ? std::string(own) : peers_dir() + "/ggml") + "/lib/";
-  const char* how =
-      "built from the sources in PyPI's llama-cpp-python, or TESSERA_GGML_DIR=<prefix of an "
-      "installed ggml>";
-  const Library base({lib + "libggml-base.so", "libggml-base.so"}, how, RTLD_GLOBAL);
-  return Library({lib + "libggml-cpu.so", "libggml-cpu.so"}, how, RTLD_GLOBAL);
+Library ggml(bool avx2) {
+  const char* own = std::getenv(avx2 ? "TESSERA_GGML_AVX2_DIR" : "TESSERA_GGML_DIR");
+  const std::string built = peers_dir() + (avx2 ? "/ggml-b11549-avx2" : "/ggml-b11549");
+  const std::string lib = (own != nullptr ? std::string(own) : built) + "/lib/";
+  const std::string how = std::string("built from the sources in PyPI's xllamacpp, or ") +
+                          (avx2 ? "TESSERA_GGML_AVX2_DIR" : "TESSERA_GGML_DIR") +
+                          "=<prefix of an installed ggml>";
+  std::vector<std::string> base_names{lib + "libggml-base.so"}, names{lib + "libggml-cpu.so"};
+  if (!avx2) {  // one that the system has may use any instructions
+    base_names.push_back("libggml-base.so");
+    names.push_back("libggml-cpu.so");
+  }
+  const Library base(base_names, how, RTLD_GLOBAL);
+  return Library(names, how, RTLD_GLOBAL);
 }
 
 /// Packed weights lie in the buffer that repacks what is put into it.
 class Ggml : public GraphBackend {
  public:
-  Ggml() : GraphBackend(ggml()) {
+  explicit Ggml(bool avx2) : GraphBackend(ggml(avx2)) {
     void (*log_set)(void (*)(int, const char*, void*), void*) = api_.find("ggml_log_set");
     log_set([](int, const char*, void*) {}, nullptr);
   }
@@ -179,8 +185,8 @@ class Ggml : public GraphBackend {
   }
 };
 
-std::string describe_ggml() {
-  const Library l = ggml();
+std::string describe_ggml(bool avx2) {
+  const Library l = ggml(avx2);
   std::string text = "ggml";
   for (const char* name : {"ggml_version", "ggml_commit"}) {
     if (auto* f = l.find<const char*()>(name)) text += std::string(" ") + f();
@@ -197,12 +203,12 @@ std::string describe_ggml() {
 
 // ---- ik_llama.cpp ----
 
-Library ik() {
-  const char* dir = std::getenv("TESSERA_IK_DIR");
-  const std::string how =
-      "no package of Debian or PyPI; build its target ggml and set TESSERA_IK_DIR to the folder of "
-      "libggml.so";
-  if (dir == nullptr) throw Unsupported("TESSERA_IK_DIR is not set; " + how);
+Library ik(bool avx2) {
+  const std::string variable = avx2 ? "TESSERA_IK_AVX2_DIR" : "TESSERA_IK_DIR";
+  const char* dir = std::getenv(variable.c_str());
+  const std::string how = "no package of Debian or PyPI; build its target ggml and set " +
+                          variable + " to the folder of libggml.so";
+  if (dir == nullptr) throw Unsupported(variable + " is not set; " + how);
   Library l({std::string(dir) + "/libggml.so"}, how);
   l.get<void(Tensor*)>("iqk_repack_tensor");  // ggml has a library of this name too
   return l;
@@ -211,7 +217,7 @@ Library ik() {
 /// Packed weights are repacked where they lie, as by llama-cli's option --run-time-repack.
 class Ik : public GraphBackend {
  public:
-  Ik() : GraphBackend(ik()) {}
+  explicit Ik(bool avx2) : GraphBackend(ik(avx2)) {}
 
  private:
   void pack() override {
@@ -235,8 +241,8 @@ class Ik : public GraphBackend {
   Arena panels_;
 };
 
-std::string describe_ik() {
-  const Library l = ik();
+std::string describe_ik(bool avx2) {
+  const Library l = ik(avx2);
   std::string text = "ik_llama.cpp (does not tell its version)";
   for (const char* feature : {"avx2", "avx_vnni", "avx512", "avx512_vnni", "avx512_bf16"}) {
     auto* has = l.find<int()>((std::string("ggml_cpu_has_") + feature).c_str());
@@ -252,9 +258,20 @@ bool supports_ik(DType format, bool) { return format != DType::i8; }
 
 }  // namespace
 
+// Each as built for this CPU, and on request as built for AVX2 alone, for our target of that name.
 void add_ggml(std::vector<BackendInfo>& list) {
-  list.push_back({"ggml", supports_ggml, describe_ggml, [] { return std::make_unique<Ggml>(); }});
-  list.push_back({"ik_llama.cpp", supports_ik, describe_ik, [] { return std::make_unique<Ik>(); }});
+  for (const bool avx2 : {false, true}) {
+    const std::string suffix = avx2 ? "-AVX2" : "";
+    BackendInfo g{"ggml" + suffix, supports_ggml, [avx2] { return describe_ggml(avx2); },
+                  [avx2] { return std::make_unique<Ggml>(avx2); }};
+    BackendInfo i{"ik_llama.cpp" + suffix, supports_ik, [avx2] { return describe_ik(avx2); },
+                  [avx2] { return std::make_unique<Ik>(avx2); }};
+    for (BackendInfo* info : {&g, &i}) {
+      info->on_request = avx2;
+      if (avx2) info->target = "AVX2";
+      list.push_back(*info);
+    }
+  }
 }
 
 }  // namespace bench
