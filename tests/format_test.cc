@@ -243,6 +243,26 @@ TEST_CASE("q8_0: the value just below a half", "[format]") {
   CHECK(block.codes[4] == 0);
 }
 
+// The reference takes floor(log2f(largest)), and log2f of floats just below a power of two is that
+// power's: how many of them, the C library decides, so this asks it.
+TEST_CASE("mxfp4: the scale of every power of two and its neighbours", "[format]") {
+  for (uint32_t exponent = 1; exponent < 255; ++exponent) {
+    for (int from_power = -80; from_power <= 80; ++from_power) {
+      const uint32_t bits = (exponent << 23) + static_cast<uint32_t>(from_power);
+      const float largest = std::bit_cast<float>(bits);
+      if (!std::isnormal(largest)) continue;
+      const int wanted = std::max(0, static_cast<int>(std::floor(std::log2(largest))) + 125);
+      std::vector<float> values(32);
+      values[7] = -largest;
+      const MXFP4::Block block = encoded<MXFP4>(values);
+      if (block.exponent != wanted) {
+        FAIL("largest " << largest << ": exponent " << int{block.exponent} << ", not " << wanted);
+      }
+    }
+  }
+  SUCCEED();
+}
+
 // ---- Every format: what encoding may lose
 // -----------------------------------------------------------
 

@@ -181,6 +181,17 @@ void check_tensors(const gguf::File& in) {
   }
 }
 
+// Of a type's name in capitals.
+bool is_decoded_only(const std::string& name) {
+  for (unsigned id = 0; id < 256; ++id) {
+    const auto type = static_cast<DType>(id);
+    if (name == uppercase(tessera::dtype_name(type))) {
+      return tessera::dtype_info(type).block_values != 0 && !tessera::can_encode(type);
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 std::string quantize_types() {
@@ -198,7 +209,8 @@ void quantize(const QuantizeArguments& arguments) {
     return name == uppercase(tessera::dtype_name(t.type));
   });
   if (wanted == std::end(kTypes)) {
-    throw error("type \"%s\" is unknown; known are %s", printable(arguments.type).c_str(),
+    throw error("type \"%s\" %s; known are %s", printable(arguments.type).c_str(),
+                is_decoded_only(name) ? "can be decoded only" : "is unknown",
                 quantize_types().c_str());
   }
   if (is_same_file(arguments.in, arguments.out)) {
