@@ -144,7 +144,8 @@ class Tally {
     count("activation", name_of(c.epilogue.activation));
     count("values", to_string(c.values));
     count("cut", to_string(c.cut));
-    if (!is_packed(c.door) && c.door != Door::in_place) count("tasks", to_string(c.tasks));
+    if (!is_packed(c.door) && c.door != Door::in_place && c.door != Door::grouped)
+      count("tasks", to_string(c.tasks));
     count("x lent", s.borrow_x ? "yes" : "no");
     count("tuning", s.tuning == nullptr ? "of this CPU" : "drawn");
     const Blocking& b = s.blocking;

@@ -35,6 +35,7 @@
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"
+#include "tessera/impl/group.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"
 #include "tessera/impl/quantize.h"

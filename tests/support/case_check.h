@@ -220,7 +220,7 @@ inline std::string check_case(const RandomCase& c) {
   bound_report().add(c.setup.w, c.setup.target, c.setup.accuracy, oracle.largest());
   std::string error = check_other_ways(c, data, out);
   if (error.empty() && is_packed(c.door) && c.m > 0) error = check_row_alone(c, data, out);
-  const bool planned = c.door == Door::in_place || is_packed(c.door);
+  const bool planned = (c.door == Door::in_place || is_packed(c.door)) && !is_grouped(c.door);
   if (error.empty() && planned && c.seed % 4 == 0) error = check_sharer(c, data);
   return error;
 }

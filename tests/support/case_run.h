@@ -128,9 +128,87 @@ inline Output run_gemm(const RandomCase& c, const Matrix& x, const Matrix& w,
   return finish(s, y, "gemm");
 }
 
+/// Rows of x in some order, in groups of any size, some of them empty.
+class RandomGroups {
+ public:
+  RandomGroups(size_t m, size_t experts, Rng& rng) : pairs_(m) {
+    for (size_t i = 0; i < m; ++i) pairs_[i] = {i, i};
+    for (size_t i = m; i > 1; --i) std::swap(pairs_[i - 1], pairs_[rng.below(i)]);
+    const size_t most = 1 + rng.below(m + 1);
+    for (size_t at = 0; at < m || groups_.size() < 2;) {
+      const size_t count = std::min(m - at, rng.below(most + 1));
+      groups_.push_back({rng.below(experts), std::span(pairs_).subspan(at, count)});
+      at += count;
+    }
+  }
+  RandomGroups(const RandomGroups&) = delete;
+  RandomGroups& operator=(const RandomGroups&) = delete;
+  std::span<const ExpertRows> groups() const { return groups_; }
+
+ private:
+  std::vector<RowPair> pairs_;
+  std::vector<ExpertRows> groups_;
+};
+
+/// Every expert holds W; which of them a row of x goes to follows from how the work is cut.
+inline Output run_grouped(const RandomCase& c, const Matrix& x, const Matrix& w,
+                          const CaseData& data) {
+  const Layout& l = c.layout;
+  Rng rng(c.seed + 3);
+  const size_t experts = 1 + rng.below(3), chosen = 1 + rng.below(experts);
+  const size_t w_stride = w.row_bytes + l.w_padding;
+  const size_t bytes = c.n == 0 ? 0 : (c.n - 1) * w_stride + w.row_bytes;
+  const size_t stride = bytes + rng.below(3) * rng.below(70);
+  GuardedBuffer rows((experts - 1) * stride + bytes, l.w_place());
+  for (size_t i = 0; i < experts * c.n; ++i) {
+    std::copy_n(w.bytes.data() + i % c.n * w.row_bytes, w.row_bytes,
+                rows.data() + i / c.n * stride + i % c.n * w_stride);
+  }
+  rows.make_read_only();
+  const MatView first{rows.data(), c.n, c.k, w_stride, c.setup.w};
+  const Result<GroupedMatmul> planned =
+      GroupedMatmul::plan({first, experts, stride}, chosen, c.setup.x, plan_options(c.setup));
+  if (!planned.ok()) return {planned.status().message().c_str(), {}};
+  GroupedMatmul plan = *planned;
+  const bool packed = is_packed(c.door);
+  const GuardedBuffer panels(packed ? plan.packed_w_bytes() : 0, l.scratch());
+  Status s;
+  const auto keep = [&s](const Status& other) {
+    if (s.ok()) s = other;
+  };
+  if (packed) {
+    for (size_t i = 0; i < c.w_parts; ++i) keep(plan.pack_weights(panels.bytes(), {i, c.w_parts}));
+    plan = *plan.with_packed(panels.bytes());
+    rows.make_unreadable();
+  }
+  const GuardedBuffer packed_x(plan.packed_x_bytes(c.m), l.scratch());
+  const GuardedBuffer worker(plan.worker_bytes(c.m), l.scratch());
+  const GuardedY y(c.setup.y, c.m, c.n, l.y_padding, l.y_place(), data.old());
+  GuardedRows x_rows(x, c.m, l.x_padding, l.x_place());
+  for (size_t i = 0; i < c.work.pack_parts; ++i) {
+    keep(plan.pack(x_rows.view(), packed_x.bytes(), {i, c.work.pack_parts}));
+  }
+  x_rows.make_unreadable();
+  Rng cut(c.seed + c.work.parts + c.work.pack_parts);
+  const RandomGroups groups(c.m, experts, cut);
+  GroupEpilogue epilogue;
+  static_cast<Epilogue&>(epilogue) = data.epilogue;
+  for (size_t call = 0; call < c.work.parts; ++call) {
+    const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
+    keep(plan.run(packed_x.bytes(), c.m, groups.groups(), y.view(), worker.bytes(), epilogue,
+                  {i, c.work.parts}));
+  }
+  Output out = finish(s, y, "grouped");
+  if (!panels.slack_untouched() || !packed_x.slack_untouched() || !worker.slack_untouched()) {
+    out.error = "bytes beside scratch memory were written";
+  }
+  return out;
+}
+
 /// y of a case from these x and W, those of `data` or others of their shape.
 inline Output run_case(const RandomCase& c, const Matrix& x, const Matrix& w,
                        const CaseData& data) {
+  if (is_grouped(c.door)) return run_grouped(c, x, w, data);
   if (c.door == Door::one_call) return run_one_call(c, x, w, data);
   if (c.door == Door::gemm) return run_gemm(c, x, w, data);
   return product_of(c, w).run(x, c.m, data.epilogue, c.work, data.old());

@@ -24,12 +24,24 @@
 
 namespace tessera::test {
 
-/// Through which functions of the library. `owned` are weights that PackedWeights packs.
-enum class Door : uint8_t { in_place, packed, owned, one_call, gemm, quantize };
-inline constexpr Door kDoors[] = {Door::in_place, Door::packed, Door::owned,
-                                  Door::one_call, Door::gemm,   Door::quantize};
+/// Through which functions of the library. `owned` are weights that PackedWeights packs; with
+/// `grouped`, rows of x go to experts that all hold W, in place or packed.
+enum class Door : uint8_t {
+  in_place,
+  packed,
+  owned,
+  one_call,
+  gemm,
+  quantize,
+  grouped,
+  grouped_packed
+};
+inline constexpr Door kDoors[] = {Door::in_place, Door::packed,        Door::owned,
+                                  Door::one_call, Door::gemm,          Door::quantize,
+                                  Door::grouped,  Door::grouped_packed};
 constexpr const char* to_string(Door d) {
-  constexpr const char* kNames[] = {"in_place", "packed", "owned", "one_call", "gemm", "quantize"};
+  constexpr const char* kNames[] = {"in_place", "packed",   "owned",   "one_call",
+                                    "gemm",     "quantize", "grouped", "grouped_packed"};
   return kNames[static_cast<size_t>(d)];
 }
 
@@ -82,7 +94,10 @@ struct RandomCase {
 };
 
 /// Whether products through this door read panels that were packed for keeping.
-inline bool is_packed(Door d) { return d == Door::packed || d == Door::owned; }
+inline bool is_packed(Door d) {
+  return d == Door::packed || d == Door::owned || d == Door::grouped_packed;
+}
+inline bool is_grouped(Door d) { return d == Door::grouped || d == Door::grouped_packed; }
 
 inline std::string describe(const RandomCase& c) {
   const Layout& l = c.layout;
@@ -284,7 +299,7 @@ void draw_work(Source& source, RandomCase& c, bool whole) {
               : c.tasks == Tasks::pool ? 2 + source.below(2)
                                        : one_of(source, {2, 3, 5, 8});
   const bool calls = c.door == Door::one_call || c.door == Door::gemm || c.door == Door::quantize;
-  if (calls) c.cut = Cut::parts;
+  if (calls || is_grouped(c.door)) c.cut = Cut::parts;
 }
 
 /// The rectangles of y, once its shape is known.

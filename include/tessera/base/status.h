@@ -28,6 +28,7 @@ enum class StatusCode : uint8_t {
   buffer_too_small,    // a caller's buffer holds fewer bytes than asked for
   part_out_of_range,   // part.index >= part.count, or count == 0
   rect_out_of_range,   // a rectangle reaches outside y
+  group_out_of_range,  // an expert or a row that there is none of
   unknown_target,      // no such target was compiled in
   unavailable_target,  // compiled in, but this CPU does not run it
   wrong_plan,          // the plan does not offer this call (see the text)
@@ -112,6 +113,9 @@ inline StatusText Status::message() const noexcept {
       break;
     case StatusCode::rect_out_of_range:
       print("%s reaches to %llu of %llu", subject, g, w);
+      break;
+    case StatusCode::group_out_of_range:
+      print("%s %llu is outside a count of %llu", subject, g, w);
       break;
     case StatusCode::unknown_target:
       print("unknown target \"%s\"; known are: %s", name, detail);

@@ -267,6 +267,11 @@ inline bool can_borrow(const Plan& p, const Geometry& g, const MatView& x) noexc
   return true;
 }
 
+/// A row of x and the row of y that its product becomes.
+struct RowPair {
+  size_t x = 0, y = 0;
+};
+
 /// One rectangle of one product: what the loops take.
 struct RunArgs {
   const Plan* plan = nullptr;
@@ -277,6 +282,8 @@ struct RunArgs {
   Epilogue epilogue;
   Rect rect;  // not empty
   std::byte* worker = nullptr;
+  const RowPair* pairs = nullptr;  // [m]: where rows of y are; null: one after the other
+  const float* factors = nullptr;  // [m]: what they are multiplied by at last; null: 1
 };
 
 }  // namespace tessera::inline v0_1

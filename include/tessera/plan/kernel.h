@@ -103,6 +103,10 @@ struct XLayout {
   DType borrowed = DType::f32;
   XAux aux;
   void (*pack)(const PackXArgs&) = nullptr;  // null: there is no such micro-kernel
+  /// Rows that were packed alone, each a panel of one row, of `bytes` -> a panel of them. Of single
+  /// rows, null: nothing has to be done.
+  void (*gather)(const std::byte* const* rows, size_t height, size_t bytes,
+                 std::byte* panel) = nullptr;
 };
 
 // ---- Micro-kernels ------------------------------------------------------------------------------

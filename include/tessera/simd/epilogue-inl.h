@@ -13,7 +13,7 @@
 
 #include "tessera/core/dtype.h"
 #include "tessera/core/epilogue.h"
-#include "tessera/core/partition.h"
+#include "tessera/plan/geometry.h"
 #include "tessera/simd/ops-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
@@ -58,7 +58,7 @@ HWY_INLINE VF activate(Activation activation, VF v) {
 
 // Up to kLanes elements of y: `sums`, `bias` and y have `count` values from here on. Fewer than a
 // vector go through copies.
-HWY_INLINE void finish_vector(const Epilogue& e, const float* sums, const float* bias,
+HWY_INLINE void finish_vector(const Epilogue& e, float factor, const float* sums, const float* bias,
                               DType y_dtype, std::byte* y, size_t count) {
   const DF df;
   const DU du;
@@ -92,7 +92,7 @@ HWY_INLINE void finish_vector(const Epilogue& e, const float* sums, const float*
             : hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, load_bytes(dh, y_at))));
     v = hn::MulAdd(old, hn::Set(df, e.beta), v);
   }
-  v = activate(e.activation, v);
+  v = hn::Mul(activate(e.activation, v), hn::Set(df, factor));
   if (y_dtype == DType::f32) {
     store_bytes(v, df, y_at);
   } else {
@@ -101,25 +101,20 @@ HWY_INLINE void finish_vector(const Epilogue& e, const float* sums, const float*
   if (count < kLanes) std::memcpy(y, y_part, count * y_bytes);
 }
 
-// Rows [rows.begin, rows.end) x columns [cols.begin, cols.end) of y from sums, where row
-// `rows.begin`, column `cols.begin` is sums[0].
-struct FinishArgs {
-  const float* sums;
-  size_t sums_stride;  // floats
-  std::byte* y;        // the whole matrix
-  size_t y_stride;     // bytes
-  DType y_dtype;
-  Range rows, cols;
-};
-
-inline void finish(const Epilogue& e, const FinishArgs& a) {
-  const size_t y_bytes = a.y_dtype == DType::f32 ? 4 : 2;
-  for (size_t row = a.rows.begin; row < a.rows.end; ++row) {
-    const float* sums = a.sums + (row - a.rows.begin) * a.sums_stride;
-    std::byte* y = a.y + row * a.y_stride;
-    for (size_t col = a.cols.begin; col < a.cols.end; col += kLanes) {
-      finish_vector(e, sums + (col - a.cols.begin), e.bias == nullptr ? nullptr : e.bias + col,
-                    a.y_dtype, y + col * y_bytes, std::min(kLanes, a.cols.end - col));
+// Rows `rows` x columns `cols` of y from sums, where row `rows.begin`, column `cols.begin` is
+// sums[0]. sums_stride: floats.
+inline void finish(const RunArgs& a, const float* sums, size_t sums_stride, Range rows,
+                   Range cols) {
+  const Epilogue& e = a.epilogue;
+  const size_t y_bytes = a.y.dtype == DType::f32 ? 4 : 2;
+  for (size_t row = rows.begin; row < rows.end; ++row, sums += sums_stride) {
+    const size_t y_row = a.pairs == nullptr ? row : a.pairs[row].y;
+    const float factor = a.factors == nullptr ? 1.0f : a.factors[row];
+    std::byte* y = static_cast<std::byte*>(a.y.data) + y_row * a.y.row_stride;
+    for (size_t col = cols.begin; col < cols.end; col += kLanes) {
+      finish_vector(e, factor, sums + (col - cols.begin),
+                    e.bias == nullptr ? nullptr : e.bias + col, a.y.dtype, y + col * y_bytes,
+                    std::min(kLanes, cols.end - col));
     }
   }
 }

@@ -69,7 +69,7 @@ struct Loops {
     const bool words =
         (reinterpret_cast<uintptr_t>(a.y.data) | a.y.row_stride) % sizeof(float) == 0;
     plain = a.y.dtype == DType::f32 && words && e.scale == 1.0f && e.beta == 0.0f &&
-            e.bias == nullptr && e.activation == Activation::none;
+            e.bias == nullptr && e.activation == Activation::none && a.pairs == nullptr;
   }
   std::byte* y_row(size_t row) const {
     return static_cast<std::byte*>(a.y.data) + row * a.y.row_stride;
@@ -178,8 +178,7 @@ HWY_INLINE void run_tile(const Loops& l, const PanelGroup& g, size_t i, size_t c
   plan_early(l, g, pair ? nullptr : g.later[i], p, height, tile);
   (pair ? l.tiles.run_pair : l.tiles.run)[height - 1](tile);
   if (g.last && !direct) {
-    finish(a.epilogue, {sums + (rows.begin - tall.begin) * width + (cols.begin - col), width,
-                        static_cast<std::byte*>(a.y.data), a.y.row_stride, a.y.dtype, rows, cols});
+    finish(a, sums + (rows.begin - tall.begin) * width + (cols.begin - col), width, rows, cols);
   }
 }
 

@@ -139,8 +139,7 @@ inline void matvec_loops(const RunArgs& a) {
         const Range rows{first_row + group.rows.begin, first_row + group.rows.end};
         args.x = a.packed_x + rows.begin * args.x_stride;
         dot_group(plan, group, cols, args, sums, partial);
-        finish(a.epilogue, {sums, kMatvecCols, static_cast<std::byte*>(a.y.data), a.y.row_stride,
-                            a.y.dtype, rows, cols});
+        finish(a, sums, kMatvecCols, rows, cols);
       }
     }
   }

@@ -116,6 +116,13 @@ template <size_t kCopies = 1>
 HWY_NOINLINE void interleave(const std::byte* const* rows, size_t height, size_t count,
                              uint32_t* to, GroupPlaces place) {
   size_t done = 0;
+  if (kCopies == 1 && height == 1) {
+    for (; done < count; done += place.per) {
+      const size_t words = std::min(place.per, count - done);
+      std::memcpy(to + place(done), rows[0] + done * 4, words * 4);
+    }
+    return;
+  }
 #if !TESSERA_ONE_LANE
   const DU du;
   size_t offset[kLanes];  // from a vector's first word, the same for each
@@ -145,6 +152,16 @@ HWY_NOINLINE void interleave(const std::byte* const* rows, size_t height, size_t
   }
 }
 
+// The first words of all rows, each of kBytes, then the next ones. Returns where they end.
+template <size_t kBytes>
+std::byte* gather_words(const std::byte* const* rows, size_t height, size_t bytes,
+                        std::byte* panel) {
+  for (size_t at = 0; at < bytes; at += kBytes) {
+    for (size_t i = 0; i < height; ++i, panel += kBytes) std::memcpy(panel, rows[i] + at, kBytes);
+  }
+  return panel;
+}
+
 // A panel of words: of each row one, kCopies times, then of each row the next.
 template <size_t kCopiesOfWord>
 struct WordPanel {
@@ -154,6 +171,15 @@ struct WordPanel {
   static void interleave_rows(const std::byte* const* rows, size_t height, size_t bytes,
                               std::byte* panel) {
     interleave<kCopies>(rows, height, bytes / 4, reinterpret_cast<uint32_t*>(panel), {});
+  }
+
+  /// Panels of one row, of `bytes` each -> a panel of them.
+  static void gather(const std::byte* const* rows, size_t height, size_t bytes, std::byte* panel) {
+    if constexpr (kCopies == 1) {
+      interleave_rows(rows, height, bytes, panel);
+    } else {
+      gather_words<kWordBytes>(rows, height, bytes, panel);
+    }
   }
 };
 
@@ -274,6 +300,24 @@ struct XAsQ8 {
       }
     } else {
       interleave(codes, height, count * kCodeWords, to, {kFirst, kCodeWords, kWords});
+    }
+  }
+
+  /// Panels of one row, of `bytes` each -> a panel of them.
+  static void gather(const std::byte* const* rows, size_t height, size_t bytes, std::byte* panel) {
+    if constexpr (requires { Dots::kWordsTogether; }) {
+      constexpr size_t kFront = 4 * (1 + kSubs);
+      for (size_t at = 0; at < bytes; at += kBlockBytes) {
+        const std::byte *fronts[kMostPanelRows], *codes[kMostPanelRows];
+        for (size_t i = 0; i < height; ++i) {
+          fronts[i] = rows[i] + at;
+          codes[i] = fronts[i] + kFront;
+        }
+        panel = gather_words<4>(fronts, height, kFront, panel);
+        panel = gather_words<4 * Dots::kWordsTogether>(codes, height, 32, panel);
+      }
+    } else {
+      interleave(rows, height, bytes / 4, reinterpret_cast<uint32_t*>(panel), {});
     }
   }
 
@@ -410,6 +454,7 @@ constexpr XLayout panel_layout(size_t unit_values) {
   x.borrows = X::kBorrows;
   if constexpr (X::kBorrows) x.borrowed = X::kBorrowed;
   x.pack = &pack_x<X>;
+  x.gather = &X::gather;
   return x;
 }
 template <class X>

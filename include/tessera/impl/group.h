@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT
+// Bodies of plan/group.h.
+#ifndef TESSERA_IMPL_GROUP_H_
+#define TESSERA_IMPL_GROUP_H_
+
+#include <algorithm>
+
+#include "tessera/impl/plan.h"
+#include "tessera/plan/group.h"
+
+namespace tessera::inline v0_1 {
+namespace detail {
+
+// Rows of x at most that are gathered at once: with k = 4096 they take half of an L2 cache.
+inline constexpr size_t kGatheredRows = 128;
+
+// What a number of tokens decides.
+struct GroupGeometry {
+  Plan plan;  // that always takes the same path
+  bool single = false;
+  size_t row_bytes = 0;     // of a packed row of x
+  size_t most_rows = 0;     // that are gathered at once
+  size_t gather_bytes = 0;  // of a worker's memory, in front of what the product needs
+  size_t worker_bytes = 0;
+};
+
+inline Status check_group_plan(const GroupPlan& p) noexcept {
+  if (p.experts != 0) return {};
+  return error(StatusCode::wrong_plan, "plan", 0, 0,
+               "the plan is empty: it was not made by GroupedMatmul::plan");
+}
+
+// Whether packed x and sums of so many tokens can be counted.
+inline Status check_tokens(const GroupPlan& p, size_t tokens) noexcept {
+  if (tokens > kMaxBytes / p.chosen) {
+    return error(StatusCode::size_overflow, "pairs", tokens, p.chosen);
+  }
+  const size_t row = std::max<size_t>({1, p.plan.x_panel_bytes, p.plan.x_single_bytes});
+  if (tokens > kMaxBytes / row) return error(StatusCode::size_overflow, "packed x", tokens, row);
+  return {};
+}
+
+inline GroupGeometry group_geometry(const GroupPlan& p, size_t tokens) noexcept {
+  GroupGeometry g;
+  g.plan = p.plan;
+  g.single = steps_of(tokens * p.chosen, p.experts) <= p.plan.matvec_rows;
+  g.plan.matvec_rows = g.single ? kGatheredRows : 0;
+  g.row_bytes = g.single ? p.plan.x_single_bytes : p.plan.x_panel_bytes;
+  g.most_rows = std::clamp<size_t>(tokens, 1, kGatheredRows);
+  if (g.most_rows > 1) g.gather_bytes = rounded_up(g.most_rows * g.row_bytes, kScratchAlign);
+  for (size_t rows = 1; rows <= g.most_rows; ++rows) {
+    g.worker_bytes = std::max(g.worker_bytes, geometry_of(g.plan, rows).worker.bytes);
+  }
+  g.worker_bytes += g.gather_bytes;
+  return g;
+}
+
+// Rows of x that one expert multiplies, as its tiles or dots read them: where they were packed, or
+// side by side in the worker's memory.
+inline const std::byte* gathered_x(const GroupGeometry& g, size_t mr, const std::byte* packed_x,
+                                   std::span<const RowPair> pairs, std::byte* to) noexcept {
+  if (pairs.size() == 1) return packed_x + pairs[0].x * g.row_bytes;
+  const Panels panels(pairs.size(), g.single ? 1 : mr);
+  for (size_t p = 0; p < panels.count; ++p) {
+    const Range rows = panels.rows(p);
+    const std::byte* from[kMostPanelRows];
+    for (size_t i = rows.begin; i < rows.end; ++i) {
+      from[i - rows.begin] = packed_x + pairs[i].x * g.row_bytes;
+    }
+    std::byte* panel = to + rows.begin * g.row_bytes;
+    if (rows.end - rows.begin == 1) {
+      std::memcpy(panel, from[0], g.row_bytes);
+    } else {
+      g.plan.kernel->x.gather(from, rows.end - rows.begin, g.row_bytes, panel);
+    }
+  }
+  return to;
+}
+
+// Columns `cols` of what one group computes.
+inline void run_group(const GroupPlan& p, const GroupGeometry& gg, const ExpertRows& group,
+                      const std::byte* packed_x, const MutMatView& y, std::byte* worker,
+                      const GroupEpilogue& epilogue, Range cols) noexcept {
+  Plan plan = gg.plan;
+  plan.w += group.expert * p.stride;
+  Epilogue e = epilogue;
+  if (e.bias != nullptr) e.bias += group.expert * epilogue.bias_stride;
+  const Panels chunks(group.pairs.size(), gg.most_rows);
+  for (size_t c = 0; c < chunks.count; ++c) {
+    const Range rows = chunks.rows(c);
+    const std::span<const RowPair> pairs = group.pairs.subspan(rows.begin, rows.end - rows.begin);
+    const Geometry g = geometry_of(plan, pairs.size());
+    RunArgs a;
+    a.plan = &plan;
+    a.geometry = &g;
+    a.packed_x = gathered_x(gg, g.mr, packed_x, pairs, worker);
+    a.y = {y.data, pairs.size(), y.cols, y.row_stride, y.dtype};
+    a.epilogue = e;
+    a.rect = {0, pairs.size(), cols.begin, cols.end};
+    a.worker = worker + gg.gather_bytes;
+    a.pairs = pairs.data();
+    a.factors = group.factors == nullptr ? nullptr : group.factors + rows.begin;
+    (gg.single ? plan.kernel->matvec : plan.kernel->tiles)(a);
+  }
+}
+
+// What columns of a group cost, beside those of others: below eight rows they wait for W.
+inline size_t group_cost(const ExpertRows& group) noexcept {
+  return group.pairs.empty() ? 0 : std::max<size_t>(group.pairs.size(), 8);
+}
+
+inline Status check_groups(const GroupPlan& p, size_t tokens, std::span<const ExpertRows> groups,
+                           size_t y_rows) noexcept {
+  for (const ExpertRows& group : groups) {
+    if (group.expert >= p.experts) {
+      return error(StatusCode::group_out_of_range, "expert", group.expert, p.experts);
+    }
+    if (group.pairs.data() == nullptr && !group.pairs.empty()) {
+      return error(StatusCode::null_data, "pairs", group.pairs.size() * sizeof(RowPair));
+    }
+    for (const RowPair& pair : group.pairs) {
+      if (pair.x >= tokens)
+        return error(StatusCode::group_out_of_range, "row of x", pair.x, tokens);
+      if (pair.y >= y_rows)
+        return error(StatusCode::group_out_of_range, "row of y", pair.y, y_rows);
+    }
+  }
+  return {};
+}
+
+}  // namespace detail
+
+TESSERA_IMPL Result<GroupedMatmul> GroupedMatmul::plan(const Experts& experts, size_t chosen,
+                                                       DType x_dtype,
+                                                       const PlanOptions& options) noexcept {
+  const Result<Plan> first = detail::make_plan(experts.first, x_dtype, options);
+  if (!first.ok()) return first.status();
+  if (chosen == 0 || chosen > experts.count) {
+    return detail::error(StatusCode::group_out_of_range, "chosen", chosen, experts.count);
+  }
+  const MatView& w = experts.first;
+  const size_t row = *row_bytes(w.dtype, w.cols);
+  const size_t bytes = w.rows == 0 ? 0 : (w.rows - 1) * std::max(w.row_stride, row) + row;
+  if (experts.count > 1 && experts.stride < bytes) {
+    return detail::error(StatusCode::stride_too_small, "experts", experts.stride, bytes,
+                         dtype_name(w.dtype));
+  }
+  if (experts.stride != 0 && experts.count > detail::kMaxBytes / experts.stride) {
+    return detail::error(StatusCode::size_overflow, "experts", experts.count, experts.stride);
+  }
+  GroupPlan p{*first, experts.count, experts.stride, chosen};
+  p.plan.borrow_x = false;
+  return GroupedMatmul(p);
+}
+
+TESSERA_IMPL size_t GroupedMatmul::packed_w_bytes() const noexcept {
+  if (plan_.experts == 0) return 0;
+  const size_t each = detail::packed_w_bytes(plan_.plan);
+  return each > detail::kMaxBytes / plan_.experts ? 0 : each * plan_.experts;
+}
+
+TESSERA_IMPL Status GroupedMatmul::pack_weights(std::span<std::byte> panels,
+                                                Part part) const noexcept {
+  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
+  if (plan_.plan.packed) {
+    return detail::error(StatusCode::wrong_plan, "plan", 0, 0,
+                         "the weights of this plan are packed already");
+  }
+  if (Status s = detail::check_part(part); !s.ok()) return s;
+  const size_t each = detail::packed_w_bytes(plan_.plan);
+  if (each > detail::kMaxBytes / plan_.experts) {
+    return detail::error(StatusCode::size_overflow, "packed w", plan_.experts, each);
+  }
+  if (Status s = detail::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
+  for (size_t expert = 0; expert < plan_.experts; ++expert) {
+    Plan plan = plan_.plan;
+    plan.w += expert * plan_.stride;
+    detail::pack_w(plan, panels.data() + expert * each, part);
+  }
+  return {};
+}
+
+TESSERA_IMPL Result<GroupedMatmul> GroupedMatmul::with_packed(
+    std::span<const std::byte> panels) const noexcept {
+  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
+  const size_t each = detail::packed_w_bytes(plan_.plan);
+  if (each > detail::kMaxBytes / plan_.experts) {
+    return detail::error(StatusCode::size_overflow, "packed w", plan_.experts, each);
+  }
+  if (Status s = detail::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
+  GroupPlan p = plan_;
+  p.plan = detail::over_panels(plan_.plan, panels.data());
+  p.stride = each;
+  return GroupedMatmul(p);
+}
+
+TESSERA_IMPL size_t GroupedMatmul::packed_x_bytes(size_t tokens) const noexcept {
+  if (plan_.experts == 0 || !detail::check_tokens(plan_, tokens).ok()) return 0;
+  const detail::GroupGeometry g = detail::group_geometry(plan_, tokens);
+  return detail::rounded_up(tokens * g.row_bytes, kScratchAlign);
+}
+
+TESSERA_IMPL size_t GroupedMatmul::worker_bytes(size_t tokens) const noexcept {
+  if (plan_.experts == 0 || !detail::check_tokens(plan_, tokens).ok()) return 0;
+  return detail::group_geometry(plan_, tokens).worker_bytes;
+}
+
+TESSERA_IMPL bool GroupedMatmul::shares_packed_x(const GroupedMatmul& other) const noexcept {
+  const Plan &p = plan_.plan, &q = other.plan_.plan;
+  if (plan_.experts == 0 || other.plan_.experts == 0 || p.k != q.k) return false;
+  const XLayout &a = p.kernel->x, &b = q.kernel->x;
+  if (a.pack != b.pack || !(a.aux == b.aux) || p.matvec_rows != q.matvec_rows) return false;
+  // Where rows may be packed for matvec, both must decide alike.
+  return p.matvec_rows == 0 ||
+         (p.kernel->x_single.pack == q.kernel->x_single.pack &&
+          plan_.experts == other.plan_.experts && plan_.chosen == other.plan_.chosen);
+}
+
+TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> packed_x,
+                                        Part part) const noexcept {
+  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
+  const Plan& plan = plan_.plan;
+  if (x.dtype != plan.x_dtype) {
+    return detail::unsupported("x", x.dtype, "is not the format that the plan was made for");
+  }
+  if (Status s = detail::check_x(plan, x); !s.ok()) return s;
+  if (Status s = detail::check_tokens(plan_, x.rows); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
+  const detail::GroupGeometry g = detail::group_geometry(plan_, x.rows);
+  const size_t bytes = detail::rounded_up(x.rows * g.row_bytes, kScratchAlign);
+  if (Status s = detail::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
+  const Range rows = split(x.rows, 1, part.index, part.count);
+  if (rows.begin == rows.end) return {};
+  const XLayout& layout = g.single ? plan.kernel->x_single : plan.kernel->x;
+  layout.pack({static_cast<const std::byte*>(x.data), x.row_stride, x.dtype, false, x.rows, plan.k,
+               1, 1, g.row_bytes, rows, packed_x.data(), layout.aux});
+  return {};
+}
+
+TESSERA_IMPL Status GroupedMatmul::run(std::span<const std::byte> packed_x, size_t tokens,
+                                       std::span<const ExpertRows> groups, const MutMatView& y,
+                                       std::span<std::byte> worker, const GroupEpilogue& epilogue,
+                                       Part part) const noexcept {
+  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
+  if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
+  if (Status s = detail::check_tokens(plan_, tokens); !s.ok()) return s;
+  if (Status s = detail::check_y(plan_.plan, y); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
+  const detail::GroupGeometry g = detail::group_geometry(plan_, tokens);
+  const size_t x_bytes = detail::rounded_up(tokens * g.row_bytes, kScratchAlign);
+  if (Status s = detail::check_buffer(packed_x, x_bytes, "packed_x"); !s.ok()) return s;
+  if (Status s = detail::check_buffer(worker, g.worker_bytes, "worker"); !s.ok()) return s;
+  if (Status s = detail::check_groups(plan_, tokens, groups, y.rows); !s.ok()) return s;
+
+  // Columns of all groups in a row, each as long as what it costs; a part is a piece of that.
+  const size_t n = plan_.plan.n, nr = plan_.plan.kernel->nr, steps = detail::steps_of(n, nr);
+  size_t total = 0;
+  for (const ExpertRows& group : groups) {
+    const size_t cost = detail::group_cost(group);
+    if (steps != 0 && cost > (detail::kMaxBytes - total) / steps) {
+      return detail::error(StatusCode::size_overflow, "groups", cost, steps);
+    }
+    total += cost * steps;
+  }
+  const Range mine = split(total, 1, part.index, part.count);
+  size_t begin = 0;  // of a group
+  for (const ExpertRows& group : groups) {
+    const size_t cost = detail::group_cost(group);
+    if (cost == 0) continue;
+    // The steps whose begin lies in the piece.
+    const auto step_at = [&](size_t at) {
+      return at <= begin ? 0 : std::min(steps, detail::steps_of(at - begin, cost));
+    };
+    const Range cols{step_at(mine.begin) * nr, std::min(n, step_at(mine.end) * nr)};
+    if (cols.begin < cols.end) {
+      detail::run_group(plan_, g, group, packed_x.data(), y, worker.data(), epilogue, cols);
+    }
+    begin += cost * steps;
+  }
+  return {};
+}
+
+}  // namespace tessera::inline v0_1
+
+#endif  // TESSERA_IMPL_GROUP_H_
