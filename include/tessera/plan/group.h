@@ -71,7 +71,8 @@ class GroupedMatmul {
 
   /// Bytes of x packed for so many tokens, whatever they choose; 0 if that would overflow.
   size_t packed_x_bytes(size_t tokens) const noexcept;
-  /// Bytes of private memory that each concurrent run() needs for so many tokens.
+  /// Bytes of private memory that each concurrent run() needs for so many tokens, a multiple of
+  /// kScratchAlign.
   size_t worker_bytes(size_t tokens) const noexcept;
 
   /// True if x packed by one plan can be run by the other (gate and up: pack once, run both).

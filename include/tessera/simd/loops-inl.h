@@ -12,7 +12,8 @@
 //
 // Sums between two ranges of depth stay in the worker's memory, tile by tile: in y, whose rows are
 // often a power of two apart, they would evict each other. The last range writes straight to y
-// where y can hold them (f32, no epilogue, a whole tile); else the epilogue takes them.
+// where y can hold them (f32, no epilogue, a whole tile, rows in order); else the epilogue takes
+// them.
 #if defined(TESSERA_SIMD_LOOPS_INL_H_) == \
     (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_LOOPS_INL_H_
