@@ -53,7 +53,7 @@ elseif(CASE STREQUAL "old Highway")
   endif()
 elseif(CASE STREQUAL "flags and unity")
   configure(0 -D CMAKE_UNITY_BUILD=ON -D TESSERA_HWY_DEFINITIONS=HWY_COMPILE_ONLY_STATIC
-            -D "CMAKE_CXX_FLAGS=-ffast-math -funsigned-char")
+            -D TESSERA_FORMATS=F32,Q4_0 -D "CMAKE_CXX_FLAGS=-ffast-math -funsigned-char")
   execute_process(COMMAND "${CMAKE_COMMAND}" --build "${WORK}" --target host COMMAND_ERROR_IS_FATAL ANY)
   execute_process(COMMAND "${WORK}/host" COMMAND_ERROR_IS_FATAL ANY)
 else()
