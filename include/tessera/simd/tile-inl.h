@@ -310,8 +310,8 @@ struct Int8Tile {
   static constexpr size_t kSubs = kSubBlocks<F>;      // of 32 values
   static constexpr size_t kParts = kStepValues / 32;  // of a block
   // So many of them in one turn of the loop, of which a compiler then knows how far codes are
-  // shifted: one at a time is up to a tenth slower, and eight are faster by that, but as much larger
-  // (bench/sweeps/micro_kernels.tsv).
+  // shifted: one at a time is up to 14 % slower, and eight are up to 11 % faster
+  // (bench/sweeps/micro_kernels.tsv), but twice as many take 1.5 to 1.8 times the code.
   static constexpr size_t kTogether = kParts == 1 ? 1 : kSubs == 2 ? 4 : 2;
   static constexpr size_t kXBytes = 4 * (1 + kSubs + 8 * Dots::kSteps);  // of a block of a row of x
   static_assert(kSubs <= 2);
