@@ -32,6 +32,7 @@
 #include "tessera/simd/all_kernels-inl.h"
 // clang-format on
 
+#include "tessera/impl/batch.h"
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"

@@ -25,7 +25,8 @@
 namespace tessera::test {
 
 /// Through which functions of the library. `owned` are weights that PackedWeights packs; with
-/// `grouped`, rows of x go to experts that all hold W, in place or packed.
+/// `grouped`, rows of x go to experts that all hold W, in place or packed; with `batched`, they are
+/// shared among equal products that all hold W.
 enum class Door : uint8_t {
   in_place,
   packed,
@@ -34,14 +35,17 @@ enum class Door : uint8_t {
   gemm,
   quantize,
   grouped,
-  grouped_packed
+  grouped_packed,
+  batched,
+  batched_packed
 };
-inline constexpr Door kDoors[] = {Door::in_place, Door::packed,        Door::owned,
-                                  Door::one_call, Door::gemm,          Door::quantize,
-                                  Door::grouped,  Door::grouped_packed};
+inline constexpr Door kDoors[] = {
+    Door::in_place, Door::packed,  Door::owned,          Door::one_call, Door::gemm,
+    Door::quantize, Door::grouped, Door::grouped_packed, Door::batched,  Door::batched_packed};
 constexpr const char* to_string(Door d) {
-  constexpr const char* kNames[] = {"in_place", "packed",   "owned",   "one_call",
-                                    "gemm",     "quantize", "grouped", "grouped_packed"};
+  constexpr const char* kNames[] = {"in_place", "packed",        "owned",   "one_call",
+                                    "gemm",     "quantize",      "grouped", "grouped_packed",
+                                    "batched",  "batched_packed"};
   return kNames[static_cast<size_t>(d)];
 }
 
@@ -95,9 +99,30 @@ struct RandomCase {
 
 /// Whether products through this door read panels that were packed for keeping.
 inline bool is_packed(Door d) {
-  return d == Door::packed || d == Door::owned || d == Door::grouped_packed;
+  return d == Door::packed || d == Door::owned || d == Door::grouped_packed ||
+         d == Door::batched_packed;
 }
 inline bool is_grouped(Door d) { return d == Door::grouped || d == Door::grouped_packed; }
+inline bool is_batched(Door d) { return d == Door::batched || d == Door::batched_packed; }
+
+/// How the m rows of a case are shared among equal products, and of each among rows at two strides.
+struct BatchShape {
+  size_t count, outer, inner;
+};
+inline BatchShape batch_shape(const RandomCase& c) {
+  Rng rng(c.seed + 4);
+  const auto divisor = [&rng](size_t of) {
+    size_t d = 1 + rng.below(of == 0 ? 3 : std::min<size_t>(of, 9));
+    while (of % d != 0) --d;
+    return d;
+  };
+  const size_t count = divisor(c.m), outer = divisor(c.m / count);
+  return {count, outer, c.m / count / outer};
+}
+/// Rows of x that one product of the case has.
+inline size_t product_rows(const RandomCase& c) {
+  return is_batched(c.door) ? c.m / batch_shape(c).count : c.m;
+}
 
 inline std::string describe(const RandomCase& c) {
   const Layout& l = c.layout;
@@ -299,7 +324,7 @@ void draw_work(Source& source, RandomCase& c, bool whole) {
               : c.tasks == Tasks::pool ? 2 + source.below(2)
                                        : one_of(source, {2, 3, 5, 8});
   const bool calls = c.door == Door::one_call || c.door == Door::gemm || c.door == Door::quantize;
-  if (calls || is_grouped(c.door)) c.cut = Cut::parts;
+  if (calls || is_grouped(c.door) || is_batched(c.door)) c.cut = Cut::parts;
 }
 
 /// The rectangles of y, once its shape is known.

@@ -279,6 +279,7 @@ struct RunArgs {
   const std::byte* packed_x = nullptr;  // behind the address of a lent x
   BorrowedX borrowed;                   // rows of x as they lie, instead of packed_x
   MutMatView y;                         // [m, n], f32 or bf16
+  RowPlaces y_at;                       // of its rows, instead of its row stride
   Epilogue epilogue;
   Rect rect;  // not empty
   std::byte* worker = nullptr;

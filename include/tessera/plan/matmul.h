@@ -78,6 +78,13 @@ class Matmul {
   /// unknown_choice (an accuracy), unknown_target, unavailable_target.
   static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
 
+  /// The same before W exists: of its shape and format. Sizes and pack() are at hand; run() and
+  /// pack_weights() want weights, by over() or with_packed().
+  static Result<Matmul> plan(const MatShape& w, DType x_dtype, const PlanOptions& = {}) noexcept;
+  /// This plan with other weights of its shape, read where they lie. Errors: those of plan(), and
+  /// shape_mismatch, unsupported_dtype (not the plan's format).
+  Result<Matmul> over(const MatView& w) const noexcept;
+
   /// Bytes of W as panels: for block formats those of W with n rounded up to the panel height.
   size_t packed_w_bytes() const noexcept;
   /// Rearranges this part of W into `panels` (packed_w_bytes() long; aligned to 4 bytes, best to

@@ -110,7 +110,7 @@ inline void finish(const RunArgs& a, const float* sums, size_t sums_stride, Rang
   for (size_t row = rows.begin; row < rows.end; ++row, sums += sums_stride) {
     const size_t y_row = a.pairs == nullptr ? row : a.pairs[row].y;
     const float factor = a.factors == nullptr ? 1.0f : a.factors[row];
-    std::byte* y = static_cast<std::byte*>(a.y.data) + y_row * a.y.row_stride;
+    std::byte* y = static_cast<std::byte*>(a.y.data) + a.y_at(y_row);
     for (size_t col = cols.begin; col < cols.end; col += kLanes) {
       finish_vector(e, factor, sums + (col - cols.begin),
                     e.bias == nullptr ? nullptr : e.bias + col, a.y.dtype, y + col * y_bytes,
