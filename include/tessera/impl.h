@@ -36,6 +36,7 @@
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"
+#include "tessera/impl/gated.h"
 #include "tessera/impl/group.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"

@@ -312,11 +312,37 @@ inline Output run_batched(const RandomCase& c, const Matrix& x, const Matrix& w,
   return out;
 }
 
+inline Output run_gated(const RandomCase& c, const Matrix& x, const Matrix& w,
+                        const CaseData& data) {
+  const Product p = product_of(c, w);
+  if (!p.error().empty()) return {p.error(), {}};
+  const Result<GatedMatmul> planned = GatedMatmul::plan(p.plan(), p.plan());
+  if (!planned.ok()) return {planned.status().message().c_str(), {}};
+  Output out;
+  const PackedInput packed_x(p.plan(), x, c.m, c.layout, c.work.pack_parts, out.error,
+                             c.setup.borrow_x, c.work.last_first);
+  if (!out.error.empty()) return out;
+  const GuardedBuffer worker(planned->worker_bytes(c.m), c.layout.scratch());
+  const GuardedY y(c.setup.y, c.m, c.n, c.layout.y_padding, c.layout.y_place());
+  const float* bias = data.epilogue.bias;
+  Status s;
+  for (size_t call = 0; call < c.work.parts; ++call) {
+    const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
+    const Status one = planned->run(packed_x.bytes(), y.view(), worker.bytes(),
+                                    {bias, bias, gating_of(c)}, {i, c.work.parts});
+    if (s.ok()) s = one;
+  }
+  out = finish(s, y, "gated");
+  if (!worker.slack_untouched()) out.error = "bytes beside the worker's memory were written";
+  return out;
+}
+
 /// y of a case from these x and W, those of `data` or others of their shape.
 inline Output run_case(const RandomCase& c, const Matrix& x, const Matrix& w,
                        const CaseData& data) {
   if (is_grouped(c.door)) return run_grouped(c, x, w, data);
   if (is_batched(c.door)) return run_batched(c, x, w, data);
+  if (is_gated(c.door)) return run_gated(c, x, w, data);
   if (c.door == Door::one_call) return run_one_call(c, x, w, data);
   if (c.door == Door::gemm) return run_gemm(c, x, w, data);
   return product_of(c, w).run(x, c.m, data.epilogue, c.work, data.old());

@@ -53,8 +53,8 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
   Epilogue epilogue;
   epilogue.scale = alpha;
   epilogue.beta = beta;
-  if (alpha == 0.0f) {  // A and B are not read: a product of depth 0
-    k = 0;
+  if (alpha == 0.0f) k = 0;  // A and B are not read
+  if (k == 0) {
     av = {nullptr, m, 0, 0, DType::f32};
     bv = {nullptr, n, 0, 0, DType::f32};
   }

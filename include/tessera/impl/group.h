@@ -94,6 +94,7 @@ inline void run_group(const GroupPlan& p, const GroupGeometry& gg, const ExpertR
   plan.w += group.expert * p.stride;
   Epilogue e = epilogue;
   if (e.bias != nullptr) e.bias += group.expert * epilogue.bias_stride;
+  if (e.column_scale != nullptr) e.column_scale += group.expert * epilogue.column_scale_stride;
   const Panels chunks(group.pairs.size(), gg.most_rows);
   for (size_t c = 0; c < chunks.count; ++c) {
     const Range rows = chunks.rows(c);

@@ -84,11 +84,12 @@ inline Status check_buffer(std::span<const std::byte> buffer, size_t needed,
   return {};
 }
 
-inline Status check_epilogue(const Epilogue& e) noexcept {
-  if (e.activation <= Activation::gelu) return {};
-  return error(StatusCode::unknown_choice, "activation", static_cast<uint64_t>(e.activation), 0,
-               "Activation");
+inline Status check_activation(Activation a) noexcept {
+  if (a <= Activation::gelu) return {};
+  return error(StatusCode::unknown_choice, "activation", static_cast<uint64_t>(a), 0, "Activation");
 }
+
+inline Status check_epilogue(const Epilogue& e) noexcept { return check_activation(e.activation); }
 
 inline Status check_x(const Plan& p, const MatView& x) noexcept {
   if (x.dtype != p.x_dtype) {
@@ -100,8 +101,8 @@ inline Status check_x(const Plan& p, const MatView& x) noexcept {
 }
 
 inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
-  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
-    return unsupported("y", y.dtype, "is not f32 or bf16");
+  if (y.dtype != DType::f32 && y.dtype != DType::f16 && y.dtype != DType::bf16) {
+    return unsupported("y", y.dtype, "is not f32, f16 or bf16");
   }
   if (Status s = check_view(y, "y"); !s.ok()) return s;
   if (y.cols != p.n) return error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n, "w.rows");
@@ -271,9 +272,9 @@ inline Rect rect_of(const Plan& p, const Geometry& g, size_t m, const Part& part
 // The rows of y are at `y_at`.
 inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, const MutMatView& y,
                 const RowPlaces& y_at, std::byte* worker, const Epilogue& epilogue,
-                const Rect& rect) noexcept {
+                const Rect& rect, const GateSums* gate = nullptr) noexcept {
   if (rect.empty()) return;
-  RunArgs a{&p, &g, packed_x, {}, y, y_at, epilogue, rect, worker};
+  RunArgs a{&p, &g, packed_x, {}, y, y_at, epilogue, rect, worker, nullptr, nullptr, gate};
   if (p.borrow_x) {
     std::memcpy(&a.borrowed, packed_x, sizeof(a.borrowed));
     a.packed_x += kBorrowedXBytes;

@@ -38,8 +38,10 @@ struct ExpertRows {
   const float* factors = nullptr;  // [pairs.size()], the gates of the rows; null: 1
 };
 
+/// Floats from one expert's bias and column scales to the next one's; 0: they share them.
 struct GroupEpilogue : Epilogue {
-  size_t bias_stride = 0;  // floats from one expert's bias to the next one's; 0: they share one
+  size_t bias_stride = 0;
+  size_t column_scale_stride = 0;
 };
 
 /// The plan as a plain value.

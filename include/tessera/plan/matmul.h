@@ -116,9 +116,9 @@ class Matmul {
   /// buffer_too_small, misaligned, part_out_of_range.
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
-  /// Computes this part of y[m, n] (f32 or bf16), m = y.rows as it was packed. y must not overlap
-  /// x or W. Parts may run at once, each with its own `worker` memory.
-  /// Errors: unknown_choice (an activation), shape_mismatch, unsupported_dtype, stride_too_small,
+  /// Computes this part of y[m, n] (f32, f16 or bf16), m = y.rows as it was packed. y must not
+  /// overlap x or W. Parts may run at once, each with its own `worker` memory. Errors:
+  /// unknown_choice (an activation), shape_mismatch, unsupported_dtype, stride_too_small,
   /// size_overflow, null_data, buffer_too_small, misaligned, part_out_of_range.
   Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,
              const Epilogue& = {}, Part = {}) const noexcept;

@@ -68,9 +68,10 @@ struct Loops {
         step_bytes(kernel.panel_unit_bytes / tiles.steps) {
     const Epilogue& e = a.epilogue;
     const bool words = (reinterpret_cast<uintptr_t>(a.y.data) | a.y_at.stride) % sizeof(float) == 0;
-    const bool one_stride = a.pairs == nullptr && a.y.rows <= a.y_at.inner;
-    plain = a.y.dtype == DType::f32 && words && one_stride && e.scale == 1.0f && e.beta == 0.0f &&
-            e.bias == nullptr && e.activation == Activation::none;
+    const bool in_rows = a.pairs == nullptr && a.y.rows <= a.y_at.inner && a.gate == nullptr;
+    plain = a.y.dtype == DType::f32 && words && in_rows && e.scale == 1.0f && e.beta == 0.0f &&
+            e.bias == nullptr && e.activation == Activation::none && e.row_scale == nullptr &&
+            e.column_scale == nullptr;
   }
   std::byte* y_row(size_t row) const { return static_cast<std::byte*>(a.y.data) + a.y_at(row); }
 };
