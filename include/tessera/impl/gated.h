@@ -16,8 +16,8 @@ namespace detail {
 inline constexpr size_t kGateFloats = 16 << 10;
 
 struct GatePiece {
-  size_t panels = 1;  // of x
-  size_t cols = 1, bytes = 0;
+  size_t panels = 1;                       // of x
+  size_t cols = 1, stride = 0, bytes = 0;  // stride: bytes from row to row
 };
 
 inline GatePiece gate_piece(const Plan& p, const Geometry& g, size_t m) noexcept {
@@ -26,10 +26,12 @@ inline GatePiece gate_piece(const Plan& p, const Geometry& g, size_t m) noexcept
   const size_t tall = std::max<size_t>(1, x.rows_each + (x.taller != 0 ? 1 : 0));
   const size_t block = g.path == Path::matvec ? kMatvecRows : g.blocking.mc;
   GatePiece piece;
-  piece.panels = std::max<size_t>(1, std::min(m, block) / tall);
+  piece.panels = m == 0 ? 1 : x.panel_of(std::min(m, block) - 1) + 1;
   const size_t rows = piece.panels * tall;
   piece.cols = std::min(all, std::max<size_t>(2, kGateFloats / rows / nr) * nr);
-  piece.bytes = rounded_up(rows * piece.cols * sizeof(float), kScratchAlign);
+  // Rows a power of two apart would share the sets of L1.
+  piece.stride = rounded_up(piece.cols * sizeof(float), 2 * kScratchAlign) + kScratchAlign;
+  piece.bytes = rows * piece.stride;
   return piece;
 }
 
@@ -84,7 +86,6 @@ TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const 
   const Rect mine = detail::rect_of(gate, g, m, part);
   if (mine.empty()) return {};
   std::byte* const scratch = worker.data() + piece.bytes;
-  const size_t stride = piece.cols * sizeof(float);
   const Panels x(m, g.mr);
   Epilogue gate_epilogue, up_epilogue;
   gate_epilogue.bias = epilogue.gate_bias;
@@ -95,10 +96,10 @@ TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const 
     for (size_t col = mine.col_begin; col < mine.col_end; col += piece.cols) {
       const Rect rect{row, row_end, col, std::min(mine.col_end, col + piece.cols)};
       const uintptr_t at =
-          reinterpret_cast<uintptr_t>(worker.data()) - row * stride - col * sizeof(float);
-      const MutMatView sums{reinterpret_cast<void*>(at), m, gate.n, stride, DType::f32};
-      detail::run(gate, g, packed_x.data(), sums, {stride}, scratch, gate_epilogue, rect);
-      const GateSums gated{at, stride, epilogue.gating};
+          reinterpret_cast<uintptr_t>(worker.data()) - row * piece.stride - col * sizeof(float);
+      const MutMatView sums{reinterpret_cast<void*>(at), m, gate.n, piece.stride, DType::f32};
+      detail::run(gate, g, packed_x.data(), sums, {piece.stride}, scratch, gate_epilogue, rect);
+      const GateSums gated{at, piece.stride, epilogue.gating};
       detail::run(up, up_g, packed_x.data(), y, {y.row_stride}, scratch, up_epilogue, rect, &gated);
     }
     row = row_end;
