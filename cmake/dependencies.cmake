@@ -35,6 +35,7 @@ set(HWY_ENABLE_TESTS OFF CACHE BOOL "")
 set(HWY_ENABLE_EXAMPLES OFF CACHE BOOL "")
 set(HWY_ENABLE_CONTRIB OFF CACHE BOOL "")
 set(HWY_ENABLE_INSTALL OFF CACHE BOOL "")
+set(HWY_FORCE_STATIC_LIBS ON CACHE BOOL "")
 if(EXISTS "${tessera_deps}/highway-1.2.0.tar.gz"
    AND NOT EXISTS "${tessera_deps}/highway-1.3.0.tar.gz")
   tessera_pinned(pin highway-1.2.0.tar.gz
@@ -49,6 +50,7 @@ if(NOT TARGET hwy AND NOT TARGET hwy::hwy)  # a host may have brought its own
   FetchContent_Declare(highway ${pin} FIND_PACKAGE_ARGS 1.2 NAMES hwy CONFIG)
   FetchContent_MakeAvailable(highway)
   tessera_foreign(highway hwy)
+  set(tessera_highway_sources "${highway_SOURCE_DIR}")  # empty where a package was found
 endif()
 if(NOT TARGET hwy::hwy)  # a source build has the plain name only
   add_library(hwy::hwy ALIAS hwy)
