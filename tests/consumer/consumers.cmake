@@ -89,6 +89,24 @@ elseif(CASE STREQUAL "add_subdirectory" OR CASE STREQUAL "FetchContent")
     set(highway -D "FETCHCONTENT_SOURCE_DIR_HIGHWAY=${HIGHWAY}")
   endif()
   build_consumer(build -D "WAY=${CASE}" -D "TESSERA=${ROOT}" ${few} ${highway})
+elseif(CASE STREQUAL "no network")
+  # A proxy that nobody answers for, and a copy of the library in whose .deps nothing lies.
+  file(COPY "${ROOT}/CMakeLists.txt" "${ROOT}/LICENSE" "${ROOT}/cmake" "${ROOT}/include"
+       DESTINATION "${WORK}/copy")
+  set(ENV{https_proxy} "http://127.0.0.1:9")
+  string(TIMESTAMP before "%s" UTC)
+  execute_process(COMMAND "${CMAKE_COMMAND}" -S "${consumer}" -B "${WORK}/build" -G "${GENERATOR}"
+      -D "CMAKE_CXX_COMPILER=${COMPILER}" -D WAY=add_subdirectory -D "TESSERA=${WORK}/copy"
+      -D FETCHCONTENT_TRY_FIND_PACKAGE_MODE=NEVER
+    RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  string(TIMESTAMP after "%s" UTC)
+  math(EXPR seconds "${after} - ${before}")
+  string(REGEX REPLACE "[ \n]+" " " text "${output}")
+  if(result EQUAL 0 OR NOT text MATCHES "not download https.*save that file as .*/[.]deps/highway-.*[.]tar[.]gz")
+    message(FATAL_ERROR "configured, or failed without naming the file:\n${output}")
+  elseif(seconds GREATER 20)  # eight of them are the limit of the download, the others the compiler's
+    message(FATAL_ERROR "failed only after ${seconds} s:\n${output}")
+  endif()
 elseif(CASE STREQUAL "by hand")
   string(REPLACE "|" ";" includes "${HIGHWAY_INCLUDES}")
   list(TRANSFORM includes PREPEND "-I")
