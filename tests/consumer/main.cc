@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-// A program of somebody else: a product in f32 and one in q4_0, and whether this file sees the same
-// formats as the file with the bodies.
+// A program of somebody else: a product in f32 and one in q4_0, a call of C, and whether this file
+// sees the same formats as the file with the bodies.
 #include <cstddef>
 #include <cstdio>
 #include <vector>
 
+#include "tessera/c_api.h"
 #include "tessera/tessera.h"
 
 int main() {
@@ -32,7 +33,8 @@ int main() {
   const bool plans =
       tessera::Matmul::plan({bytes, 1, kDepth, sizeof(bytes), DType::q8_0}, DType::f32).ok();
   std::printf("q8_0 is %scompiled\n", plans ? "" : "not ");
-  return status.ok() && y == 248.0f && y_q4 == 248.0f && plans == tessera::multiplies(DType::q8_0)
-             ? 0
-             : 1;
+  const bool right = status.ok() && y == 248.0f && y_q4 == 248.0f &&
+                     plans == tessera::multiplies(DType::q8_0) &&
+                     (tessera_multiplies(TESSERA_Q8_0) != 0) == plans;
+  return right ? 0 : 1;
 }
