@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Rules for `cmake --install`: the headers, the bodies compiled as a library, the package `tessera`
-# for find_package and tessera.pc for pkg-config. The installed folder may be moved.
+# Rules for `cmake --install`: the headers, the libraries, the package `tessera` for find_package, and
+# tessera.pc and tessera_c.pc for pkg-config. The installed folder may be moved.
 #
 # An installed Highway is a dependency of the package. A fetched one is installed with it, as a part
 # of the package under names of ours: Highway's own rules would write a libhwy.pc with this project's
@@ -22,6 +22,10 @@ if(tessera_highway_sources)
     FILES_MATCHING PATTERN "*.h" PATTERN contrib EXCLUDE PATTERN examples EXCLUDE PATTERN tests EXCLUDE)
   install(FILES "${tessera_highway_sources}/LICENSE" "${tessera_highway_sources}/LICENSE-BSD3"
     DESTINATION "${CMAKE_INSTALL_DOCDIR}/highway")
+endif()
+if(TARGET tessera_c)
+  target_include_directories(tessera_c INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+  list(APPEND targets tessera_c)
 endif()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
@@ -67,5 +71,11 @@ if(tessera_highway_sources)
   set(pc_highway_include " -I\${includedir}/tessera_highway")
   set(pc_highway_library " -ltessera_hwy")
 endif()
-configure_file("${CMAKE_CURRENT_LIST_DIR}/tessera.pc.in" "${PROJECT_BINARY_DIR}/tessera.pc" @ONLY)
-install(FILES "${PROJECT_BINARY_DIR}/tessera.pc" DESTINATION "${pc_folder}")
+set(pc_names tessera)
+if(TARGET tessera_c)
+  list(APPEND pc_names tessera_c)
+endif()
+foreach(name IN LISTS pc_names)
+  configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
+  install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${pc_folder}")
+endforeach()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# cmake -D CASE=... -D ROOT=<repository> -D WORK=<folder> -D COMPILER=... -D GENERATOR=... -D "HIGHWAY=<its
-# sources, if not installed>" -D "HIGHWAY_INCLUDES=a|b" -D HIGHWAY_LIBRARY=<file> -P consumers.cmake
+# cmake -D CASE=... -D ROOT=<repository> -D WORK=<folder> -D COMPILER=<C++> -D C_COMPILER=...
+# -D GENERATOR=... -D "HIGHWAY=<its sources, if not installed>" -D "HIGHWAY_INCLUDES=a|b" -D HIGHWAY_LIBRARY=<file> -P consumers.cmake
 # Builds the program in this folder in the way that CASE says, outside the repository's build, and
 # runs it. Few formats and one instruction set, so that each case takes seconds.
 cmake_minimum_required(VERSION 3.24)
@@ -29,7 +29,8 @@ endfunction()
 # configure(<sources> <build folder> <option>...)
 function(configure sources build)
   run("${CMAKE_COMMAND}" -S "${sources}" -B "${WORK}/${build}" -G "${GENERATOR}"
-      -D "CMAKE_CXX_COMPILER=${COMPILER}" -D CMAKE_BUILD_TYPE=Release ${ARGN})
+      -D "CMAKE_CXX_COMPILER=${COMPILER}" -D "CMAKE_C_COMPILER=${C_COMPILER}"
+      -D CMAKE_BUILD_TYPE=Release ${ARGN})
 endfunction()
 
 # build_consumer(<build folder> <option>...)
@@ -42,7 +43,8 @@ endfunction()
 # Installs Tessera with <option>..., moves what was installed, and uses it there.
 function(use_package)
   configure("${ROOT}" tessera -D TESSERA_BUILD_TESTS=OFF -D TESSERA_BUILD_EXAMPLES=OFF
-    -D TESSERA_BUILD_BENCH=OFF -D "CMAKE_INSTALL_PREFIX=${WORK}/first" -D CMAKE_INSTALL_LIBDIR=lib ${few} ${ARGN})
+    -D TESSERA_BUILD_BENCH=OFF -D "CMAKE_INSTALL_PREFIX=${WORK}/first" -D CMAKE_INSTALL_LIBDIR=lib -D TESSERA_SHARED=ON
+    ${few} ${ARGN})
   run("${CMAKE_COMMAND}" --build "${WORK}/tessera" --parallel 2)
   run("${CMAKE_COMMAND}" --install "${WORK}/tessera")
   file(RENAME "${WORK}/first" "${WORK}/moved")
@@ -53,6 +55,7 @@ function(use_package)
   set(ENV{CMAKE_PREFIX_PATH} "${folders}")
   build_consumer(find_package -D WAY=find_package)
   run("${WORK}/find_package/consumer_with_bodies")
+  build_consumer(find_package_for_c -D "WAY=find_package for C")
 
   find_program(pkg_config NAMES pkg-config pkgconf)
   if(NOT pkg_config)
@@ -66,6 +69,10 @@ function(use_package)
   separate_arguments(flags UNIX_COMMAND "${output}")
   run("${COMPILER}" -std=c++20 "${consumer}/main.cc" -o pkg_config ${flags})
   run("${WORK}/pkg_config")
+  run("${pkg_config}" --cflags --libs tessera_c)
+  separate_arguments(flags UNIX_COMMAND "${output}")
+  run("${C_COMPILER}" -std=c99 "${consumer}/main.c" -o pkg_config_for_c ${flags})
+  run("${CMAKE_COMMAND}" -E env "LD_LIBRARY_PATH=${WORK}/moved/lib" "${WORK}/pkg_config_for_c")
 endfunction()
 
 if(CASE STREQUAL "package with its own Highway")
@@ -96,7 +103,7 @@ elseif(CASE STREQUAL "no network")
   set(ENV{https_proxy} "http://127.0.0.1:9")
   string(TIMESTAMP before "%s" UTC)
   execute_process(COMMAND "${CMAKE_COMMAND}" -S "${consumer}" -B "${WORK}/build" -G "${GENERATOR}"
-      -D "CMAKE_CXX_COMPILER=${COMPILER}" -D WAY=add_subdirectory -D "TESSERA=${WORK}/copy"
+      -D "CMAKE_CXX_COMPILER=${COMPILER}" -D "CMAKE_C_COMPILER=${C_COMPILER}" -D WAY=add_subdirectory -D "TESSERA=${WORK}/copy"
       -D FETCHCONTENT_TRY_FIND_PACKAGE_MODE=NEVER
     RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
   string(TIMESTAMP after "%s" UTC)

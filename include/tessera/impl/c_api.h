@@ -91,13 +91,14 @@ inline Status run_groups(const GroupedMatmul& plan, std::span<const std::byte> p
   return {};
 }
 
-// As functions of C they are the same in any namespace.
+// As functions of C they are the same in any namespace; GCC wants the visibility told again.
+#define TESSERA_C_IMPL TESSERA_IMPL TESSERA_C
 extern "C" {
 
 // ---- Errors, formats, targets -------------------------------------------------------------------
 
-TESSERA_IMPL const char* tessera_status_text(const tessera_status* status, char* text,
-                                             size_t bytes) {
+TESSERA_C_IMPL const char* tessera_status_text(const tessera_status* status, char* text,
+                                               size_t bytes) {
   if (status == nullptr) return write_text("status is a null pointer", text, bytes);
   Status s;
   if (!enum_from_c(status->code, s.code) || c_value(s.code) == -1) {
@@ -115,24 +116,24 @@ TESSERA_IMPL const char* tessera_status_text(const tessera_status* status, char*
   return write_text(line.c_str(), text, bytes);
 }
 
-TESSERA_IMPL const char* tessera_version(void) { return TESSERA_VERSION_STRING; }
+TESSERA_C_IMPL const char* tessera_version(void) { return TESSERA_VERSION_STRING; }
 
-TESSERA_IMPL const char* tessera_dtype_name(int32_t dtype) {
+TESSERA_C_IMPL const char* tessera_dtype_name(int32_t dtype) {
   DType t;
   return dtype_name(enum_from_c(dtype, t) ? t : DType{255});
 }
 
-TESSERA_IMPL int tessera_multiplies(int32_t dtype) {
+TESSERA_C_IMPL int tessera_multiplies(int32_t dtype) {
   DType t;
   return enum_from_c(dtype, t) && multiplies(t) ? 1 : 0;
 }
 
-TESSERA_IMPL int tessera_can_encode(int32_t dtype) {
+TESSERA_C_IMPL int tessera_can_encode(int32_t dtype) {
   DType t;
   return enum_from_c(dtype, t) && can_encode(t) ? 1 : 0;
 }
 
-TESSERA_IMPL tessera_status tessera_row_bytes(int32_t dtype, size_t k, size_t* bytes) {
+TESSERA_C_IMPL tessera_status tessera_row_bytes(int32_t dtype, size_t k, size_t* bytes) {
   if (bytes == nullptr) return to_c(null_pointer("bytes"));
   DType t;
   Status s = dtype_from_c(dtype, "format", t);
@@ -144,8 +145,8 @@ TESSERA_IMPL tessera_status tessera_row_bytes(int32_t dtype, size_t k, size_t* b
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_quantize(const tessera_view* src, const tessera_mut_view* dst,
-                                             const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_quantize(const tessera_view* src, const tessera_mut_view* dst,
+                                               const tessera_part* part) {
   MatView from;
   MutMatView to;
   Status s = view_from_c(src, "src", from);
@@ -154,7 +155,7 @@ TESSERA_IMPL tessera_status tessera_quantize(const tessera_view* src, const tess
   return to_c(s);
 }
 
-TESSERA_IMPL size_t tessera_targets(tessera_target* list, size_t capacity) {
+TESSERA_C_IMPL size_t tessera_targets(tessera_target* list, size_t capacity) {
   const std::span<const Target> all = targets();
   const size_t count = list == nullptr ? 0 : (min)(capacity, all.size());
   for (size_t i = 0; i < count; ++i) {
@@ -163,12 +164,12 @@ TESSERA_IMPL size_t tessera_targets(tessera_target* list, size_t capacity) {
   return all.size();
 }
 
-TESSERA_IMPL const char* tessera_default_target(void) { return default_target(); }
+TESSERA_C_IMPL const char* tessera_default_target(void) { return default_target(); }
 
 // ---- Plans --------------------------------------------------------------------------------------
 
-TESSERA_IMPL tessera_status tessera_make_plan(tessera_plan* plan, const tessera_view* w,
-                                              int32_t x_dtype, const tessera_options* options) {
+TESSERA_C_IMPL tessera_status tessera_make_plan(tessera_plan* plan, const tessera_view* w,
+                                                int32_t x_dtype, const tessera_options* options) {
   if (plan == nullptr) return to_c(null_pointer("plan"));
   *plan = {};
   MatView view;
@@ -185,8 +186,8 @@ TESSERA_IMPL tessera_status tessera_make_plan(tessera_plan* plan, const tessera_
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_plan_sizes(const tessera_plan* plan, size_t m,
-                                               tessera_sizes* sizes) {
+TESSERA_C_IMPL tessera_status tessera_plan_sizes(const tessera_plan* plan, size_t m,
+                                                 tessera_sizes* sizes) {
   Matmul p;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
@@ -198,8 +199,8 @@ TESSERA_IMPL tessera_status tessera_plan_sizes(const tessera_plan* plan, size_t 
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_plan_parts(const tessera_plan* plan, size_t m, size_t workers,
-                                               size_t* pack_parts, size_t* run_parts) {
+TESSERA_C_IMPL tessera_status tessera_plan_parts(const tessera_plan* plan, size_t m, size_t workers,
+                                                 size_t* pack_parts, size_t* run_parts) {
   Matmul p;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && pack_parts == nullptr) s = null_pointer("pack_parts");
@@ -212,42 +213,42 @@ TESSERA_IMPL tessera_status tessera_plan_parts(const tessera_plan* plan, size_t 
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_pack_weights(const tessera_plan* plan, void* panels,
-                                                 size_t bytes, const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_pack_weights(const tessera_plan* plan, void* panels,
+                                                   size_t bytes, const tessera_part* part) {
   return c_pack_weights<Matmul>(plan, panels, bytes, part);
 }
 
-TESSERA_IMPL tessera_status tessera_with_packed(const tessera_plan* plan, const void* panels,
-                                                size_t bytes, tessera_plan* packed) {
+TESSERA_C_IMPL tessera_status tessera_with_packed(const tessera_plan* plan, const void* panels,
+                                                  size_t bytes, tessera_plan* packed) {
   return c_with_packed<Matmul>(plan, panels, bytes, packed);
 }
 
-TESSERA_IMPL int tessera_shares_packed_x(const tessera_plan* plan, const tessera_plan* other) {
+TESSERA_C_IMPL int tessera_shares_packed_x(const tessera_plan* plan, const tessera_plan* other) {
   return c_shares_packed_x<Matmul>(plan, other);
 }
 
-TESSERA_IMPL tessera_status tessera_pack(const tessera_plan* plan, const tessera_view* x,
-                                         void* packed_x, size_t packed_x_bytes,
-                                         const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_pack(const tessera_plan* plan, const tessera_view* x,
+                                           void* packed_x, size_t packed_x_bytes,
+                                           const tessera_part* part) {
   return c_pack<Matmul>(plan, x, packed_x, packed_x_bytes, part);
 }
 
-TESSERA_IMPL tessera_status tessera_run(const tessera_plan* plan, const void* packed_x,
-                                        size_t packed_x_bytes, const tessera_mut_view* y,
-                                        void* worker, size_t worker_bytes,
-                                        const tessera_epilogue* epilogue,
-                                        const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_run(const tessera_plan* plan, const void* packed_x,
+                                          size_t packed_x_bytes, const tessera_mut_view* y,
+                                          void* worker, size_t worker_bytes,
+                                          const tessera_epilogue* epilogue,
+                                          const tessera_part* part) {
   return c_run<Matmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     return p.run(bytes_from_c(packed_x, packed_x_bytes), to, bytes_from_c(worker, worker_bytes), e,
                  part_from_c(part));
   });
 }
 
-TESSERA_IMPL tessera_status tessera_run_rect(const tessera_plan* plan, const void* packed_x,
-                                             size_t packed_x_bytes, const tessera_mut_view* y,
-                                             void* worker, size_t worker_bytes,
-                                             const tessera_epilogue* epilogue,
-                                             const tessera_rect* rect) {
+TESSERA_C_IMPL tessera_status tessera_run_rect(const tessera_plan* plan, const void* packed_x,
+                                               size_t packed_x_bytes, const tessera_mut_view* y,
+                                               void* worker, size_t worker_bytes,
+                                               const tessera_epilogue* epilogue,
+                                               const tessera_rect* rect) {
   return c_run<Matmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     if (rect == nullptr) return null_pointer("rect");
     return p.run_rect(bytes_from_c(packed_x, packed_x_bytes), to,
@@ -256,8 +257,8 @@ TESSERA_IMPL tessera_status tessera_run_rect(const tessera_plan* plan, const voi
   });
 }
 
-TESSERA_IMPL tessera_status tessera_explain(const tessera_plan* plan, size_t m, char* text,
-                                            size_t bytes) {
+TESSERA_C_IMPL tessera_status tessera_explain(const tessera_plan* plan, size_t m, char* text,
+                                              size_t bytes) {
   Matmul p;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && text == nullptr) s = null_pointer("text");
@@ -266,10 +267,11 @@ TESSERA_IMPL tessera_status tessera_explain(const tessera_plan* plan, size_t m, 
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_matmul(const tessera_mut_view* y, const tessera_view* x,
-                                           const tessera_view* w, const tessera_epilogue* epilogue,
-                                           const tessera_executor* executor,
-                                           const tessera_options* options) {
+TESSERA_C_IMPL tessera_status tessera_matmul(const tessera_mut_view* y, const tessera_view* x,
+                                             const tessera_view* w,
+                                             const tessera_epilogue* epilogue,
+                                             const tessera_executor* executor,
+                                             const tessera_options* options) {
   MutMatView to;
   MatView from, weights;
   Epilogue e;
@@ -287,10 +289,10 @@ TESSERA_IMPL tessera_status tessera_matmul(const tessera_mut_view* y, const tess
 
 // ---- Grouped products ---------------------------------------------------------------------------
 
-TESSERA_IMPL tessera_status tessera_make_group_plan(tessera_group_plan* plan,
-                                                    const tessera_experts* experts, size_t chosen,
-                                                    int32_t x_dtype,
-                                                    const tessera_options* options) {
+TESSERA_C_IMPL tessera_status tessera_make_group_plan(tessera_group_plan* plan,
+                                                      const tessera_experts* experts, size_t chosen,
+                                                      int32_t x_dtype,
+                                                      const tessera_options* options) {
   if (plan == nullptr) return to_c(null_pointer("plan"));
   *plan = {};
   if (experts == nullptr) return to_c(null_pointer("experts"));
@@ -309,8 +311,8 @@ TESSERA_IMPL tessera_status tessera_make_group_plan(tessera_group_plan* plan,
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan, size_t tokens,
-                                                tessera_sizes* sizes) {
+TESSERA_C_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan, size_t tokens,
+                                                  tessera_sizes* sizes) {
   GroupedMatmul p;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
@@ -324,34 +326,36 @@ TESSERA_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan, 
   return to_c(s);
 }
 
-TESSERA_IMPL tessera_status tessera_group_pack_weights(const tessera_group_plan* plan, void* panels,
-                                                       size_t bytes, const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_group_pack_weights(const tessera_group_plan* plan,
+                                                         void* panels, size_t bytes,
+                                                         const tessera_part* part) {
   return c_pack_weights<GroupedMatmul>(plan, panels, bytes, part);
 }
 
-TESSERA_IMPL tessera_status tessera_group_with_packed(const tessera_group_plan* plan,
-                                                      const void* panels, size_t bytes,
-                                                      tessera_group_plan* packed) {
+TESSERA_C_IMPL tessera_status tessera_group_with_packed(const tessera_group_plan* plan,
+                                                        const void* panels, size_t bytes,
+                                                        tessera_group_plan* packed) {
   return c_with_packed<GroupedMatmul>(plan, panels, bytes, packed);
 }
 
-TESSERA_IMPL int tessera_group_shares_packed_x(const tessera_group_plan* plan,
-                                               const tessera_group_plan* other) {
+TESSERA_C_IMPL int tessera_group_shares_packed_x(const tessera_group_plan* plan,
+                                                 const tessera_group_plan* other) {
   return c_shares_packed_x<GroupedMatmul>(plan, other);
 }
 
-TESSERA_IMPL tessera_status tessera_group_pack(const tessera_group_plan* plan,
-                                               const tessera_view* x, void* packed_x,
-                                               size_t packed_x_bytes, const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_group_pack(const tessera_group_plan* plan,
+                                                 const tessera_view* x, void* packed_x,
+                                                 size_t packed_x_bytes, const tessera_part* part) {
   return c_pack<GroupedMatmul>(plan, x, packed_x, packed_x_bytes, part);
 }
 
-TESSERA_IMPL tessera_status tessera_group_run(const tessera_group_plan* plan, const void* packed_x,
-                                              size_t packed_x_bytes, size_t tokens,
-                                              const tessera_expert_rows* groups, size_t group_count,
-                                              const tessera_mut_view* y, void* worker,
-                                              size_t worker_bytes, const tessera_epilogue* epilogue,
-                                              size_t bias_stride, const tessera_part* part) {
+TESSERA_C_IMPL tessera_status tessera_group_run(const tessera_group_plan* plan,
+                                                const void* packed_x, size_t packed_x_bytes,
+                                                size_t tokens, const tessera_expert_rows* groups,
+                                                size_t group_count, const tessera_mut_view* y,
+                                                void* worker, size_t worker_bytes,
+                                                const tessera_epilogue* epilogue,
+                                                size_t bias_stride, const tessera_part* part) {
   return c_run<GroupedMatmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     if (groups == nullptr && group_count != 0) return null_pointer("groups");
     const std::span<const tessera_expert_rows> all(groups, group_count);
@@ -369,6 +373,7 @@ TESSERA_IMPL tessera_status tessera_group_run(const tessera_group_plan* plan, co
 }
 
 }  // extern "C"
+#undef TESSERA_C_IMPL
 }  // namespace tessera::inline v0_1::detail
 
 #endif  // TESSERA_IMPL_C_API_H_
