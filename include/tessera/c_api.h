@@ -26,6 +26,7 @@
 #define TESSERA_C __attribute__((visibility("default")))
 #endif
 
+// NOLINTBEGIN(modernize-use-using,performance-enum-size): C has neither
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -354,5 +355,6 @@ TESSERA_C tessera_status tessera_group_run(const tessera_group_plan* plan, const
 #ifdef __cplusplus
 }
 #endif
+// NOLINTEND(modernize-use-using,performance-enum-size)
 
 #endif  // TESSERA_C_API_H_

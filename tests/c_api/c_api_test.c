@@ -10,8 +10,8 @@
 
 static int failures = 0;
 
-static void check(int true_, const char* text, int line) {
-  if (true_) return;
+static void check(int holds, const char* text, int line) {
+  if (holds) return;
   printf("line %d: %s\n", line, text);
   ++failures;
 }
@@ -47,7 +47,7 @@ static float* numbers(size_t count, unsigned seed) {
 // ---- Products -----------------------------------------------------------------------------------
 
 // What product_in_cpp() does, by C, with the plan copied on the way.
-static void product_in_c(const product* p, tessera_sizes* sizes, char text[320]) {
+static void product_in_c(const struct Product* p, tessera_sizes* sizes, char text[320]) {
   tessera_plan plan, copy;
   tessera_part part;
   tessera_sizes in_place;
@@ -129,10 +129,10 @@ static void compare_products(void) {
       for (i = 0; i < sizeof rows / sizeof *rows; ++i) {
         for (mode = 0; mode < 16; ++mode) {
           const int bf16 = (mode & 4) != 0;
-          const size_t bytes = rows[i] * kN * (bf16 ? 2 : 4);
+          const size_t bytes = rows[i] * kN * (bf16 ? 2 : sizeof(float));
           tessera_sizes sizes, sizes_wanted;
           char text[320], text_wanted[320];
-          product p;
+          struct Product p;
           memset(&p, 0, sizeof p);
           p.y.data = y;
           p.y.rows = rows[i];

@@ -11,7 +11,6 @@
 namespace {
 
 using tessera::DType;
-using tessera::Part;
 
 tessera::MatView view(const tessera_view& v) {
   return {v.data, v.rows, v.cols, v.row_stride, static_cast<DType>(v.dtype)};
@@ -34,7 +33,7 @@ void copy(char* to, const tessera::StatusText& text) { std::memcpy(to, text.text
 
 }  // namespace
 
-int product_in_cpp(const product* p, tessera_sizes* sizes, char text[320]) {
+int product_in_cpp(const Product* p, tessera_sizes* sizes, char text[320]) {
   const auto made =
       tessera::Matmul::plan(view(p->w), static_cast<DType>(p->x.dtype), options(p->options));
   if (!made.ok()) return 0;
@@ -58,7 +57,7 @@ int product_in_cpp(const product* p, tessera_sizes* sizes, char text[320]) {
   return ok ? 1 : 0;
 }
 
-int matmul_in_cpp(const product* p) {
+int matmul_in_cpp(const Product* p) {
   return tessera::matmul(view(p->y), view(p->x), view(p->w), epilogue(p->epilogue),
                          tessera::serial(), options(p->options))
                  .ok()

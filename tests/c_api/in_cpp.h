@@ -10,18 +10,18 @@ extern "C" {
 #endif
 
 // y[m, n] = epilogue(x[m, k] * W[n, k]^T), planned once, packed and run in so many parts.
-typedef struct product {
+struct Product {
   tessera_mut_view y;
   tessera_view x, w;
   tessera_options options;
   int packed_w;
   size_t parts;
   tessera_epilogue epilogue;
-} product;
+};
 
 // Each returns 1 if all of its calls were ok.
-int product_in_cpp(const product* p, tessera_sizes* sizes, char text[320]);
-int matmul_in_cpp(const product* p);
+int product_in_cpp(const struct Product* p, tessera_sizes* sizes, char text[320]);
+int matmul_in_cpp(const struct Product* p);
 int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst);
 
 // A plan for experts, with weights in place or packed.
