@@ -137,7 +137,7 @@ static void compare_products(void) {
           p.y.data = y;
           p.y.rows = rows[i];
           p.y.cols = kN;
-          p.y.row_stride = kN * (bf16 ? 2 : 4);
+          p.y.row_stride = kN * (bf16 ? 2 : sizeof(float));
           p.y.dtype = bf16 ? TESSERA_BF16 : TESSERA_F32;
           p.x.data = x;
           p.x.rows = rows[i];
