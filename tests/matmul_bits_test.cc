@@ -36,7 +36,7 @@ TESSERA_FORMAT_TEST(parts_and_rects, "any parts and rectangles give the same bit
     REQUIRE(n <= 150);
     const BusyEpilogue busy(n, rng);
     for (const size_t m : {size_t{1}, size_t{3}, size_t{6}, 2 * tile.mr + 3}) {
-      setup.y = kYTypes[rng.below(2)];
+      setup.y = kYTypes[rng.below(std::size(kYTypes))];
       setup.blocking = m == 6 ? Blocking{4, 3} : Blocking{};
       const Product p(w, n, setup);
       for (const Epilogue& epilogue : {Epilogue{}, busy.epilogue}) {
@@ -83,7 +83,7 @@ TESSERA_FORMAT_TEST(one_rect, "a rectangle writes nothing outside of it", "[bits
   const Matrix w = random_weights(w_dtype, n, k, rng), x = random_x(DType::f32, 30, k, rng);
   for_each_kernel(w_dtype, [&](Setup setup, const Tile&) {
     for (const size_t m : {size_t{2}, size_t{30}}) {
-      setup.y = kYTypes[rng.below(2)];
+      setup.y = kYTypes[rng.below(std::size(kYTypes))];
       const Product p(w, n, setup);
       const Output whole = p.run(x, m);
       check_no_error(p, m, whole);
@@ -182,7 +182,7 @@ TESSERA_FORMAT_TEST(any_blocking, "any blocking gives the same bits", "[bits]") 
   for_each_kernel(w_dtype, [&](Setup setup, const Tile& tile) {
     const size_t n = 2 * tile.nr + 7;
     for (const size_t m : {size_t{2}, size_t{7}, size_t{40}}) {
-      setup.y = kYTypes[rng.below(2)];
+      setup.y = kYTypes[rng.below(std::size(kYTypes))];
       setup.blocking = {};
       const Product automatic(w, n, setup);
       const Output want = automatic.run(x, m);

@@ -70,7 +70,7 @@ namespace tessera::test {
 namespace {
 
 #define TESSERA_ODD_SET(TARGET, NAMESPACE) &tessera::NAMESPACE::kOddSet,
-const InstructionSet* const kOddSets[] = {HWY_VISIT_TARGETS(TESSERA_ODD_SET)};
+constexpr const InstructionSet* kOddSets[] = {HWY_VISIT_TARGETS(TESSERA_ODD_SET)};
 
 // What a case adds to a kernel.
 struct OddCase {

@@ -31,7 +31,7 @@ bool is_exact(const Output& out, DType y, size_t m, size_t n, const Expected& e)
   if (!out.error.empty()) return false;
   for (size_t i = 0; i < m * n; ++i) {
     const float exact = static_cast<float>(e.value[i / n * e.n + i % n]);
-    if (!(out.y[i] == (y == DType::bf16 ? to_float(to_bf16(exact)) : exact))) return false;
+    if (!(out.y[i] == rounded_to(y, exact))) return false;
   }
   return true;
 }

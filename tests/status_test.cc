@@ -244,11 +244,11 @@ TEST_CASE("status: unsupported_dtype", "[status]") {
   check_status(s.plan.pack(x, s.packed_x), StatusCode::unsupported_dtype,
                "x is f16 (ggml type 1), which is not the format that the plan was made for");
   MutMatView y = s.y_view();
-  y.dtype = DType::f16;
+  y.dtype = DType::q8_0;
   check_status(s.run(y), StatusCode::unsupported_dtype,
-               "y is f16 (ggml type 1), which is not f32 or bf16");
+               "y is q8_0 (ggml type 8), which is not f32, f16 or bf16");
   check_status(matmul(y, s.x_view(), s.w.view()), StatusCode::unsupported_dtype,
-               "y is f16 (ggml type 1), which is not f32 or bf16");
+               "y is q8_0 (ggml type 8), which is not f32, f16 or bf16");
   x.dtype = DType::q3_k;
   check_status(quantize(x, s.y_view()), StatusCode::unsupported_dtype,
                "src is q3_K (ggml type 11), which is not among the formats of this library");

@@ -32,9 +32,11 @@
 #include "tessera/simd/all_kernels-inl.h"
 // clang-format on
 
+#include "tessera/impl/batch.h"
 #include "tessera/impl/blas.h"
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"
+#include "tessera/impl/gated.h"
 #include "tessera/impl/group.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"

@@ -15,6 +15,8 @@
 #include "tessera/core/partition.h"
 #include "tessera/core/view.h"
 #include "tessera/format/list.h"
+#include "tessera/plan/batch.h"
+#include "tessera/plan/gated.h"
 #include "tessera/plan/group.h"
 #include "tessera/plan/matmul.h"
 #include "tessera/plan/packed_weights.h"

@@ -35,7 +35,7 @@ class CaseOracle {
       : case_(c), data_(data), none_(c.door == Door::gemm && c.epilogue.scale == 0) {
     const Result<Matmul> plan = Matmul::plan(data.w.view(), c.setup.x, plan_options(c.setup));
     if (!plan.ok()) return;  // as running it will tell
-    const PackedX how = packed_x_of(plan->explain(c.m).x);
+    const PackedX how = packed_x_of(plan->explain(product_rows(c)).x);
     expected_ = reference_product(data.x, data.w, how);
     // Below 2^20, in units of 1/2, sums are exact, and remain so through the epilogue of such a
     // case: of 1/4, below 2^22.
@@ -57,7 +57,7 @@ class CaseOracle {
     const Bounded want = wanted(row, col);
     if (want.bound == 0) {
       const float exact = static_cast<float>(want.value);
-      if (got == (case_.setup.y == DType::bf16 ? to_float(to_bf16(exact)) : exact)) return "";
+      if (got == rounded_to(case_.setup.y, exact)) return "";
     } else {
       const double fraction = used_fraction(got, want, case_.setup.y);
       if (case_.setup.y == DType::f32) largest_ = std::max(largest_, fraction);
@@ -81,6 +81,7 @@ class CaseOracle {
   // Not finite before the epilogue. An activation may make 0 of -Inf.
   std::string check_poisoned(size_t row, size_t col, float got) const {
     if (!std::isfinite(got)) return "";
+    if (is_gated(case_.door) && std::isfinite(gating_of(case_).limit)) return "";
     if (got == 0 && case_.epilogue.activation != Activation::none) return "";
     return complain(row, col, got, "with a NaN or Inf in its row of x or of W");
   }
@@ -92,12 +93,19 @@ class CaseOracle {
     const Epilogue& e = data_.epilogue;
     const double bias = e.bias != nullptr ? static_cast<double>(e.bias[col]) : 0.0;
     const double old = data_.old_y.empty() ? 0.0 : static_cast<double>(data_.old_y[i]);
+    if (is_gated(case_.door)) {
+      const Bounded v = with_bias(product, bias);
+      return bounded_gated(gating_of(case_), v, v);
+    }
+    double scale = 1;
+    if (e.row_scale != nullptr) scale *= static_cast<double>(e.row_scale[row]);
+    if (e.column_scale != nullptr) scale *= static_cast<double>(e.column_scale[col]);
     if (exact_ && (e.activation == Activation::none || e.activation == Activation::relu)) {
-      const double sum =
-          static_cast<double>(e.scale) * product.value + bias + static_cast<double>(e.beta) * old;
+      const double sum = static_cast<double>(e.scale) * scale * product.value + bias +
+                         static_cast<double>(e.beta) * old;
       return {activate(e.activation, sum), 0};
     }
-    return bounded_epilogue(e, product, bias, old);
+    return bounded_epilogue(e, product, bias, old, scale);
   }
 
   static std::string complain(size_t row, size_t col, float got, const char* what) {
@@ -164,8 +172,18 @@ inline std::string check_row_alone(const RandomCase& c, const CaseData& data, co
   };
   std::vector<float> old;
   if (data.old() != nullptr) old = row_of(data.old_y);
-  const Output got =
-      product_of(c, data.used_w()).run(alone, 1, data.epilogue, {}, old.empty() ? nullptr : &old);
+  Epilogue epilogue = data.epilogue;
+  if (epilogue.row_scale != nullptr) epilogue.row_scale += row;
+  Output got;
+  if (is_gated(c.door)) {
+    RandomCase one = c;
+    one.m = 1;
+    one.work = {};
+    got = run_gated(one, alone, data.used_w(), data);
+  } else {
+    const std::vector<float>* before = old.empty() ? nullptr : &old;
+    got = product_of(c, data.used_w()).run(alone, 1, epilogue, {}, before);
+  }
   return compare_bits(got, row_of(out.y), c.n, "in a row alone",
                       [](size_t, size_t) { return false; });
 }
@@ -220,7 +238,8 @@ inline std::string check_case(const RandomCase& c) {
   bound_report().add(c.setup.w, c.setup.target, c.setup.accuracy, oracle.largest());
   std::string error = check_other_ways(c, data, out);
   if (error.empty() && is_packed(c.door) && c.m > 0) error = check_row_alone(c, data, out);
-  const bool planned = (c.door == Door::in_place || is_packed(c.door)) && !is_grouped(c.door);
+  const bool planned = (c.door == Door::in_place || is_packed(c.door)) && !is_grouped(c.door) &&
+                       !is_batched(c.door) && !is_gated(c.door);
   if (error.empty() && planned && c.seed % 4 == 0) error = check_sharer(c, data);
   return error;
 }

@@ -22,7 +22,11 @@ namespace tessera::test {
 class CaseData {
  public:
   explicit CaseData(const RandomCase& c)
-      : bad_row(c.m), bad_col(c.n), bias_(c.has_bias ? c.n * sizeof(float) : 0) {
+      : bad_row(c.m),
+        bad_col(c.n),
+        bias_(c.has_bias ? c.n * sizeof(float) : 0),
+        row_scale_(c.has_row_scale ? c.m * sizeof(float) : 0),
+        column_scale_(c.has_column_scale ? c.n * sizeof(float) : 0) {
     Rng rng(c.seed);
     fill(c, rng);
     poisoned_x_ = x;
@@ -35,18 +39,26 @@ class CaseData {
     const bool exact = c.values == Values::exact || c.values == Values::largest;
     epilogue = c.epilogue;
     if (c.has_bias) {
-      epilogue.bias = reinterpret_cast<const float*>(bias_.data());
-      for (size_t j = 0; j < c.n; ++j) {
-        const float b = exact ? static_cast<float>(rng.between(-4000, 4000)) : rng.uniform(-3, 3);
-        std::memcpy(bias_.data() + j * sizeof(b), &b, sizeof(b));
-      }
-      bias_.make_read_only();
+      epilogue.bias = fill(bias_, c.n, [&] {
+        return exact ? static_cast<float>(rng.between(-4000, 4000)) : rng.uniform(-3, 3);
+      });
     }
+    const auto scale = [&] {
+      return exact ? static_cast<float>(2 * rng.between(0, 1) - 1) : rng.uniform(-2, 2);
+    };
+    if (c.has_row_scale) {  // all products of a batch have the same ones
+      std::vector<float> scales(product_rows(c));
+      for (float& s : scales) s = scale();
+      epilogue.row_scale = fill(row_scale_, c.m, [&scales, row = size_t{0}]() mutable {
+        return scales[row++ % scales.size()];
+      });
+    }
+    if (c.has_column_scale) epilogue.column_scale = fill(column_scale_, c.n, scale);
     if (epilogue.beta == 0) return;
     old_y.resize(c.m * c.n);
-    for (float& y : old_y) {  // exact in bf16
-      y = exact ? static_cast<float>(rng.between(-127, 127)) * 16.0f
-                : to_float(to_bf16(rng.uniform(-3, 3)));
+    for (float& y : old_y) {
+      y = exact ? static_cast<float>(rng.between(-127, 127)) * 16.0f  // whatever y is
+                : rounded_to(c.setup.y, rng.uniform(-3, 3));
     }
   }
 
@@ -62,6 +74,16 @@ class CaseData {
   const std::vector<float>* old() const { return old_y.empty() ? nullptr : &old_y; }
 
  private:
+  /// Numbers in memory that nobody writes any more.
+  template <class Next>
+  static const float* fill(GuardedBuffer& buffer, size_t count, Next&& next) {
+    for (size_t i = 0; i < count; ++i) {
+      const float value = next();
+      std::memcpy(buffer.data() + i * sizeof(value), &value, sizeof(value));
+    }
+    buffer.make_read_only();
+    return reinterpret_cast<const float*>(buffer.data());
+  }
   void fill(const RandomCase& c, Rng& rng) {
     const Setup& s = c.setup;
     if (c.values == Values::exact || c.values == Values::largest) {
@@ -131,7 +153,7 @@ class CaseData {
     std::fill(bad_col.begin(), bad_col.end(), false);
   }
 
-  GuardedBuffer bias_;  // flush against an unreadable page
+  GuardedBuffer bias_, row_scale_, column_scale_;  // flush against unreadable pages
   Matrix poisoned_x_, poisoned_w_;
   bool poisoned_ = false;
 };

@@ -3,6 +3,7 @@
 #ifndef TESSERA_TESTS_SUPPORT_CASE_RUN_H_
 #define TESSERA_TESTS_SUPPORT_CASE_RUN_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -205,10 +206,143 @@ inline Output run_grouped(const RandomCase& c, const Matrix& x, const Matrix& w,
   return out;
 }
 
+/// Where row r of all x or y of a batch lies: products and the rows at the two strides follow each
+/// other in any order of the three.
+class BatchOrder {
+ public:
+  BatchOrder(const BatchShape& shape, Rng& rng) : sizes_{shape.count, shape.outer, shape.inner} {
+    std::array<size_t, 3> order{0, 1, 2};
+    for (size_t i = 3; i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
+    size_t step = 1;
+    for (const size_t d : order) {
+      steps_[d] = step;
+      step *= sizes_[d];
+    }
+  }
+  size_t operator()(size_t row) const {
+    const size_t each = sizes_[1] * sizes_[2], in = row % each;
+    return row / each * steps_[0] + in / sizes_[2] * steps_[1] + in % sizes_[2] * steps_[2];
+  }
+  template <class View>
+  BatchOf<View> view(const View& all) const {
+    View inner = all;
+    inner.rows = sizes_[2];
+    inner.row_stride = steps_[2] * all.row_stride;
+    return {inner, steps_[0] * all.row_stride, sizes_[1], steps_[1] * all.row_stride};
+  }
+
+ private:
+  std::array<size_t, 3> sizes_, steps_{};
+};
+
+/// W of every product of the batch is the same, each a copy of its own.
+inline Output run_batched(const RandomCase& c, const Matrix& x, const Matrix& w,
+                          const CaseData& data) {
+  const Layout& l = c.layout;
+  const BatchShape shape = batch_shape(c);
+  const size_t m = c.m / shape.count;
+  Rng rng(c.seed + c.work.parts + c.work.pack_parts);
+  const BatchOrder x_at(shape, rng), y_at(shape, rng);
+  Matrix x_placed = x;
+  for (size_t r = 0; r < c.m; ++r) {
+    std::copy_n(x.bytes.data() + r * x.row_bytes, x.row_bytes,
+                x_placed.bytes.data() + x_at(r) * x.row_bytes);
+  }
+  std::vector<float> old = data.old() == nullptr ? std::vector<float>() : data.old_y;
+  for (size_t i = 0; i < old.size(); ++i) {
+    old[y_at(i / c.n) * c.n + i % c.n] = data.old_y[i];
+  }
+
+  const size_t row_stride = w.row_bytes + l.w_padding;
+  const size_t bytes = c.n == 0 ? 0 : (c.n - 1) * row_stride + w.row_bytes;
+  size_t stride = bytes + rng.below(3) * rng.below(70);
+  GuardedBuffer rows((shape.count - 1) * stride + bytes, l.w_place());
+  for (size_t i = 0; i < shape.count * c.n; ++i) {
+    std::copy_n(w.bytes.data() + i % c.n * w.row_bytes, w.row_bytes,
+                rows.data() + i / c.n * stride + i % c.n * row_stride);
+  }
+  rows.make_read_only();
+  // Planned before there are weights.
+  const Result<Matmul> shaped =
+      Matmul::plan(MatShape{c.n, c.k, c.setup.w}, c.setup.x, plan_options(c.setup));
+  if (!shaped.ok()) return {shaped.status().message().c_str(), {}};
+  const size_t each = shaped->packed_w_bytes();
+  GuardedBuffer panels(is_packed(c.door) ? shape.count * each : 0, l.scratch());
+  Status s;
+  const auto keep = [&s](const Status& other) {
+    if (s.ok()) s = other;
+  };
+  const auto over = [&](size_t i) {
+    return *shaped->over({rows.data() + i * stride, c.n, c.k, row_stride, c.setup.w});
+  };
+  Matmul first = over(0);
+  if (is_packed(c.door)) {
+    for (size_t i = 0; i < shape.count; ++i) {
+      for (size_t part = 0; part < c.w_parts; ++part) {
+        keep(over(i).pack_weights(panels.bytes().subspan(i * each, each), {part, c.w_parts}));
+      }
+    }
+    panels.make_read_only();
+    rows.make_unreadable();
+    first = *shaped->with_packed(panels.bytes());
+    stride = each;
+  }
+  const Result<BatchedMatmul> planned = BatchedMatmul::plan(first, shape.count, stride);
+  if (!planned.ok()) return {planned.status().message().c_str(), {}};
+
+  const GuardedBuffer packed_x(planned->packed_x_bytes(m), l.scratch());
+  const GuardedBuffer worker(planned->worker_bytes(m), l.scratch());
+  const GuardedY y(c.setup.y, c.m, c.n, l.y_padding, l.y_place(), old.empty() ? nullptr : &old);
+  GuardedRows x_rows(x_placed, c.m, l.x_padding, l.x_place());
+  for (size_t i = 0; i < c.work.pack_parts; ++i) {
+    keep(planned->pack(x_at.view(x_rows.view()), packed_x.bytes(), {i, c.work.pack_parts}));
+  }
+  if (!c.setup.borrow_x) x_rows.make_unreadable();
+  for (size_t call = 0; call < c.work.parts; ++call) {
+    const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
+    keep(planned->run(packed_x.bytes(), y_at.view(y.view()), worker.bytes(), data.epilogue,
+                      {i, c.work.parts}));
+  }
+  Output out = finish(s, y, "batched");
+  const std::vector<float> placed = out.y;
+  for (size_t i = 0; i < placed.size(); ++i) out.y[i] = placed[y_at(i / c.n) * c.n + i % c.n];
+  if (!panels.slack_untouched() || !packed_x.slack_untouched() || !worker.slack_untouched()) {
+    out.error = "bytes beside scratch memory were written";
+  }
+  return out;
+}
+
+inline Output run_gated(const RandomCase& c, const Matrix& x, const Matrix& w,
+                        const CaseData& data) {
+  const Product p = product_of(c, w);
+  if (!p.error().empty()) return {p.error(), {}};
+  const Result<GatedMatmul> planned = GatedMatmul::plan(p.plan(), p.plan());
+  if (!planned.ok()) return {planned.status().message().c_str(), {}};
+  Output out;
+  const PackedInput packed_x(p.plan(), x, c.m, c.layout, c.work.pack_parts, out.error,
+                             c.setup.borrow_x, c.work.last_first);
+  if (!out.error.empty()) return out;
+  const GuardedBuffer worker(planned->worker_bytes(c.m), c.layout.scratch());
+  const GuardedY y(c.setup.y, c.m, c.n, c.layout.y_padding, c.layout.y_place());
+  const float* bias = data.epilogue.bias;
+  Status s;
+  for (size_t call = 0; call < c.work.parts; ++call) {
+    const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
+    const Status one = planned->run(packed_x.bytes(), y.view(), worker.bytes(),
+                                    {bias, bias, gating_of(c)}, {i, c.work.parts});
+    if (s.ok()) s = one;
+  }
+  out = finish(s, y, "gated");
+  if (!worker.slack_untouched()) out.error = "bytes beside the worker's memory were written";
+  return out;
+}
+
 /// y of a case from these x and W, those of `data` or others of their shape.
 inline Output run_case(const RandomCase& c, const Matrix& x, const Matrix& w,
                        const CaseData& data) {
   if (is_grouped(c.door)) return run_grouped(c, x, w, data);
+  if (is_batched(c.door)) return run_batched(c, x, w, data);
+  if (is_gated(c.door)) return run_gated(c, x, w, data);
   if (c.door == Door::one_call) return run_one_call(c, x, w, data);
   if (c.door == Door::gemm) return run_gemm(c, x, w, data);
   return product_of(c, w).run(x, c.m, data.epilogue, c.work, data.old());

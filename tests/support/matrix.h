@@ -33,7 +33,7 @@ inline bool is_block_format(DType t) { return dtype_info(t).block_values > 1; }
 
 /// Depths that W of a format can have: k up to a whole block.
 inline size_t whole_blocks(DType t, size_t k) {
-  const size_t block = dtype_info(t).block_values;
+  const size_t block = std::max<size_t>(1, dtype_info(t).block_values);
   return (k + block - 1) / block * block;
 }
 inline std::vector<size_t> whole_blocks(DType t, std::vector<size_t> depths) {

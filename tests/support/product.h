@@ -75,7 +75,7 @@ inline std::vector<Rect> random_covering(size_t m, size_t n, Rng& rng) {
 
 struct Output {
   std::string error;     // empty if all went well
-  std::vector<float> y;  // [m, n]; bf16 widened, which keeps bits apart
+  std::vector<float> y;  // [m, n]; 16 bits widened, which keeps bits apart
 };
 
 inline std::string describe(const Setup& s, size_t m, size_t n, size_t k) {
@@ -123,9 +123,13 @@ class GuardedY {
         view_{buffer_.data(), m, n, stride_, dtype} {
     if (old == nullptr) return;
     for (size_t i = 0; i < m * n; ++i) {
-      const bf16_t narrow = to_bf16((*old)[i]);
-      const void* from = dtype == DType::f32 ? static_cast<const void*>(&(*old)[i]) : &narrow;
-      std::memcpy(at(i / n, i % n), from, element(dtype));
+      const float value = (*old)[i];
+      if (dtype == DType::f32) {
+        std::memcpy(at(i / n, i % n), &value, sizeof(value));
+      } else {
+        const uint16_t narrow = dtype == DType::f16 ? to_f16(value).bits : to_bf16(value).bits;
+        std::memcpy(at(i / n, i % n), &narrow, sizeof(narrow));
+      }
     }
   }
 
@@ -137,15 +141,16 @@ class GuardedY {
       if (view_.dtype == DType::f32) {
         std::memcpy(&out[i], from, sizeof(float));
       } else {
-        bf16_t narrow;
+        uint16_t narrow;
         std::memcpy(&narrow, from, sizeof(narrow));
-        out[i] = to_float(narrow);
+        out[i] = view_.dtype == DType::f16 ? to_float(f16_t{narrow}) : to_float(bf16_t{narrow});
       }
     }
     return out;
   }
   /// What `values` gives for an element that nobody has written.
   static uint32_t untouched_bits(DType dtype) {
+    if (dtype == DType::f16) return detail::bit_cast<uint32_t>(to_float(f16_t{0xFFFF}));
     return dtype == DType::f32 ? 0xFFFFFFFFu : 0xFFFF0000u;
   }
   bool padding_untouched() const {

@@ -25,7 +25,8 @@
 namespace tessera::test {
 
 /// Through which functions of the library. `owned` are weights that PackedWeights packs; with
-/// `grouped`, rows of x go to experts that all hold W, in place or packed.
+/// `grouped`, rows of x go to experts that all hold W, in place or packed; with `batched`, they are
+/// shared among equal products that all hold W; with `gated`, gate and up both hold W.
 enum class Door : uint8_t {
   in_place,
   packed,
@@ -34,14 +35,20 @@ enum class Door : uint8_t {
   gemm,
   quantize,
   grouped,
-  grouped_packed
+  grouped_packed,
+  batched,
+  batched_packed,
+  gated,
+  gated_packed
 };
-inline constexpr Door kDoors[] = {Door::in_place, Door::packed,        Door::owned,
-                                  Door::one_call, Door::gemm,          Door::quantize,
-                                  Door::grouped,  Door::grouped_packed};
+inline constexpr Door kDoors[] = {Door::in_place,       Door::packed,         Door::owned,
+                                  Door::one_call,       Door::gemm,           Door::quantize,
+                                  Door::grouped,        Door::grouped_packed, Door::batched,
+                                  Door::batched_packed, Door::gated,          Door::gated_packed};
 constexpr const char* to_string(Door d) {
-  constexpr const char* kNames[] = {"in_place", "packed",   "owned",   "one_call",
-                                    "gemm",     "quantize", "grouped", "grouped_packed"};
+  constexpr const char* kNames[] = {"in_place", "packed",         "owned",   "one_call",
+                                    "gemm",     "quantize",       "grouped", "grouped_packed",
+                                    "batched",  "batched_packed", "gated",   "gated_packed"};
   return kNames[static_cast<size_t>(d)];
 }
 
@@ -87,33 +94,67 @@ struct RandomCase {
   Tasks tasks = Tasks::serial;
   size_t workers = 1;
   Values values = Values::rounded;
-  Epilogue epilogue;  // gemm: alpha is scale. Without its bias:
-  bool has_bias = false;
+  Epilogue epilogue;  // gemm: alpha is scale. Without what it points to:
+  bool has_bias = false, has_row_scale = false, has_column_scale = false;
   blas::Op op_a = blas::Op::none, op_b = blas::Op::none;
   DType to = DType::f32;  // what quantize makes of W
 };
 
 /// Whether products through this door read panels that were packed for keeping.
 inline bool is_packed(Door d) {
-  return d == Door::packed || d == Door::owned || d == Door::grouped_packed;
+  return d == Door::packed || d == Door::owned || d == Door::grouped_packed ||
+         d == Door::batched_packed || d == Door::gated_packed;
 }
 inline bool is_grouped(Door d) { return d == Door::grouped || d == Door::grouped_packed; }
+inline bool is_batched(Door d) { return d == Door::batched || d == Door::batched_packed; }
+inline bool is_gated(Door d) { return d == Door::gated || d == Door::gated_packed; }
+
+/// How the m rows of a case are shared among equal products, and of each among rows at two strides.
+struct BatchShape {
+  size_t count, outer, inner;
+};
+inline BatchShape batch_shape(const RandomCase& c) {
+  Rng rng(c.seed + 4);
+  const auto divisor = [&rng](size_t of) {
+    size_t d = 1 + rng.below(of == 0 ? 3 : std::min<size_t>(of, 9));
+    while (of % d != 0) --d;
+    return d;
+  };
+  const size_t count = divisor(c.m), outer = divisor(c.m / count);
+  return {count, outer, c.m / count / outer};
+}
+/// How gate and up of a case become one: as they are, or as gpt-oss has them.
+inline Gating gating_of(const RandomCase& c) {
+  Gating g;
+  g.activation = c.epilogue.activation;
+  if (c.seed % 2 == 0) {
+    g.alpha = 1.702f;
+    g.limit = 7.0f;
+    g.offset = 1.0f;
+  }
+  return g;
+}
+/// Rows of x that one product of the case has.
+inline size_t product_rows(const RandomCase& c) {
+  return is_batched(c.door) ? c.m / batch_shape(c).count : c.m;
+}
 
 inline std::string describe(const RandomCase& c) {
   const Layout& l = c.layout;
   const Epilogue& e = c.epilogue;
   const auto op = [](blas::Op o) { return o == blas::Op::none ? 'N' : 'T'; };
   char text[512];
-  std::snprintf(text, sizeof(text),
-                "; values %s, epilogue {scale %g, beta %g, bias %d, activation %d}, %s: "
-                "pack %zu, run %zu, rects %zu, W %zu%s; tasks %s, workers %zu; at %s, offsets "
-                "{%zu, %zu, %zu, 4 * %zu}, paddings {%zu, %zu, %zu}",
-                to_string(c.values), static_cast<double>(e.scale), static_cast<double>(e.beta),
-                c.has_bias, static_cast<int>(e.activation), to_string(c.cut), c.work.pack_parts,
-                c.work.parts, c.work.rects.size(), c.w_parts,
-                c.work.last_first ? ", last first" : "", to_string(c.tasks), c.workers,
-                l.place.at_end ? "end" : "start", l.w_offset, l.x_offset, l.y_offset,
-                l.scratch_words, l.w_padding, l.x_padding, l.y_padding);
+  std::snprintf(
+      text, sizeof(text),
+      "; values %s, epilogue {scale %g, beta %g, bias %d, scales %d %d, activation %d}, %s: "
+      "pack %zu, run %zu, rects %zu, W %zu%s; tasks %s, workers %zu; at %s, offsets "
+      "{%zu, %zu, %zu, 4 * %zu}, paddings {%zu, %zu, %zu}",
+      to_string(c.values), static_cast<double>(e.scale), static_cast<double>(e.beta), c.has_bias,
+      c.has_row_scale, c.has_column_scale, static_cast<int>(e.activation), to_string(c.cut),
+      c.work.pack_parts, c.work.parts, c.work.rects.size(), c.w_parts,
+      c.work.last_first ? ", last first" : "", to_string(c.tasks), c.workers,
+      l.place.at_end ? "end" : "start", l.w_offset, l.x_offset, l.y_offset, l.scratch_words,
+      l.w_padding, l.x_padding, l.y_padding);
   std::string out = std::string("door ") + to_string(c.door);
   if (c.door == Door::gemm) out += std::string(" ") + op(c.op_a) + op(c.op_b);
   if (c.door == Door::quantize) out += std::string(" to ") + dtype_name(c.to);
@@ -299,7 +340,7 @@ void draw_work(Source& source, RandomCase& c, bool whole) {
               : c.tasks == Tasks::pool ? 2 + source.below(2)
                                        : one_of(source, {2, 3, 5, 8});
   const bool calls = c.door == Door::one_call || c.door == Door::gemm || c.door == Door::quantize;
-  if (calls || is_grouped(c.door)) c.cut = Cut::parts;
+  if (calls || is_grouped(c.door) || is_batched(c.door) || is_gated(c.door)) c.cut = Cut::parts;
 }
 
 /// The rectangles of y, once its shape is known.
@@ -329,15 +370,22 @@ void draw_values(Source& source, RandomCase& c) {
   c.epilogue.scale = kScales[source.below(exact ? 5 : 7)];
   c.epilogue.beta = kBetas[source.below(exact ? 6 : 7)];
   c.has_bias = source.below(2) == 1;
+  c.has_row_scale = one_in(source, 4);
+  c.has_column_scale = one_in(source, 4);
   c.epilogue.activation = one_of(source, kActivations);
   if (source.below(4) == 0) c.epilogue.activation = Activation::none;
   if (source.below(3) == 0) {  // sums that tiles write to y themselves
     c.epilogue = {};
-    c.has_bias = false;
+    c.has_bias = c.has_row_scale = c.has_column_scale = false;
+  }
+  if (is_gated(c.door)) {  // whose activation is that of gate
+    c.epilogue.scale = 1;
+    c.epilogue.beta = 0;
+    c.has_row_scale = c.has_column_scale = false;
   }
   if (c.door == Door::gemm) {
     c.epilogue.activation = Activation::none;
-    c.has_bias = false;
+    c.has_bias = c.has_row_scale = c.has_column_scale = false;
   }
 }
 
@@ -390,7 +438,7 @@ inline RandomCase another_way(const RandomCase& c) {
   Rng rng(~c.seed);
   if (c.door == Door::in_place || c.door == Door::one_call) {
     other.door = rng.below(2) == 0 ? Door::in_place : Door::one_call;
-  } else if (is_packed(c.door)) {
+  } else if (is_packed(c.door) && !is_gated(c.door)) {
     other.door = rng.below(2) == 0 ? Door::packed : Door::owned;
   }
   other.setup.blocking = draw_blocking(rng, c.tile);

@@ -61,7 +61,7 @@ inline void check_exact(const Product& p, size_t m, const Output& out, const Exp
   const size_t n = p.plan().n();
   for (size_t i = 0; i < m * n; ++i) {
     const float exact = static_cast<float>(e.value[i / n * e.n + i % n]);
-    const float want = p.setup().y == DType::bf16 ? to_float(to_bf16(exact)) : exact;
+    const float want = rounded_to(p.setup().y, exact);
     if (!(out.y[i] == want)) {
       FAIL("y[" << i / n << ", " << i % n << "] is " << out.y[i] << ", exactly " << want << "\n"
                 << rerun(p, m));

@@ -34,9 +34,15 @@ void for_each_format(const Visitor& visitor) {
 
 inline constexpr Accuracy kAccuracies[] = {Accuracy::fast, Accuracy::exact, Accuracy::coarse};
 inline constexpr DType kXTypes[] = {DType::f32, DType::f16, DType::bf16};
-inline constexpr DType kYTypes[] = {DType::f32, DType::bf16};
+inline constexpr DType kYTypes[] = {DType::f32, DType::f16, DType::bf16};
 inline constexpr Activation kActivations[] = {Activation::none, Activation::relu, Activation::silu,
                                               Activation::gelu};
+
+/// An f32 as an element of y holds it, as f32 again.
+inline float rounded_to(DType y, float value) {
+  if (y == DType::f16) return to_float(to_f16(value));
+  return y == DType::bf16 ? to_float(to_bf16(value)) : value;
+}
 
 /// The tile of a plan on a target: what shapes are chosen around. Of a plan that is refused, which
 /// its product then reports, 1 x 1.

@@ -38,6 +38,7 @@
 #include <vector>
 
 #include "support/reference.h"
+#include "support/targets.h"
 #include "tessera/tessera.h"
 
 namespace tessera::test {
@@ -72,24 +73,53 @@ inline Bounded bounded_activation(Activation a, Bounded v) {
   return {value, 1.13 * v.bound + gamma(relative) * std::fabs(value) + huge_t + 0x1p-149};
 }
 
-/// What the epilogue makes of a product; `bias` and `old_y` are this element's.
-inline Bounded bounded_epilogue(const Epilogue& e, Bounded v, double bias, double old_y) {
-  const double scaled = static_cast<double>(e.scale) * v.value;
+/// What the epilogue makes of a product; `bias`, `old_y` and `scale`, that of row and column, are
+/// this element's.
+inline Bounded bounded_epilogue(const Epilogue& e, Bounded v, double bias, double old_y,
+                                double scale = 1.0) {
+  scale *= static_cast<double>(e.scale);
+  const double scaled = scale * v.value;
   const double old = e.beta != 0.0f ? static_cast<double>(e.beta) * old_y : 0.0;
-  const double error = std::fabs(static_cast<double>(e.scale)) * v.bound;
+  const double error = std::fabs(scale) * v.bound;
   const double magnitude = std::fabs(scaled) + error + std::fabs(bias) + std::fabs(old);
-  const bool is_plain = e.scale == 1.0f && e.bias == nullptr && e.beta == 0.0f;
+  const bool is_plain = scale == 1.0 && e.bias == nullptr && e.beta == 0.0f;
   return bounded_activation(e.activation,
-                            {scaled + bias + old, error + (is_plain ? 0 : gamma(4) * magnitude)});
+                            {scaled + bias + old, error + (is_plain ? 0 : gamma(6) * magnitude)});
 }
 
-/// |got - value| / bound; above 1 is a failure. For bf16 0 if inside the rounded interval, else 2.
+/// A product that a bias is added to.
+inline Bounded with_bias(Bounded v, double bias) {
+  const double magnitude = std::fabs(v.value) + v.bound + std::fabs(bias);
+  return {v.value + bias, v.bound == 0 ? 0 : v.bound + gamma(2) * magnitude};
+}
+
+inline Bounded bounded_gated(const Gating& g, Bounded gate, Bounded up) {
+  const double limit = static_cast<double>(g.limit), offset = static_cast<double>(g.offset);
+  const double alpha = g.activation == Activation::silu ? static_cast<double>(g.alpha) : 1.0;
+  gate = {alpha * std::min(gate.value, limit), alpha * gate.bound};
+  if (alpha != 1.0) gate.bound += gamma(2) * std::fabs(gate.value);
+  gate = bounded_activation(g.activation, gate);
+  gate = {gate.value / alpha, gate.bound / alpha};
+  up = {std::clamp(up.value, -limit, limit) + offset, up.bound};
+  if (offset != 0.0) up.bound += gamma(2) * (std::fabs(up.value) + up.bound);
+  const double value = gate.value * up.value;
+  const double error =
+      std::fabs(gate.value) * up.bound + std::fabs(up.value) * gate.bound + gate.bound * up.bound;
+  if (error == 0) return {value, 0};
+  return {value, error + gamma(2) * (std::fabs(value) + error) + 0x1p-149};
+}
+
+/// |got - value| / bound; above 1 is a failure. For 16 bits 0 if inside the rounded interval,
+/// else 2.
 inline double used_fraction(float got, const Bounded& want, DType y) {
-  if (!std::isfinite(got)) return 2;
-  if (y == DType::bf16) {
-    const float low = to_float(to_bf16(static_cast<float>(want.value - want.bound)));
-    const float high = to_float(to_bf16(static_cast<float>(want.value + want.bound)));
+  if (y != DType::f32) {  // of f16, the interval may reach to infinity
+    const float low = rounded_to(y, static_cast<float>(want.value - want.bound));
+    const float high = rounded_to(y, static_cast<float>(want.value + want.bound));
     return got >= low && got <= high ? 0 : 2;
+  }
+  if (!std::isfinite(got)) {  // right where the value may round to it
+    const double far = want.value + std::copysign(want.bound, want.value);
+    return got == static_cast<float>(far) ? 0 : 2;
   }
   const double error = std::fabs(static_cast<double>(got) - want.value);
   if (error == 0) return 0;

@@ -22,7 +22,14 @@ struct MatView {
   DType dtype = DType::f32;
 };
 
-/// The same, writable.
+/// A matrix [rows, cols] that may not exist yet.
+struct MatShape {
+  size_t rows = 0;
+  size_t cols = 0;
+  DType dtype = DType::f32;
+};
+
+/// The same as MatView, writable.
 struct MutMatView {
   void* data = nullptr;
   size_t rows = 0;

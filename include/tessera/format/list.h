@@ -120,18 +120,25 @@ inline Result<size_t> row_bytes(DType t, size_t k) noexcept {
   return k / info.block_values * info.block_bytes;
 }
 
+namespace detail {
+/// row_bytes() of a matrix that errors call `subject`.
+inline Result<size_t> row_bytes_of(DType t, size_t cols, const char* subject) noexcept {
+  const Result<size_t> row = row_bytes(t, cols);
+  if (row.ok()) return row;
+  Status s = row.status();
+  s.subject = subject;
+  if (s.code == StatusCode::partial_block) {
+    std::snprintf(s.name, sizeof(s.name), "%s.cols", subject);
+  }
+  return s;
+}
+}  // namespace detail
+
 /// Everything that can be wrong with one view: format, whole blocks, stride, data, total size.
 /// `subject` starts the message ("w").
 inline Status check_view(const MatView& v, const char* subject) noexcept {
-  const Result<size_t> row = row_bytes(v.dtype, v.cols);
-  if (!row.ok()) {
-    Status s = row.status();
-    s.subject = subject;
-    if (s.code == StatusCode::partial_block) {
-      std::snprintf(s.name, sizeof(s.name), "%s.cols", subject);
-    }
-    return s;
-  }
+  const Result<size_t> row = detail::row_bytes_of(v.dtype, v.cols, subject);
+  if (!row.ok()) return row.status();
   if (v.rows == 0 || *row == 0) return {};
   if (v.rows > 1 && v.row_stride < *row) {
     return detail::error(StatusCode::stride_too_small, subject, v.row_stride, *row,

@@ -53,8 +53,8 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
   Epilogue epilogue;
   epilogue.scale = alpha;
   epilogue.beta = beta;
-  if (alpha == 0.0f) {  // A and B are not read: a product of depth 0
-    k = 0;
+  if (alpha == 0.0f) k = 0;  // A and B are not read
+  if (k == 0) {
     av = {nullptr, m, 0, 0, DType::f32};
     bv = {nullptr, n, 0, 0, DType::f32};
   }
@@ -63,16 +63,10 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
 
   // The plan sees W[n, k] whichever way B is stored.
   const bool w_k_major = !b_turned && k != 0;
-  MatView w{bv.data, n, k, bv.row_stride, DType::f32};
-  if (w_k_major) w.row_stride = k * sizeof(float);  // only for the plan's checks
-  Result<Plan> plan = v0_1::detail::make_plan(w, DType::f32, {});
+  Result<Plan> plan = v0_1::detail::make_plan(MatShape{n, k, DType::f32}, DType::f32, {});
   if (!plan.ok()) return plan.status();
   plan->borrow_x = true;
-  if (w_k_major) {
-    plan->w_k_major = true;
-    plan->w_stride = bv.row_stride;
-    derive(*plan);
-  }
+  *plan = v0_1::detail::over_rows(*plan, bv, w_k_major);
   if (Status s = v0_1::detail::check_rows(*plan, m); !s.ok()) return s;
   const MutMatView y{c, m, n, cv.row_stride, DType::f32};
   return v0_1::detail::run_once(*plan, y, av, a_turned && k != 0, epilogue, executor);

@@ -48,11 +48,20 @@ inline GroupGeometry group_geometry(const GroupPlan& p, size_t tokens) noexcept 
   g.row_bytes = g.single ? p.plan.x_single_bytes : p.plan.x_panel_bytes;
   g.most_rows = std::clamp<size_t>(tokens, 1, kGatheredRows);
   if (g.most_rows > 1) g.gather_bytes = rounded_up(g.most_rows * g.row_bytes, kScratchAlign);
-  for (size_t rows = 1; rows <= g.most_rows; ++rows) {
-    g.worker_bytes = std::max(g.worker_bytes, geometry_of(g.plan, rows).worker.bytes);
-  }
-  g.worker_bytes += g.gather_bytes;
+  g.worker_bytes = g.gather_bytes + (g.single ? 0 : p.worker_bytes);
   return g;
+}
+
+// The plan of groups whose experts have this plan.
+inline GroupPlan group_plan(const Plan& first, size_t experts, size_t stride,
+                            size_t chosen) noexcept {
+  GroupPlan p{first, experts, stride, chosen, 0};
+  Plan panels = first;
+  panels.matvec_rows = 0;
+  for (size_t rows = 1; rows <= kGatheredRows; ++rows) {
+    p.worker_bytes = std::max(p.worker_bytes, geometry_of(panels, rows).worker.bytes);
+  }
+  return p;
 }
 
 // Rows of x that one expert multiplies, as its tiles or dots read them: where they were packed, or
@@ -85,6 +94,7 @@ inline void run_group(const GroupPlan& p, const GroupGeometry& gg, const ExpertR
   plan.w += group.expert * p.stride;
   Epilogue e = epilogue;
   if (e.bias != nullptr) e.bias += group.expert * epilogue.bias_stride;
+  if (e.column_scale != nullptr) e.column_scale += group.expert * epilogue.column_scale_stride;
   const Panels chunks(group.pairs.size(), gg.most_rows);
   for (size_t c = 0; c < chunks.count; ++c) {
     const Range rows = chunks.rows(c);
@@ -95,6 +105,7 @@ inline void run_group(const GroupPlan& p, const GroupGeometry& gg, const ExpertR
     a.geometry = &g;
     a.packed_x = gathered_x(gg, g.mr, packed_x, pairs, worker);
     a.y = {y.data, pairs.size(), y.cols, y.row_stride, y.dtype};
+    a.y_at = {y.row_stride};
     a.epilogue = e;
     a.rect = {0, pairs.size(), cols.begin, cols.end};
     a.worker = worker + gg.gather_bytes;
@@ -148,15 +159,17 @@ TESSERA_IMPL Result<GroupedMatmul> GroupedMatmul::plan(const Experts& experts, s
   if (experts.stride != 0 && experts.count > detail::kMaxBytes / experts.stride) {
     return detail::error(StatusCode::size_overflow, "experts", experts.count, experts.stride);
   }
-  GroupPlan p{*first, experts.count, experts.stride, chosen};
-  p.plan.borrow_x = false;
-  return GroupedMatmul(p);
+  const size_t panels = detail::packed_w_bytes(*first);
+  if (experts.count > detail::kMaxBytes / std::max<size_t>(1, panels)) {
+    return detail::error(StatusCode::size_overflow, "packed w", experts.count, panels);
+  }
+  Plan p = *first;
+  p.borrow_x = false;
+  return GroupedMatmul(detail::group_plan(p, experts.count, experts.stride, chosen));
 }
 
 TESSERA_IMPL size_t GroupedMatmul::packed_w_bytes() const noexcept {
-  if (plan_.experts == 0) return 0;
-  const size_t each = detail::packed_w_bytes(plan_.plan);
-  return each > detail::kMaxBytes / plan_.experts ? 0 : each * plan_.experts;
+  return plan_.experts == 0 ? 0 : plan_.experts * detail::packed_w_bytes(plan_.plan);
 }
 
 TESSERA_IMPL Status GroupedMatmul::pack_weights(std::span<std::byte> panels,
@@ -167,11 +180,8 @@ TESSERA_IMPL Status GroupedMatmul::pack_weights(std::span<std::byte> panels,
                          "the weights of this plan are packed already");
   }
   if (Status s = detail::check_part(part); !s.ok()) return s;
-  const size_t each = detail::packed_w_bytes(plan_.plan);
-  if (each > detail::kMaxBytes / plan_.experts) {
-    return detail::error(StatusCode::size_overflow, "packed w", plan_.experts, each);
-  }
   if (Status s = detail::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
+  const size_t each = detail::packed_w_bytes(plan_.plan);
   for (size_t expert = 0; expert < plan_.experts; ++expert) {
     Plan plan = plan_.plan;
     plan.w += expert * plan_.stride;
@@ -183,15 +193,10 @@ TESSERA_IMPL Status GroupedMatmul::pack_weights(std::span<std::byte> panels,
 TESSERA_IMPL Result<GroupedMatmul> GroupedMatmul::with_packed(
     std::span<const std::byte> panels) const noexcept {
   if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
-  const size_t each = detail::packed_w_bytes(plan_.plan);
-  if (each > detail::kMaxBytes / plan_.experts) {
-    return detail::error(StatusCode::size_overflow, "packed w", plan_.experts, each);
-  }
   if (Status s = detail::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
-  GroupPlan p = plan_;
-  p.plan = detail::over_panels(plan_.plan, panels.data());
-  p.stride = each;
-  return GroupedMatmul(p);
+  return GroupedMatmul(detail::group_plan(detail::over_panels(plan_.plan, panels.data()),
+                                          plan_.experts, detail::packed_w_bytes(plan_.plan),
+                                          plan_.chosen));
 }
 
 TESSERA_IMPL size_t GroupedMatmul::packed_x_bytes(size_t tokens) const noexcept {
@@ -220,9 +225,6 @@ TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> p
                                         Part part) const noexcept {
   if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
   const Plan& plan = plan_.plan;
-  if (x.dtype != plan.x_dtype) {
-    return detail::unsupported("x", x.dtype, "is not the format that the plan was made for");
-  }
   if (Status s = detail::check_x(plan, x); !s.ok()) return s;
   if (Status s = detail::check_tokens(plan_, x.rows); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
@@ -232,8 +234,18 @@ TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> p
   const Range rows = split(x.rows, 1, part.index, part.count);
   if (rows.begin == rows.end) return {};
   const XLayout& layout = g.single ? plan.kernel->x_single : plan.kernel->x;
-  layout.pack({static_cast<const std::byte*>(x.data), x.row_stride, x.dtype, false, x.rows, plan.k,
-               1, 1, g.row_bytes, rows, packed_x.data(), layout.aux});
+  layout.pack({static_cast<const std::byte*>(x.data),
+               {x.row_stride},
+               x.dtype,
+               false,
+               x.rows,
+               plan.k,
+               1,
+               1,
+               g.row_bytes,
+               rows,
+               packed_x.data(),
+               layout.aux});
   return {};
 }
 

@@ -49,15 +49,17 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
       work.count.pack,
       [](void* argument, size_t i) {
         const Work& w = *static_cast<const Work*>(argument);
-        pack(w.plan, w.geometry, w.x, w.x_k_major, w.packed_x, {i, w.count.pack});
+        pack(w.plan, w.geometry, rows_of_view(w.x, w.x_k_major), w.packed_x,
+             panels_of(w.geometry, w.y.rows, {i, w.count.pack}));
       },
       &work);
   executor(
       work.count.run,
       [](void* argument, size_t i) {
         const Work& w = *static_cast<const Work*>(argument);
-        run(w.plan, w.geometry, w.packed_x, w.y, w.workers + i * w.geometry.worker.bytes,
-            w.epilogue, rect_of(w.plan, w.geometry, w.y.rows, {i, w.count.run}));
+        run(w.plan, w.geometry, w.packed_x, w.y, {w.y.row_stride},
+            w.workers + i * w.geometry.worker.bytes, w.epilogue,
+            rect_of(w.plan, w.geometry, w.y.rows, {i, w.count.run}));
       },
       &work);
   return {};
@@ -90,12 +92,34 @@ TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
   return Matmul(*p);
 }
 
+TESSERA_IMPL Result<Matmul> Matmul::plan(const MatShape& w, DType x_dtype,
+                                         const PlanOptions& options) noexcept {
+  const Result<Plan> p = detail::make_plan(w, x_dtype, options);
+  if (!p.ok()) return p.status();
+  return Matmul(*p);
+}
+
+TESSERA_IMPL Result<Matmul> Matmul::over(const MatView& w) const noexcept {
+  if (Status s = detail::check_plan(plan_); !s.ok()) return s;
+  if (Status s = check_view(w, "w"); !s.ok()) return s;
+  if (w.dtype != plan_.kernel->w) {
+    return detail::unsupported("w", w.dtype, "is not the format that the plan was made for");
+  }
+  if (w.rows != plan_.n) {
+    return detail::error(StatusCode::shape_mismatch, "w.rows", w.rows, plan_.n, "the plan's n");
+  }
+  if (w.cols != plan_.k) {
+    return detail::error(StatusCode::shape_mismatch, "w.cols", w.cols, plan_.k, "the plan's k");
+  }
+  return Matmul(detail::over_rows(plan_, w));
+}
+
 TESSERA_IMPL size_t Matmul::packed_w_bytes() const noexcept {
   return plan_.kernel == nullptr ? 0 : detail::packed_w_bytes(plan_);
 }
 
 TESSERA_IMPL Status Matmul::pack_weights(std::span<std::byte> panels, Part part) const noexcept {
-  if (Status s = detail::check_plan(plan_); !s.ok()) return s;
+  if (Status s = detail::check_bound(plan_); !s.ok()) return s;
   if (plan_.packed) {
     return detail::error(StatusCode::wrong_plan, "plan", 0, 0,
                          "the weights of this plan are packed already");
@@ -141,15 +165,13 @@ TESSERA_IMPL PartCounts Matmul::parts(size_t m, size_t workers) const noexcept {
 TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x,
                                  Part part) const noexcept {
   if (Status s = detail::check_plan(plan_); !s.ok()) return s;
-  if (x.dtype != plan_.x_dtype) {
-    return detail::unsupported("x", x.dtype, "is not the format that the plan was made for");
-  }
   if (Status s = detail::check_x(plan_, x); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const Geometry g = detail::geometry_of(plan_, x.rows);
   const size_t bytes = tessera::packed_x_bytes(plan_, g);
   if (Status s = detail::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
-  detail::pack(plan_, g, x, false, packed_x.data(), part);
+  detail::pack(plan_, g, detail::rows_of_view(x), packed_x.data(),
+               detail::panels_of(g, x.rows, part));
   return {};
 }
 
@@ -159,7 +181,7 @@ namespace detail {
 inline Status check_run(const Plan& p, std::span<const std::byte> packed_x, const MutMatView& y,
                         std::span<std::byte> worker, const Epilogue& epilogue,
                         Geometry& g) noexcept {
-  if (Status s = check_plan(p); !s.ok()) return s;
+  if (Status s = check_bound(p); !s.ok()) return s;
   if (Status s = check_epilogue(epilogue); !s.ok()) return s;
   if (Status s = check_y(p, y); !s.ok()) return s;
   g = geometry_of(p, y.rows);
@@ -176,7 +198,7 @@ TESSERA_IMPL Status Matmul::run(std::span<const std::byte> packed_x, const MutMa
   Geometry g;
   if (Status s = detail::check_run(plan_, packed_x, y, worker, epilogue, g); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
-  detail::run(plan_, g, packed_x.data(), y, worker.data(), epilogue,
+  detail::run(plan_, g, packed_x.data(), y, {y.row_stride}, worker.data(), epilogue,
               detail::rect_of(plan_, g, y.rows, part));
   return {};
 }
@@ -192,7 +214,7 @@ TESSERA_IMPL Status Matmul::run_rect(std::span<const std::byte> packed_x, const 
   if (rect.col_end > y.cols) {
     return detail::error(StatusCode::rect_out_of_range, "rect.col_end", rect.col_end, y.cols);
   }
-  detail::run(plan_, g, packed_x.data(), y, worker.data(), epilogue, rect);
+  detail::run(plan_, g, packed_x.data(), y, {y.row_stride}, worker.data(), epilogue, rect);
   return {};
 }
 

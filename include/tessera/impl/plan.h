@@ -27,6 +27,15 @@ inline Status check_plan(const Plan& p) noexcept {
                "the plan is empty: it was not made by Matmul::plan");
 }
 
+// A plan of a shape alone has no weights yet.
+inline Status check_bound(const Plan& p) noexcept {
+  if (Status s = check_plan(p); !s.ok()) return s;
+  if (p.w != nullptr || p.n == 0 || p.k == 0) return {};
+  return error(StatusCode::wrong_plan, "plan", 0, 0,
+               "the plan was made of a shape and has no weights yet: over() or with_packed() gives "
+               "it some");
+}
+
 // Packed x of m rows, and the partial sums of as many columns as can be ready at once.
 inline Status check_rows(const Plan& p, size_t m) noexcept {
   const size_t row = m <= p.matvec_rows ? p.x_single_bytes : p.x_panel_bytes;
@@ -75,21 +84,25 @@ inline Status check_buffer(std::span<const std::byte> buffer, size_t needed,
   return {};
 }
 
-inline Status check_epilogue(const Epilogue& e) noexcept {
-  if (e.activation <= Activation::gelu) return {};
-  return error(StatusCode::unknown_choice, "activation", static_cast<uint64_t>(e.activation), 0,
-               "Activation");
+inline Status check_activation(Activation a) noexcept {
+  if (a <= Activation::gelu) return {};
+  return error(StatusCode::unknown_choice, "activation", static_cast<uint64_t>(a), 0, "Activation");
 }
 
+inline Status check_epilogue(const Epilogue& e) noexcept { return check_activation(e.activation); }
+
 inline Status check_x(const Plan& p, const MatView& x) noexcept {
+  if (x.dtype != p.x_dtype) {
+    return unsupported("x", x.dtype, "is not the format that the plan was made for");
+  }
   if (Status s = check_view(x, "x"); !s.ok()) return s;
   if (x.cols != p.k) return error(StatusCode::shape_mismatch, "x.cols", x.cols, p.k, "w.cols");
   return check_rows(p, x.rows);
 }
 
 inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
-  if (y.dtype != DType::f32 && y.dtype != DType::bf16) {
-    return unsupported("y", y.dtype, "is not f32 or bf16");
+  if (y.dtype != DType::f32 && y.dtype != DType::f16 && y.dtype != DType::bf16) {
+    return unsupported("y", y.dtype, "is not f32, f16 or bf16");
   }
   if (Status s = check_view(y, "y"); !s.ok()) return s;
   if (y.cols != p.n) return error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n, "w.rows");
@@ -99,9 +112,14 @@ inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
 // ---- Planning
 // -------------------------------------------------------------------------------------
 
-inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
+// A plan without weights yet: `w` is a shape, with rows side by side.
+inline Result<Plan> make_plan(const MatShape& w, DType x_dtype,
                               const PlanOptions& options) noexcept {
-  if (Status s = check_view(w, "w"); !s.ok()) return s;
+  const Result<size_t> row = row_bytes_of(w.dtype, w.cols, "w");
+  if (!row.ok()) return row.status();
+  if (*row != 0 && w.rows > kMaxBytes / *row) {
+    return error(StatusCode::size_overflow, "w", w.rows, *row);
+  }
   if (x_dtype != DType::f32 && x_dtype != DType::f16 && x_dtype != DType::bf16) {
     return unsupported("x", x_dtype, "is not f32, f16 or bf16");
   }
@@ -120,8 +138,7 @@ inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
   p.tuning = options.tuning != nullptr
                  ? options.tuning
                  : &tuning_for(this_cpu_family(), p.kernel->kind, p.kernel->vector_bytes);
-  p.w = static_cast<const std::byte*>(w.data);
-  p.w_stride = w.cols == 0 ? 0 : w.row_stride;  // W may be null where it has no bytes
+  p.w_stride = *row;
   p.n = w.rows;
   p.k = w.cols;
   p.x_dtype = x_dtype;
@@ -129,6 +146,24 @@ inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
   p.borrow_x = options.borrow_x;
   derive(p);
   if (Status s = check_depth(p); !s.ok()) return s;
+  return p;
+}
+
+// The plan with weights that lie there, in rows or, where k_major, columns.
+inline Plan over_rows(Plan p, const MatView& w, bool k_major = false) noexcept {
+  p.w = static_cast<const std::byte*>(w.data);
+  p.w_stride = w.cols == 0 ? 0 : w.row_stride;  // W may be null where it has no bytes
+  p.packed = false;
+  p.w_k_major = k_major;
+  derive(p);
+  return p;
+}
+
+inline Result<Plan> make_plan(const MatView& w, DType x_dtype,
+                              const PlanOptions& options) noexcept {
+  if (Status s = check_view(w, "w"); !s.ok()) return s;
+  Result<Plan> p = make_plan(MatShape{w.rows, w.cols, w.dtype}, x_dtype, options);
+  if (p.ok()) *p = over_rows(*p, w);
   return p;
 }
 
@@ -169,31 +204,51 @@ inline Geometry geometry_of(const Plan& p, size_t m) noexcept {
   return geometry(p, m, cache_sizes());
 }
 
-// x[m, k], or stored as [k, m] for blas::gemm, where the view is the stored matrix.
-inline void pack(const Plan& p, const Geometry& g, const MatView& x, bool k_major,
-                 std::byte* packed_x, const Part& part) noexcept {
-  const size_t m = k_major ? x.cols : x.rows;
+// Rows of x[m, k]; or stored as [k, m] for blas::gemm.
+struct XRows {
+  const std::byte* data = nullptr;
+  RowPlaces at;
+  DType dtype = DType::f32;
+  bool k_major = false;
+  size_t m = 0;
+};
+
+inline XRows rows_of_view(const MatView& x, bool k_major = false) noexcept {
+  return {static_cast<const std::byte*>(x.data),
+          {x.row_stride},
+          x.dtype,
+          k_major,
+          k_major ? x.cols : x.rows};
+}
+
+// Panels of packed x that this part fills.
+inline Range panels_of(const Geometry& g, size_t m, const Part& part) noexcept {
+  return split(Panels(m, g.mr).count, 1, part.index, part.count);
+}
+
+inline void pack(const Plan& p, const Geometry& g, const XRows& x, std::byte* packed_x,
+                 Range mine) noexcept {
+  if (mine.begin == mine.end) return;
   std::byte* to = packed_x;
   if (p.borrow_x) {
-    const bool in_place = !k_major && can_borrow(p, g, x);
-    if (part.index == 0) {
+    const bool in_place = !x.k_major && x.m <= x.at.inner &&
+                          can_borrow(p, g, {x.data, x.m, p.k, x.at.stride, x.dtype});
+    if (mine.begin == 0) {
       BorrowedX borrowed;
-      if (in_place) borrowed = {static_cast<const std::byte*>(x.data), x.row_stride};
+      if (in_place) borrowed = {x.data, x.at.stride};
       std::memcpy(to, &borrowed, sizeof(borrowed));
     }
     if (in_place) return;
     to += kBorrowedXBytes;
   }
-  const Panels panels(m, g.mr);
-  const Range mine = split(panels.count, 1, part.index, part.count);
-  if (mine.begin == mine.end) return;
+  const Panels panels(x.m, g.mr);
   const bool single = g.path == Path::matvec;
   const XLayout& layout = single ? p.kernel->x_single : p.kernel->x;
-  layout.pack({static_cast<const std::byte*>(x.data),
-               x.row_stride,
+  layout.pack({x.data,
+               x.at,
                x.dtype,
-               k_major,
-               m,
+               x.k_major,
+               x.m,
                p.k,
                g.mr,
                single ? 1 : p.kernel->row_step,
@@ -214,10 +269,12 @@ inline Rect rect_of(const Plan& p, const Geometry& g, size_t m, const Part& part
   return r;
 }
 
+// The rows of y are at `y_at`.
 inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, const MutMatView& y,
-                std::byte* worker, const Epilogue& epilogue, const Rect& rect) noexcept {
+                const RowPlaces& y_at, std::byte* worker, const Epilogue& epilogue,
+                const Rect& rect, const GateSums* gate = nullptr) noexcept {
   if (rect.empty()) return;
-  RunArgs a{&p, &g, packed_x, {}, y, epilogue, rect, worker};
+  RunArgs a{&p, &g, packed_x, {}, y, y_at, epilogue, rect, worker, nullptr, nullptr, gate};
   if (p.borrow_x) {
     std::memcpy(&a.borrowed, packed_x, sizeof(a.borrowed));
     a.packed_x += kBorrowedXBytes;
@@ -225,8 +282,8 @@ inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, con
   (g.path == Path::matvec ? p.kernel->matvec : p.kernel->tiles)(a);
 }
 
-// For m rows and so many workers: see Matmul::parts.
-inline PartCounts part_counts(const Plan& p, size_t m, size_t workers) noexcept {
+// For m rows of each of `count` products and so many workers: see Matmul::parts.
+inline PartCounts part_counts(const Plan& p, size_t m, size_t workers, size_t count = 1) noexcept {
   // Work that one thread completes in the time of a few hand-overs. Below eight rows a product
   // waits for W and counts as eight. On Emerald Rapids a quarter of these products for each part
   // loses 45 % at 64^3, and four times as many lose a third at 128^3
@@ -240,8 +297,9 @@ inline PartCounts part_counts(const Plan& p, size_t m, size_t workers) noexcept 
     return parts < real(workers) ? static_cast<size_t>(parts) : workers;
   };
   const double panels = real(m <= p.matvec_rows ? m : steps_of(m, p.kernel->mr));
-  return {at_most(std::min(panels, real(m) * real(p.k) / kPackValues)),
-          at_most(real(std::max<size_t>(m, 8)) * real(p.n) * real(p.k) / kRunProducts)};
+  return {
+      at_most(real(count) * std::min(panels, real(m) * real(p.k) / kPackValues)),
+      at_most(real(count) * real(std::max<size_t>(m, 8)) * real(p.n) * real(p.k) / kRunProducts)};
 }
 
 }  // namespace tessera::inline v0_1::detail

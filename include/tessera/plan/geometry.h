@@ -272,18 +272,28 @@ struct RowPair {
   size_t x = 0, y = 0;
 };
 
+/// Finished sums of gate: those of row r, column c of y are at `at` + r * stride + 4 * c. `at`
+/// itself may lie outside of the memory that holds them.
+struct GateSums {
+  uintptr_t at = 0;
+  size_t stride = 0;  // bytes
+  Gating gating;
+};
+
 /// One rectangle of one product: what the loops take.
 struct RunArgs {
   const Plan* plan = nullptr;
   const Geometry* geometry = nullptr;
   const std::byte* packed_x = nullptr;  // behind the address of a lent x
   BorrowedX borrowed;                   // rows of x as they lie, instead of packed_x
-  MutMatView y;                         // [m, n], f32 or bf16
+  MutMatView y;                         // [m, n], f32, f16 or bf16
+  RowPlaces y_at;                       // of its rows, instead of its row stride
   Epilogue epilogue;
   Rect rect;  // not empty
   std::byte* worker = nullptr;
   const RowPair* pairs = nullptr;  // [m]: where rows of y are; null: one after the other
   const float* factors = nullptr;  // [m]: what they are multiplied by at last; null: 1
+  const GateSums* gate = nullptr;  // what finished sums are the `up` of; null: of nothing
 };
 
 }  // namespace tessera::inline v0_1

@@ -64,10 +64,22 @@ struct XAux {
   friend constexpr bool operator==(const XAux&, const XAux&) = default;
 };
 
+/// Bytes from row 0 to a row of x or y: `inner` rows lie a stride apart, and as many again an outer
+/// stride further.
+struct RowPlaces {
+  size_t stride = 0;
+  size_t inner = ~size_t{0};
+  size_t outer_stride = 0;
+
+  constexpr size_t operator()(size_t row) const noexcept {
+    return row < inner ? row * stride : row / inner * outer_stride + row % inner * stride;
+  }
+};
+
 /// Rows [rows.begin, rows.end) of x[m, k], whole panels of them -> packed panels or single rows.
 struct PackXArgs {
   const std::byte* x = nullptr;
-  size_t row_stride = 0;     // bytes; between values of k if k_major
+  RowPlaces at;              // of rows; its stride lies between values of k if k_major
   DType dtype = DType::f32;  // f32, f16 or bf16
   bool k_major = false;      // x is stored as [k, m] (f32 only)
   size_t m = 0, k = 0;

@@ -78,6 +78,13 @@ class Matmul {
   /// unknown_choice (an accuracy), unknown_target, unavailable_target.
   static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
 
+  /// The same before W exists: of its shape and format. Sizes and pack() are at hand; run() and
+  /// pack_weights() want weights, by over() or with_packed().
+  static Result<Matmul> plan(const MatShape& w, DType x_dtype, const PlanOptions& = {}) noexcept;
+  /// This plan with other weights of its shape, read where they lie. Errors: those of plan(), and
+  /// shape_mismatch, unsupported_dtype (not the plan's format).
+  Result<Matmul> over(const MatView& w) const noexcept;
+
   /// Bytes of W as panels: for block formats those of W with n rounded up to the panel height.
   size_t packed_w_bytes() const noexcept;
   /// Rearranges this part of W into `panels` (packed_w_bytes() long; aligned to 4 bytes, best to
@@ -109,9 +116,9 @@ class Matmul {
   /// buffer_too_small, misaligned, part_out_of_range.
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
-  /// Computes this part of y[m, n] (f32 or bf16), m = y.rows as it was packed. y must not overlap
-  /// x or W. Parts may run at once, each with its own `worker` memory.
-  /// Errors: unknown_choice (an activation), shape_mismatch, unsupported_dtype, stride_too_small,
+  /// Computes this part of y[m, n] (f32, f16 or bf16), m = y.rows as it was packed. y must not
+  /// overlap x or W. Parts may run at once, each with its own `worker` memory. Errors:
+  /// unknown_choice (an activation), shape_mismatch, unsupported_dtype, stride_too_small,
   /// size_overflow, null_data, buffer_too_small, misaligned, part_out_of_range.
   Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,
              const Epilogue& = {}, Part = {}) const noexcept;

@@ -56,49 +56,88 @@ HWY_INLINE VF activate(Activation activation, VF v) {
   return v;
 }
 
-// Up to kLanes elements of y: `sums`, `bias` and y have `count` values from here on. Fewer than a
-// vector go through copies.
-HWY_INLINE void finish_vector(const Epilogue& e, float factor, const float* sums, const float* bias,
-                              DType y_dtype, std::byte* y, size_t count) {
+HWY_INLINE VF gated(const Gating& g, VF gate, VF up) {
+  const DF df;
+  const VF limit = hn::Set(df, g.limit), lowest = hn::Neg(limit);
+  gate = hn::IfThenElse(hn::Gt(gate, limit), limit, gate);  // keeps NaN
+  up = hn::IfThenElse(hn::Gt(up, limit), limit, up);
+  up = hn::IfThenElse(hn::Lt(up, lowest), lowest, up);
+  if (g.activation == Activation::silu) {
+    const VF e = exp(hn::Mul(gate, hn::Set(df, -g.alpha)));
+    gate = hn::Div(gate, hn::Add(hn::Set(df, 1.0f), e));
+  } else {
+    gate = activate(g.activation, gate);
+  }
+  return hn::Mul(gate, hn::Add(up, hn::Set(df, g.offset)));
+}
+
+constexpr size_t bytes_of_y(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
+
+// A vector of y, as f32.
+HWY_INLINE VF load_y(DType dtype, const std::byte* y) {
   const DF df;
   const DU du;
   const hn::Rebind<uint16_t, DF> dh;
-  const size_t y_bytes = y_dtype == DType::f32 ? 4 : 2;
-  alignas(64) float sums_part[kLanes], bias_part[kLanes];
+  if (dtype == DType::f32) return load_bytes(df, y);
+  if (dtype == DType::f16) return load_f16(df, y);
+  return hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, load_bytes(dh, y))));
+}
+HWY_INLINE void store_y(VF v, DType dtype, std::byte* y) {
+  const hn::Rebind<uint16_t, DF> dh;
+  if (dtype == DType::f32) {
+    store_bytes(v, DF(), y);
+  } else {
+    store_bytes(hn::TruncateTo(dh, dtype == DType::f16 ? f16_bits(v) : bf16_bits(v)), dh, y);
+  }
+}
+
+// What up to kLanes elements of one row of y are made of: `count` values of each from here on.
+struct RowPiece {
+  const float* sums;
+  const float *bias, *column_scale, *gate;  // or null
+  std::byte* y;
+  size_t count;
+};
+
+// `scale` and `factor` are those of the row. Fewer elements than a vector go through copies.
+HWY_INLINE void finish_vector(const RunArgs& a, float scale, float factor, RowPiece p) {
+  const Epilogue& e = a.epilogue;
+  const DType y_dtype = a.y.dtype;
+  const DF df;
+  const size_t y_bytes = p.count * bytes_of_y(y_dtype);
+  alignas(64) float copies[4][kLanes];
   alignas(64) std::byte y_part[kLanes * 4];
-  std::byte* y_at = y;
-  if (count < kLanes) {
-    std::memset(sums_part, 0, sizeof(sums_part));
-    std::memset(bias_part, 0, sizeof(bias_part));
+  std::byte* const y = p.y;
+  const bool part = p.count < kLanes;
+  if (part) {
+    const auto copy = [&p](const float* from, float* to) TESSERA_ATTR -> const float* {
+      if (from == nullptr) return nullptr;
+      std::memset(to, 0, kLanes * sizeof(float));
+      std::memcpy(to, from, p.count * sizeof(float));
+      return to;
+    };
+    p.sums = copy(p.sums, copies[0]);
+    p.bias = copy(p.bias, copies[1]);
+    p.column_scale = copy(p.column_scale, copies[2]);
+    p.gate = copy(p.gate, copies[3]);
     std::memset(y_part, 0, sizeof(y_part));
-    std::memcpy(sums_part, sums, count * sizeof(float));
-    if (bias != nullptr) std::memcpy(bias_part, bias, count * sizeof(float));
-    if (e.beta != 0.0f) std::memcpy(y_part, y, count * y_bytes);
-    sums = sums_part;
-    if (bias != nullptr) bias = bias_part;
-    y_at = y_part;
+    if (e.beta != 0.0f) std::memcpy(y_part, y, y_bytes);
+    p.y = y_part;
   }
-  VF v = hn::LoadU(df, sums);
-  const VF scale = hn::Set(df, e.scale);
-  if (bias != nullptr) {
-    v = hn::MulAdd(v, scale, hn::LoadU(df, bias));
+  VF scales = hn::Set(df, scale);
+  if (p.column_scale != nullptr) scales = hn::Mul(scales, hn::LoadU(df, p.column_scale));
+  VF v = hn::LoadU(df, p.sums);
+  if (p.bias != nullptr) {
+    v = hn::MulAdd(v, scales, hn::LoadU(df, p.bias));
   } else {
-    v = hn::Mul(v, scale);
+    v = hn::Mul(v, scales);
   }
-  if (e.beta != 0.0f) {
-    const VF old =
-        y_dtype == DType::f32
-            ? load_bytes(df, y_at)
-            : hn::BitCast(df, hn::ShiftLeft<16>(hn::PromoteTo(du, load_bytes(dh, y_at))));
-    v = hn::MulAdd(old, hn::Set(df, e.beta), v);
-  }
-  v = hn::Mul(activate(e.activation, v), hn::Set(df, factor));
-  if (y_dtype == DType::f32) {
-    store_bytes(v, df, y_at);
-  } else {
-    store_bytes(hn::TruncateTo(dh, bf16_bits(v)), dh, y_at);
-  }
-  if (count < kLanes) std::memcpy(y, y_part, count * y_bytes);
+  if (e.beta != 0.0f) v = hn::MulAdd(load_y(y_dtype, p.y), hn::Set(df, e.beta), v);
+  v = p.gate == nullptr ? activate(e.activation, v)
+                        : gated(a.gate->gating, hn::LoadU(df, p.gate), v);
+  v = hn::Mul(v, hn::Set(df, factor));
+  store_y(v, y_dtype, p.y);
+  if (part) std::memcpy(y, y_part, y_bytes);
 }
 
 // Rows `rows` x columns `cols` of y from sums, where row `rows.begin`, column `cols.begin` is
@@ -106,15 +145,21 @@ HWY_INLINE void finish_vector(const Epilogue& e, float factor, const float* sums
 inline void finish(const RunArgs& a, const float* sums, size_t sums_stride, Range rows,
                    Range cols) {
   const Epilogue& e = a.epilogue;
-  const size_t y_bytes = a.y.dtype == DType::f32 ? 4 : 2;
+  const auto from = [](const float* list, size_t at) { return list == nullptr ? list : list + at; };
   for (size_t row = rows.begin; row < rows.end; ++row, sums += sums_stride) {
     const size_t y_row = a.pairs == nullptr ? row : a.pairs[row].y;
     const float factor = a.factors == nullptr ? 1.0f : a.factors[row];
-    std::byte* y = static_cast<std::byte*>(a.y.data) + y_row * a.y.row_stride;
+    const float scale = e.row_scale == nullptr ? e.scale : e.scale * e.row_scale[y_row];
+    std::byte* y = static_cast<std::byte*>(a.y.data) + a.y_at(y_row);
+    const float* gate = nullptr;
+    if (a.gate != nullptr) {
+      gate = reinterpret_cast<const float*>(a.gate->at + row * a.gate->stride) + cols.begin;
+    }
     for (size_t col = cols.begin; col < cols.end; col += kLanes) {
-      finish_vector(e, factor, sums + (col - cols.begin),
-                    e.bias == nullptr ? nullptr : e.bias + col, a.y.dtype, y + col * y_bytes,
-                    std::min(kLanes, cols.end - col));
+      const size_t i = col - cols.begin;
+      finish_vector(a, scale, factor,
+                    {sums + i, from(e.bias, col), from(e.column_scale, col), from(gate, i),
+                     y + col * bytes_of_y(a.y.dtype), std::min(kLanes, cols.end - col)});
     }
   }
 }

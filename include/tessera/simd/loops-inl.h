@@ -67,14 +67,13 @@ struct Loops {
         prepares(geometry.path == Path::prepared),
         step_bytes(kernel.panel_unit_bytes / tiles.steps) {
     const Epilogue& e = a.epilogue;
-    const bool words =
-        (reinterpret_cast<uintptr_t>(a.y.data) | a.y.row_stride) % sizeof(float) == 0;
-    plain = a.y.dtype == DType::f32 && words && e.scale == 1.0f && e.beta == 0.0f &&
-            e.bias == nullptr && e.activation == Activation::none && a.pairs == nullptr;
+    const bool words = (reinterpret_cast<uintptr_t>(a.y.data) | a.y_at.stride) % sizeof(float) == 0;
+    const bool in_rows = a.pairs == nullptr && a.y.rows <= a.y_at.inner && a.gate == nullptr;
+    plain = a.y.dtype == DType::f32 && words && in_rows && e.scale == 1.0f && e.beta == 0.0f &&
+            e.bias == nullptr && e.activation == Activation::none && e.row_scale == nullptr &&
+            e.column_scale == nullptr;
   }
-  std::byte* y_row(size_t row) const {
-    return static_cast<std::byte*>(a.y.data) + row * a.y.row_stride;
-  }
+  std::byte* y_row(size_t row) const { return static_cast<std::byte*>(a.y.data) + a.y_at(row); }
 };
 
 // The panel of W that begins at row `first`, over `units`, as the i-th that tiles read: W's own, or
@@ -164,7 +163,7 @@ HWY_INLINE void run_tile(const Loops& l, const PanelGroup& g, size_t i, size_t c
       g.last && l.plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
   if (direct) {
     tile.out = reinterpret_cast<float*>(l.y_row(tall.begin)) + col;
-    tile.out_stride = a.y.row_stride / sizeof(float);
+    tile.out_stride = a.y_at.stride / sizeof(float);
   }
   const size_t x_unit = g.units.begin * kernel.x.unit_bytes;  // of one row
   if (a.borrowed.rows != nullptr) {

@@ -239,6 +239,31 @@ HWY_INLINE VU bf16_bits(VF v) {
   return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
 }
 
+// f32 -> f16 in the low half of each lane, as base/half.h defines it.
+HWY_INLINE VU f16_bits(VF v) {
+  const DU du;
+#if TESSERA_F16_CONVERSION
+  const hn::Rebind<hwy::float16_t, DF> dh;
+  return hn::PromoteTo(du, hn::BitCast(hn::Rebind<uint16_t, DF>(), hn::DemoteTo(dh, v)));
+#else
+  const DF df;
+  const VU bits = hn::BitCast(du, v), magnitude = hn::And(bits, hn::Set(du, 0x7FFFFFFFu));
+  const VU odd = hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 1u));
+  const VU normal =
+      hn::ShiftRight<13>(hn::Add(hn::Add(magnitude, hn::Set(du, 0xFFFu - 0x38000000u)), odd));
+  // The spacing of f32 at 1/2 is that of f16's subnormals.
+  const VF half = hn::Set(df, 0.5f);
+  const VU subnormal =
+      hn::Sub(hn::BitCast(du, hn::Add(hn::BitCast(df, magnitude), half)), hn::BitCast(du, half));
+  VU out = hn::IfThenElse(hn::Lt(magnitude, hn::Set(du, 0x38800000u)), subnormal, normal);
+  out = hn::IfThenElse(hn::Gt(magnitude, hn::Set(du, 0x477FEFFFu)), hn::Set(du, 0x7C00u), out);
+  const VU nan =
+      hn::Or(hn::And(hn::ShiftRight<13>(magnitude), hn::Set(du, 0x3FFu)), hn::Set(du, 0x7E00u));
+  out = hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), nan, out);
+  return hn::Or(out, hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 0x8000u)));
+#endif
+}
+
 // words[j] lane 4 b + i = word j of block b of quarter[i], blocks of 16 bytes: a 4 x kLanes
 // transposition in eight shuffles.
 HWY_INLINE void transpose_quarters(const VU (&quarter)[4], VU (&words)[4]) {

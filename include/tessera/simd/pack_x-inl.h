@@ -57,11 +57,11 @@ inline const float* load_piece(const PackXArgs& a, size_t row, size_t k,
   if (a.k_major) {
     for (size_t i = 0; i < kPiece; ++i) {
       values[i] = 0.0f;
-      if (k + i < a.k) std::memcpy(values + i, a.x + (k + i) * a.row_stride + row * 4, 4);
+      if (k + i < a.k) std::memcpy(values + i, a.x + (k + i) * a.at.stride + row * 4, 4);
     }
     return values;
   }
-  const std::byte* from = a.x + row * a.row_stride;
+  const std::byte* from = a.x + a.at(row);
   if (a.dtype == DType::f32) {
     const std::byte* piece = from + k * sizeof(float);
     const bool aligned = reinterpret_cast<uintptr_t>(piece) % alignof(float) == 0;
@@ -400,7 +400,7 @@ void pack_panel_piece(const PackXArgs& a, Range rows, size_t padded, size_t k, s
     for (size_t i = 0; i < padded; ++i) {
       const size_t row = rows.begin + i;
       if (as_it_is && row < rows.end) {
-        lines[i] = a.x + row * a.row_stride + X::bytes(k);
+        lines[i] = a.x + a.at(row) + X::bytes(k);
       } else {
         X::pack(piece(row), count, words[i]);
         lines[i] = words[i];

@@ -36,9 +36,9 @@ struct LanePlace {
 };
 constexpr LanePlace lane_place(size_t set, size_t lane) {
   if (kLanes == 1) return {set / 2, set % 2};
-  const size_t quarter = lane % 4, part = lane / 4;  // the transposition's
-  if (kLanes == 16) return {2 * quarter + part / 2, part % 2};
-  return {quarter, kLanes == 8 ? part : set};
+  const size_t quarter = lane % 4;  // the transposition's
+  if (kLanes == 16) return {2 * quarter + lane / 8, lane / 4 % 2};
+  return {quarter, kLanes == 8 ? lane / 4 : set};
 }
 
 // Quantized blocks of 32 -> a group of halves. For both ways to round, so that it is compiled once.
