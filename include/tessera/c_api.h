@@ -191,17 +191,19 @@ enum tessera_activation {
   TESSERA_GELU   // the tanh form
 };
 
-/// y = activation(scale * (x W^T) + bias + beta * y), in f32. With beta == 0 the old y is not read.
-/// All zeros are not the default, as they make y zero: begin with TESSERA_EPILOGUE, or pass a null
-/// pointer for y = x W^T.
+/// y = activation(scale * row_scale * column_scale * (x W^T) + bias + beta * y), in f32. With
+/// beta == 0 the old y is not read. All zeros are not the default, as they make y zero: begin with
+/// TESSERA_EPILOGUE, or pass a null pointer for y = x W^T.
 typedef struct tessera_epilogue {
   float scale, beta;
-  const float* bias;   // [n]; null for none
-  int32_t activation;  // tessera_activation
+  const float* bias;          // [n]; null for none
+  int32_t activation;         // tessera_activation
+  const float* row_scale;     // [m], of each row of y; null: 1
+  const float* column_scale;  // [n]; null: 1
 } tessera_epilogue;
 
 #define TESSERA_EPILOGUE \
-  { 1.0f, 0.0f, NULL, TESSERA_NONE }
+  { 1.0f, 0.0f, NULL, TESSERA_NONE, NULL, NULL }
 
 /// How to multiply with one W: a value that may be copied, to be filled by tessera_make_plan().
 /// Owns nothing, so there is nothing to free; refers to the bytes of W, which must outlive it.
@@ -215,6 +217,15 @@ typedef struct tessera_plan {
 /// size_overflow, null_data, unknown_choice, unknown_target, unavailable_target.
 TESSERA_C tessera_status tessera_make_plan(tessera_plan* plan, const tessera_view* w,
                                            int32_t x_dtype, const tessera_options* options);
+/// The same before W[n, k] exists: sizes and tessera_pack() are at hand, what reads W is refused
+/// (wrong_plan) until tessera_over() or tessera_with_packed() made a plan with weights.
+TESSERA_C tessera_status tessera_make_shape_plan(tessera_plan* plan, size_t n, size_t k,
+                                                 int32_t w_dtype, int32_t x_dtype,
+                                                 const tessera_options* options);
+/// *over = the plan with other weights of its shape and format, which may be *plan itself. Errors:
+/// those of tessera_make_plan(), shape_mismatch.
+TESSERA_C tessera_status tessera_over(const tessera_plan* plan, const tessera_view* w,
+                                      tessera_plan* over);
 
 /// Memory that the caller brings, in bytes. Buffers are aligned to 4 bytes, best to 64.
 typedef struct tessera_sizes {
@@ -254,9 +265,9 @@ TESSERA_C tessera_status tessera_pack(const tessera_plan* plan, const tessera_vi
                                       void* packed_x, size_t packed_x_bytes,
                                       const tessera_part* part);
 
-/// Computes this part of y[m, n] (f32 or bf16), m = y->rows as it was packed. y must not overlap x
-/// or W. Parts may run at once, each with memory `worker` of its own, which may be null if
-/// worker_bytes is 0. Errors: those of tessera_pack(), unknown_choice.
+/// Computes this part of y[m, n] (f32, f16 or bf16), m = y->rows as it was packed. y must not
+/// overlap x or W. Parts may run at once, each with memory `worker` of its own, which may be null
+/// if worker_bytes is 0. Errors: those of tessera_pack(), unknown_choice.
 TESSERA_C tessera_status tessera_run(const tessera_plan* plan, const void* packed_x,
                                      size_t packed_x_bytes, const tessera_mut_view* y, void* worker,
                                      size_t worker_bytes, const tessera_epilogue* epilogue,
@@ -316,6 +327,13 @@ typedef struct tessera_expert_rows {
   const float* factors;  // [count]; null: 1
 } tessera_expert_rows;
 
+/// `common`, and the floats from one expert's bias and column scales to the next one's; 0: they
+/// share them.
+typedef struct tessera_group_epilogue {
+  tessera_epilogue common;
+  size_t bias_stride, column_scale_stride;
+} tessera_group_epilogue;
+
 /// A plan, as tessera_plan.
 typedef struct tessera_group_plan {
   uint64_t opaque[28];
@@ -342,15 +360,12 @@ TESSERA_C tessera_status tessera_group_pack(const tessera_group_plan* plan, cons
                                             void* packed_x, size_t packed_x_bytes,
                                             const tessera_part* part);
 /// Computes this part of all groups. `tokens` is x->rows as it was packed. No two pairs may name
-/// the same row of y; rows that no pair names are left as they are. The bias of an expert begins
-/// bias_stride floats behind that of the one before; with 0 they share one. Errors: those of
-/// tessera_run(); group_out_of_range (an expert, a row of x or of y that there is none of).
-TESSERA_C tessera_status tessera_group_run(const tessera_group_plan* plan, const void* packed_x,
-                                           size_t packed_x_bytes, size_t tokens,
-                                           const tessera_expert_rows* groups, size_t group_count,
-                                           const tessera_mut_view* y, void* worker,
-                                           size_t worker_bytes, const tessera_epilogue* epilogue,
-                                           size_t bias_stride, const tessera_part* part);
+/// the same row of y; rows that no pair names are left as they are. Errors: those of tessera_run();
+/// group_out_of_range (an expert, a row of x or of y that there is none of).
+TESSERA_C tessera_status tessera_group_run(
+    const tessera_group_plan* plan, const void* packed_x, size_t packed_x_bytes, size_t tokens,
+    const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
+    size_t worker_bytes, const tessera_group_epilogue* epilogue, const tessera_part* part);
 
 #ifdef __cplusplus
 }

@@ -48,13 +48,17 @@ static float* numbers(size_t count, unsigned seed) {
 
 // What product_in_cpp() does, by C, with the plan copied on the way.
 static void product_in_c(const struct Product* p, tessera_sizes* sizes, char text[320]) {
-  tessera_plan plan, copy;
+  tessera_plan plan, copy, shape;
   tessera_part part;
   tessera_sizes in_place;
   void *panels, *packed_x, *worker;
   size_t pack_parts = 0, run_parts = 0;
   OK(tessera_make_plan(&plan, &p->w, p->x.dtype, &p->options));
   OK(tessera_plan_sizes(&plan, p->x.rows, &in_place));
+  OK(tessera_make_shape_plan(&shape, p->w.rows, p->w.cols, p->w.dtype, p->x.dtype, &p->options));
+  OK(tessera_plan_sizes(&shape, p->x.rows, sizes));
+  CHECK(memcmp(&in_place, sizes, sizeof in_place) == 0);
+  if (p->parts == 1) OK(tessera_over(&shape, &p->w, &plan));
   panels = memory(in_place.packed_w_bytes);
   if (p->packed_w) {
     for (part.index = 0, part.count = p->parts; part.index < part.count; ++part.index) {
@@ -106,6 +110,8 @@ static void compare_products(void) {
   float* w32 = numbers(kN * kK, 1);
   float* x = numbers(kM * kK, 2);
   float* bias = numbers(kN, 3);
+  float* row_scale = numbers(kM, 9);
+  float* column_scale = numbers(kN, 10);
   float* old = numbers(kM * kN, 4);
   unsigned char *y = memory(kM * kN * 4), *wanted = memory(kM * kN * 4);
   void *w = memory(kN * kK * 4), *w_wanted = memory(kN * kK * 4);
@@ -128,8 +134,8 @@ static void compare_products(void) {
     for (accuracy = TESSERA_FAST; accuracy <= TESSERA_COARSE; ++accuracy) {
       for (i = 0; i < sizeof rows / sizeof *rows; ++i) {
         for (mode = 0; mode < 16; ++mode) {
-          const int bf16 = (mode & 4) != 0;
-          const size_t bytes = rows[i] * kN * (bf16 ? 2 : sizeof(float));
+          const int narrow = (mode & 4) != 0;
+          const size_t bytes = rows[i] * kN * (narrow ? 2 : sizeof(float));
           tessera_sizes sizes, sizes_wanted;
           char text[320], text_wanted[320];
           struct Product p;
@@ -137,8 +143,8 @@ static void compare_products(void) {
           p.y.data = y;
           p.y.rows = rows[i];
           p.y.cols = kN;
-          p.y.row_stride = kN * (bf16 ? 2 : sizeof(float));
-          p.y.dtype = bf16 ? TESSERA_BF16 : TESSERA_F32;
+          p.y.row_stride = kN * (narrow ? 2 : sizeof(float));
+          p.y.dtype = !narrow ? TESSERA_F32 : mode & 8 ? TESSERA_BF16 : TESSERA_F16;
           p.x.data = x;
           p.x.rows = rows[i];
           p.x.cols = kK;
@@ -157,6 +163,8 @@ static void compare_products(void) {
           p.epilogue.beta = 0.25f;
           p.epilogue.bias = bias;
           p.epilogue.activation = mode % 4;
+          p.epilogue.row_scale = mode & 2 ? row_scale : NULL;
+          p.epilogue.column_scale = mode & 4 ? column_scale : NULL;
           memcpy(y, old, bytes);
           memcpy(wanted, old, bytes);
           product_in_c(&p, &sizes, text);
@@ -199,6 +207,8 @@ static void compare_products(void) {
   free(w32);
   free(x);
   free(bias);
+  free(row_scale);
+  free(column_scale);
   free(old);
   free(y);
   free(wanted);
@@ -212,6 +222,7 @@ static void compare_groups(void) {
   float* w = numbers(kExperts * kN * kK, 5);
   float* x = numbers(kTokens * kK, 6);
   float* bias = numbers(kExperts * kN, 7);
+  float* column_scale = numbers(kExperts * kN, 11);
   float* factors = numbers(kGroups, 8);
   const size_t bytes = kGroups * kN * sizeof(float);
   void *y = memory(bytes), *wanted = memory(bytes);
@@ -220,13 +231,14 @@ static void compare_groups(void) {
   tessera_experts experts = {{NULL, kN, kK, kK * 4, TESSERA_F32}, kExperts, kN * kK * 4};
   tessera_view x_view = {NULL, kTokens, kK, kK * 4, TESSERA_F32};
   tessera_mut_view y_view = {NULL, kGroups, kN, kN * 4, TESSERA_F32};
-  tessera_epilogue epilogue = TESSERA_EPILOGUE;
+  tessera_group_epilogue epilogue = {TESSERA_EPILOGUE, kN, kN};
   int packed_w;
   size_t i;
   experts.first.data = w;
   x_view.data = x;
-  epilogue.bias = bias;
-  epilogue.activation = TESSERA_GELU;
+  epilogue.common.bias = bias;
+  epilogue.common.column_scale = column_scale;
+  epilogue.common.activation = TESSERA_GELU;
   for (i = 0; i < kGroups; ++i) {
     pairs[i].x = i / kChosen;
     pairs[i].y = (i * 7) % kGroups;
@@ -261,16 +273,16 @@ static void compare_groups(void) {
     groups[kGroups - 1].expert = kExperts;
     REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
             tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups,
-                              &y_view, worker, sizes.worker_bytes, &epilogue, kN, NULL));
+                              &y_view, worker, sizes.worker_bytes, &epilogue, NULL));
     CHECK(memcmp(y, wanted, bytes) == 0);
     groups[kGroups - 1].expert = (kGroups - 1) * 3 % kExperts;
     for (part.index = 0; part.index < part.count; ++part.index) {
       OK(tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups, &y_view,
-                           worker, sizes.worker_bytes, &epilogue, kN, &part));
+                           worker, sizes.worker_bytes, &epilogue, &part));
     }
     y_view.data = wanted;
-    CHECK(group_in_cpp(&experts, kChosen, packed_w, &x_view, groups, kGroups, &y_view, kN,
-                       &epilogue, &sizes_wanted));
+    CHECK(group_in_cpp(&experts, kChosen, packed_w, &x_view, groups, kGroups, &y_view, &epilogue,
+                       &sizes_wanted));
     CHECK(memcmp(y, wanted, bytes) == 0);
     CHECK(memcmp(&sizes, &sizes_wanted, sizeof sizes) == 0);
     free(panels);
@@ -280,6 +292,7 @@ static void compare_groups(void) {
   free(w);
   free(x);
   free(bias);
+  free(column_scale);
   free(factors);
   free(y);
   free(wanted);
@@ -357,7 +370,7 @@ static void refuse(void) {
   char text[320];
   tessera_status bad;
   tessera_sizes sizes;
-  tessera_plan plan, zeros, garbage, out;
+  tessera_plan plan, shape, zeros, garbage, out;
   tessera_view wv = {NULL, kN, kK, kK * 4, TESSERA_F32}, xv = {NULL, kM, kK, kK * 4, TESSERA_F32};
   tessera_view v;
   tessera_mut_view yv = {NULL, kM, kN, kN * 4, TESSERA_F32}, mv;
@@ -438,6 +451,32 @@ static void refuse(void) {
   }
   CHECK(memcmp(&out, &zeros, sizeof out) == 0);
   options.accuracy = TESSERA_FAST;
+
+  OK(tessera_make_shape_plan(&shape, kN, kK, TESSERA_F32, TESSERA_F32, NULL));
+  REFUSED(TESSERA_WRONG_PLAN, tessera_pack_weights(&shape, buffer, big, NULL));
+  REFUSED(TESSERA_NULL_DATA, tessera_make_shape_plan(NULL, kN, kK, TESSERA_F32, TESSERA_F32, NULL));
+  REFUSED(TESSERA_UNSUPPORTED_DTYPE, tessera_make_shape_plan(&out, kN, kK, 256, TESSERA_F32, NULL));
+  REFUSED(TESSERA_UNSUPPORTED_DTYPE, tessera_make_shape_plan(&out, kN, kK, TESSERA_F32, 256, NULL));
+  REFUSED(TESSERA_SIZE_OVERFLOW,
+          tessera_make_shape_plan(&out, huge, kK, TESSERA_F32, TESSERA_F32, NULL));
+  REFUSED(TESSERA_SIZE_OVERFLOW,
+          tessera_make_shape_plan(&out, kN, huge, TESSERA_F32, TESSERA_F32, NULL));
+  options.accuracy = -1;
+  REFUSED(TESSERA_UNKNOWN_CHOICE,
+          tessera_make_shape_plan(&out, kN, kK, TESSERA_F32, TESSERA_F32, &options));
+  options.accuracy = TESSERA_FAST;
+  CHECK(memcmp(&out, &zeros, sizeof out) == 0);
+  REFUSED(TESSERA_NULL_DATA, tessera_over(NULL, &wv, &out));
+  REFUSED(TESSERA_NULL_DATA, tessera_over(&shape, NULL, &out));
+  REFUSED(TESSERA_NULL_DATA, tessera_over(&shape, &wv, NULL));
+  REFUSED(TESSERA_WRONG_PLAN, tessera_over(&zeros, &wv, &out));
+  v = wv;
+  v.rows = kN - 1;
+  REFUSED(TESSERA_SHAPE_MISMATCH, tessera_over(&shape, &v, &out));
+  v = wv;
+  v.dtype = 256;
+  REFUSED(TESSERA_UNSUPPORTED_DTYPE, tessera_over(&shape, &v, &out));
+  CHECK(memcmp(&out, &zeros, sizeof out) == 0);
 
   OK(tessera_plan_sizes(&plan, kM, &sizes));
   REFUSED(TESSERA_NULL_DATA, tessera_plan_sizes(NULL, kM, &sizes));
@@ -555,6 +594,7 @@ static void refuse(void) {
     tessera_group_plan group, no_group, group_out;
     tessera_experts experts;
     tessera_row_pair pair = {0, 0};
+    tessera_group_epilogue group_epilogue = {TESSERA_EPILOGUE, 0, 0};
     tessera_expert_rows rows;
     experts.first = wv;
     experts.first.rows = kN / 2;
@@ -604,7 +644,7 @@ static void refuse(void) {
     CHECK(tessera_group_shares_packed_x(&group, &no_group) == 0);
 #define GROUP_RUN(code, plan, x, x_bytes, tokens, groups, count, y, worker, bytes, epilogue, part) \
   REFUSED(code, tessera_group_run(plan, x, x_bytes, tokens, groups, count, y, worker, bytes,       \
-                                  epilogue, 0, part))
+                                  epilogue, part))
     GROUP_RUN(TESSERA_OK, &group, buffer, big, kM, &rows, 1, &mv, buffer + big / 2, big / 2, NULL,
               NULL);
     GROUP_RUN(TESSERA_OK, &group, buffer, big, kM, NULL, 0, &mv, buffer, big, NULL, NULL);
@@ -618,9 +658,9 @@ static void refuse(void) {
               NULL);
     GROUP_RUN(TESSERA_PART_OUT_OF_RANGE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL,
               &past);
-    epilogue.activation = 256;
+    group_epilogue.common.activation = 256;
     GROUP_RUN(TESSERA_UNKNOWN_CHOICE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big,
-              &epilogue, NULL);
+              &group_epilogue, NULL);
     rows.pairs = NULL;
     GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
     rows.count = huge;

@@ -26,7 +26,8 @@ tessera::PlanOptions options(const tessera_options& o) {
   return to;
 }
 tessera::Epilogue epilogue(const tessera_epilogue& e) {
-  return {e.scale, e.beta, e.bias, static_cast<tessera::Activation>(e.activation)};
+  return {e.scale,     e.beta,        e.bias, static_cast<tessera::Activation>(e.activation),
+          e.row_scale, e.column_scale};
 }
 
 void copy(char* to, const tessera::StatusText& text) { std::memcpy(to, text.text, 320); }
@@ -71,7 +72,7 @@ int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst) {
 
 int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
                  const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
-                 size_t bias_stride, const tessera_epilogue* e, tessera_sizes* sizes) {
+                 const tessera_group_epilogue* e, tessera_sizes* sizes) {
   const auto made =
       tessera::GroupedMatmul::plan({view(experts->first), experts->count, experts->stride}, chosen,
                                    static_cast<DType>(x->dtype));
@@ -94,7 +95,8 @@ int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, co
     rows[g] = {groups[g].expert, pairs[g], groups[g].factors};
   }
   return ok && plan.pack(view(*x), packed_x).ok() &&
-                 plan.run(packed_x, x->rows, rows, view(*y), worker, {epilogue(*e), bias_stride})
+                 plan.run(packed_x, x->rows, rows, view(*y), worker,
+                          {epilogue(e->common), e->bias_stride, e->column_scale_stride})
                      .ok()
              ? 1
              : 0;

@@ -27,7 +27,7 @@ int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst);
 // A plan for experts, with weights in place or packed.
 int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
                  const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
-                 size_t bias_stride, const tessera_epilogue* epilogue, tessera_sizes* sizes);
+                 const tessera_group_epilogue* epilogue, tessera_sizes* sizes);
 
 // The sentence of a status that C++ gives for a k that is no whole number of blocks.
 void partial_block_in_cpp(size_t k, char text[320]);

@@ -12,6 +12,13 @@ namespace tessera::inline v0_1::detail {
 
 // ---- What both sorts of plan do -----------------------------------------------------------------
 
+// A plan, if there is one, into the caller's memory.
+template <class P, class CPlan>
+tessera_status c_plan(const Result<P>& plan, CPlan* to) noexcept {
+  if (plan.ok()) to_c(*plan, to);
+  return to_c(plan.status());
+}
+
 template <class P, class CPlan>
 tessera_status c_pack_weights(const CPlan* plan, void* panels, size_t bytes,
                               const tessera_part* part) noexcept {
@@ -27,12 +34,7 @@ tessera_status c_with_packed(const CPlan* plan, const void* panels, size_t bytes
   P p;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && packed == nullptr) s = null_pointer("packed");
-  if (s.ok()) {
-    const Result<P> over = p.with_packed(bytes_from_c(panels, bytes));
-    s = over.status();
-    if (s.ok()) to_c(*over, packed);
-  }
-  return to_c(s);
+  return s.ok() ? c_plan(p.with_packed(bytes_from_c(panels, bytes)), packed) : to_c(s);
 }
 
 template <class P, class CPlan>
@@ -54,12 +56,12 @@ tessera_status c_pack(const CPlan* plan, const tessera_view* x, void* packed_x,
 }
 
 // Runs what `run` does with a plan, a view of y and an epilogue.
-template <class P, class CPlan, class Run>
-tessera_status c_run(const CPlan* plan, const tessera_mut_view* y, const tessera_epilogue* epilogue,
+template <class P, class E, class CPlan, class CEpilogue, class Run>
+tessera_status c_run(const CPlan* plan, const tessera_mut_view* y, const CEpilogue* epilogue,
                      const Run& run) noexcept {
   P p;
   MutMatView view;
-  Epilogue e;
+  E e;
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok()) s = view_from_c(y, "y", view);
   if (s.ok()) s = epilogue_from_c(epilogue, e);
@@ -178,12 +180,31 @@ TESSERA_C_IMPL tessera_status tessera_make_plan(tessera_plan* plan, const tesser
   Status s = view_from_c(w, "w", view);
   if (s.ok()) s = dtype_from_c(x_dtype, "x", x);
   if (s.ok()) s = options_from_c(options, with);
-  if (s.ok()) {
-    const Result<Matmul> made = Matmul::plan(view, x, with);
-    s = made.status();
-    if (s.ok()) to_c(*made, plan);
-  }
-  return to_c(s);
+  return s.ok() ? c_plan(Matmul::plan(view, x, with), plan) : to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_make_shape_plan(tessera_plan* plan, size_t n, size_t k,
+                                                      int32_t w_dtype, int32_t x_dtype,
+                                                      const tessera_options* options) {
+  if (plan == nullptr) return to_c(null_pointer("plan"));
+  *plan = {};
+  MatShape shape{n, k, {}};
+  DType x;
+  PlanOptions with;
+  Status s = dtype_from_c(w_dtype, "w", shape.dtype);
+  if (s.ok()) s = dtype_from_c(x_dtype, "x", x);
+  if (s.ok()) s = options_from_c(options, with);
+  return s.ok() ? c_plan(Matmul::plan(shape, x, with), plan) : to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_over(const tessera_plan* plan, const tessera_view* w,
+                                           tessera_plan* over) {
+  Matmul p;
+  MatView view;
+  Status s = plan_from_c(plan, "plan", p);
+  if (s.ok()) s = view_from_c(w, "w", view);
+  if (s.ok() && over == nullptr) s = null_pointer("over");
+  return s.ok() ? c_plan(p.over(view), over) : to_c(s);
 }
 
 TESSERA_C_IMPL tessera_status tessera_plan_sizes(const tessera_plan* plan, size_t m,
@@ -238,7 +259,7 @@ TESSERA_C_IMPL tessera_status tessera_run(const tessera_plan* plan, const void* 
                                           void* worker, size_t worker_bytes,
                                           const tessera_epilogue* epilogue,
                                           const tessera_part* part) {
-  return c_run<Matmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
+  return c_run<Matmul, Epilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     return p.run(bytes_from_c(packed_x, packed_x_bytes), to, bytes_from_c(worker, worker_bytes), e,
                  part_from_c(part));
   });
@@ -249,7 +270,7 @@ TESSERA_C_IMPL tessera_status tessera_run_rect(const tessera_plan* plan, const v
                                                void* worker, size_t worker_bytes,
                                                const tessera_epilogue* epilogue,
                                                const tessera_rect* rect) {
-  return c_run<Matmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
+  return c_run<Matmul, Epilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     if (rect == nullptr) return null_pointer("rect");
     return p.run_rect(bytes_from_c(packed_x, packed_x_bytes), to,
                       bytes_from_c(worker, worker_bytes), e,
@@ -302,13 +323,9 @@ TESSERA_C_IMPL tessera_status tessera_make_group_plan(tessera_group_plan* plan,
   Status s = view_from_c(&experts->first, "w", first);
   if (s.ok()) s = dtype_from_c(x_dtype, "x", x);
   if (s.ok()) s = options_from_c(options, with);
-  if (s.ok()) {
-    const Result<GroupedMatmul> made =
-        GroupedMatmul::plan({first, experts->count, experts->stride}, chosen, x, with);
-    s = made.status();
-    if (s.ok()) to_c(*made, plan);
-  }
-  return to_c(s);
+  if (!s.ok()) return to_c(s);
+  return c_plan(GroupedMatmul::plan({first, experts->count, experts->stride}, chosen, x, with),
+                plan);
 }
 
 TESSERA_C_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan, size_t tokens,
@@ -317,9 +334,6 @@ TESSERA_C_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan
   Status s = plan_from_c(plan, "plan", p);
   if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
   if (s.ok()) s = check_count(p.value().plan, tokens, p.packed_x_bytes(tokens));
-  if (s.ok() && p.packed_w_bytes() == 0 && p.value().plan.n != 0 && p.value().plan.k != 0) {
-    s = error(StatusCode::size_overflow, "packed w", p.value().experts, p.value().stride);
-  }
   if (s.ok()) {
     *sizes = {p.packed_w_bytes(), p.packed_x_bytes(tokens), p.worker_bytes(tokens), 0, 0};
   }
@@ -349,19 +363,16 @@ TESSERA_C_IMPL tessera_status tessera_group_pack(const tessera_group_plan* plan,
   return c_pack<GroupedMatmul>(plan, x, packed_x, packed_x_bytes, part);
 }
 
-TESSERA_C_IMPL tessera_status tessera_group_run(const tessera_group_plan* plan,
-                                                const void* packed_x, size_t packed_x_bytes,
-                                                size_t tokens, const tessera_expert_rows* groups,
-                                                size_t group_count, const tessera_mut_view* y,
-                                                void* worker, size_t worker_bytes,
-                                                const tessera_epilogue* epilogue,
-                                                size_t bias_stride, const tessera_part* part) {
-  return c_run<GroupedMatmul>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
+TESSERA_C_IMPL tessera_status tessera_group_run(
+    const tessera_group_plan* plan, const void* packed_x, size_t packed_x_bytes, size_t tokens,
+    const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
+    size_t worker_bytes, const tessera_group_epilogue* epilogue, const tessera_part* part) {
+  return c_run<GroupedMatmul, GroupEpilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
     if (groups == nullptr && group_count != 0) return null_pointer("groups");
     const std::span<const tessera_expert_rows> all(groups, group_count);
     const auto run = [&](const Part& mine) {
       return run_groups(p, bytes_from_c(packed_x, packed_x_bytes), tokens, all, to,
-                        bytes_from_c(worker, worker_bytes), {e, bias_stride}, mine);
+                        bytes_from_c(worker, worker_bytes), e, mine);
     };
     if (group_count > kGroupsAtOnce) {
       // Nothing is written unless all is right: a part of so many only checks.

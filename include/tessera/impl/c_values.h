@@ -216,8 +216,17 @@ inline Status epilogue_from_c(const tessera_epilogue* epilogue, Epilogue& to) no
   to.scale = epilogue->scale;
   to.beta = epilogue->beta;
   to.bias = epilogue->bias;
+  to.row_scale = epilogue->row_scale;
+  to.column_scale = epilogue->column_scale;
   if (enum_from_c(epilogue->activation, to.activation)) return {};
   return unknown_choice("activation", epilogue->activation, "Activation");
+}
+
+inline Status epilogue_from_c(const tessera_group_epilogue* epilogue, GroupEpilogue& to) noexcept {
+  if (epilogue == nullptr) return {};
+  to.bias_stride = epilogue->bias_stride;
+  to.column_scale_stride = epilogue->column_scale_stride;
+  return epilogue_from_c(&epilogue->common, static_cast<Epilogue&>(to));
 }
 
 inline Part part_from_c(const tessera_part* part) noexcept {
