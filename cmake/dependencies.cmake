@@ -16,6 +16,43 @@ function(tessera_pinned variable archive sha256 address)
       PARENT_SCOPE)
 endfunction()
 
+# tessera_download(<variable> <content name> <archive's name in .deps> <find_package's arguments>...): if
+# nothing else brings this content, downloads what the variable of tessera_pinned pins. Without a
+# network it says so after eight seconds; FetchContent would try for more than a minute, and does not
+# say which file would do.
+function(tessera_download variable name archive)
+  list(GET ${variable} 1 address)
+  string(TOUPPER "${name}" upper)
+  # A host's own declaration comes first. That there is one, CMake tells by this only.
+  get_property(declared GLOBAL PROPERTY "_FetchContent_${name}_savedDetails" DEFINED)
+  if(EXISTS "${address}" OR declared OR FETCHCONTENT_SOURCE_DIR_${upper} OR FETCHCONTENT_FULLY_DISCONNECTED)
+    return()
+  endif()
+  if(NOT FETCHCONTENT_TRY_FIND_PACKAGE_MODE STREQUAL "NEVER")
+    find_package(${name} ${ARGN} QUIET)
+    if(${name}_FOUND)
+      return()
+    endif()
+  endif()
+  set(file "${FETCHCONTENT_BASE_DIR}/${archive}")
+  if(NOT EXISTS "${file}")
+    file(DOWNLOAD "${address}" "${file}.part" STATUS result TIMEOUT 8)
+    file(SIZE "${file}.part" bytes)
+    if(result MATCHES "^28;" AND bytes GREATER 0)  # slow, but a network
+      file(DOWNLOAD "${address}" "${file}.part" STATUS result INACTIVITY_TIMEOUT 30)
+    endif()
+    if(NOT result MATCHES "^0;")
+      list(GET result 1 reason)
+      file(REMOVE "${file}.part")
+      message(FATAL_ERROR "Tessera needs ${name}, which is not installed, and could not download "
+        "${address} (${reason}). Install it, or save that file as ${tessera_deps}/${archive}")
+    endif()
+    file(RENAME "${file}.part" "${file}")
+  endif()
+  string(REPLACE "${address}" "${file}" pinned "${${variable}}")
+  set(${variable} "${pinned}" PARENT_SCOPE)
+endfunction()
+
 # tessera_foreign(<content name> <target>...): a source build is left out of "all", and its headers
 # become system headers, as an installed package's are. (The SYSTEM keyword of FetchContent_Declare
 # would say so too, but CMake 3.25 takes it for a part of URL_HASH.)
@@ -35,6 +72,7 @@ set(HWY_ENABLE_TESTS OFF CACHE BOOL "")
 set(HWY_ENABLE_EXAMPLES OFF CACHE BOOL "")
 set(HWY_ENABLE_CONTRIB OFF CACHE BOOL "")
 set(HWY_ENABLE_INSTALL OFF CACHE BOOL "")
+set(HWY_FORCE_STATIC_LIBS ON CACHE BOOL "")
 if(EXISTS "${tessera_deps}/highway-1.2.0.tar.gz"
    AND NOT EXISTS "${tessera_deps}/highway-1.3.0.tar.gz")
   tessera_pinned(pin highway-1.2.0.tar.gz
@@ -46,9 +84,11 @@ else()
     https://github.com/google/highway/archive/refs/tags/1.3.0.tar.gz)
 endif()
 if(NOT TARGET hwy AND NOT TARGET hwy::hwy)  # a host may have brought its own
+  tessera_download(pin highway highway-1.3.0.tar.gz 1.2 NAMES hwy CONFIG)
   FetchContent_Declare(highway ${pin} FIND_PACKAGE_ARGS 1.2 NAMES hwy CONFIG)
   FetchContent_MakeAvailable(highway)
   tessera_foreign(highway hwy)
+  set(tessera_highway_sources "${highway_SOURCE_DIR}")  # empty where a package was found
 endif()
 if(NOT TARGET hwy::hwy)  # a source build has the plain name only
   add_library(hwy::hwy ALIAS hwy)

@@ -79,8 +79,8 @@ endforeach()
 # The licence.
 set(sources bootstrap .ci/run .clang-format .clang-tidy .gitignore CMakeLists.txt
     README.md CONTRIBUTING.md CHANGELOG.md)
-foreach(folder include tests examples bench cmake)
-  foreach(pattern *.h *.cc *.c *.cmake CMakeLists.txt *.py *.sh)
+foreach(folder include tests examples bench cmake packaging)
+  foreach(pattern *.h *.cc *.c *.cmake CMakeLists.txt *.py *.sh *.in *.map)
     file(GLOB_RECURSE found RELATIVE "${ROOT}" "${ROOT}/${folder}/${pattern}")
     list(APPEND sources ${found})
   endforeach()

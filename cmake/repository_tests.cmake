@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Tests that look at the sources rather than run them.
-foreach(name include_rules readme_example)
+foreach(name include_rules readme_example versions)
   add_test(NAME repository.${name}
-    COMMAND ${CMAKE_COMMAND} -D "ROOT=${PROJECT_SOURCE_DIR}"
+    COMMAND ${CMAKE_COMMAND} -D "ROOT=${PROJECT_SOURCE_DIR}" -D "VERSION=${PROJECT_VERSION}"
             -P "${CMAKE_CURRENT_LIST_DIR}/${name}.cmake")
   set_tests_properties(repository.${name} PROPERTIES LABELS repository)
 endforeach()

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+#include "tessera/impl/c_api.h"

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+// The same by the C++ API, for c_api_test.c to compare with: in_cpp.cc.
+#ifndef TESSERA_TESTS_C_API_IN_CPP_H_
+#define TESSERA_TESTS_C_API_IN_CPP_H_
+
+#include "tessera/c_api.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// y[m, n] = epilogue(x[m, k] * W[n, k]^T), planned once, packed and run in so many parts.
+struct Product {
+  tessera_mut_view y;
+  tessera_view x, w;
+  tessera_options options;
+  int packed_w;
+  size_t parts;
+  tessera_epilogue epilogue;
+};
+
+// Each returns 1 if all of its calls were ok.
+int product_in_cpp(const struct Product* p, tessera_sizes* sizes, char text[320]);
+int matmul_in_cpp(const struct Product* p);
+int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst);
+
+// A plan for experts, with weights in place or packed.
+int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
+                 const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
+                 const tessera_group_epilogue* epilogue, tessera_sizes* sizes);
+
+// The sentence of a status that C++ gives for a k that is no whole number of blocks.
+void partial_block_in_cpp(size_t k, char text[320]);
+const char* dtype_name_in_cpp(int id);
+int multiplies_in_cpp(int id);
+const char* target_in_cpp(size_t index, int* available);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TESSERA_TESTS_C_API_IN_CPP_H_
