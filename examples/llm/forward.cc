@@ -31,7 +31,8 @@ constexpr size_t kLeastShared = 128 << 10;
 
 // Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
 // layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
-// weights in place would be packed for each, so there it takes all rows at once.
+// weights in place would be packed for each, so there it takes all rows at once. So do experts, who
+// share the rows among themselves: few would be left for each.
 constexpr size_t kFfnRows = 128;
 
 // What a plan takes for a vector that a model may not have.
@@ -58,8 +59,12 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
   for (auto* b : {&x_, &normed_}) b->reserve(batch * c_.dim);
   for (auto* b : {&q_, &rotated_}) b->reserve(batch * c_.q_dim());
   for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
-  ffn_rows_ = model.packed_bytes > 0 ? std::min(batch, kFfnRows) : batch;
-  for (auto* b : {&gate_, &up_}) b->reserve(ffn_rows_ * c_.ffn);
+  const ExpertsConfig& e = c_.experts;
+  ffn_rows_ = model.packed_bytes > 0 && e.count == 0 ? std::min(batch, kFfnRows) : batch;
+  for (auto* b : {&gate_, &up_}) b->reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
+  scores_.reserve(batch * e.count);
+  routes_.reserve(batch * e.chosen);
+  expert_out_.reserve(batch * e.chosen * c_.dim);
 }
 
 // x = embedding[tokens]; each layer adds to x; logits = norm(x) output^T
@@ -112,9 +117,11 @@ void Forward::run_layer(size_t index) {
   }
 }
 
-// x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T
+// x += experts(norm(x)); x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T
 void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
+  if (c_.experts.count > 0) run_experts(l.experts, x, rows);
+  if (c_.ffn == 0) return;
   multiply_weights(normed_.rows(rows, c_.dim),
                    {{&l.gate,
                      gate_.rows(rows, c_.ffn),
@@ -126,6 +133,34 @@ void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
                    {{&l.down,
                      tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
                      {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
+}
+
+// x += for each expert that a row chose: factor * (silu(normed_ gate^T) * (normed_ up^T)) down^T
+void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
+  const ExpertsConfig& e = c_.experts;
+  const size_t routes = rows * e.chosen;
+  const MatView normed = normed_.rows(rows, c_.dim);
+  multiply_weights(normed, {{&l.router, scores_.rows(rows, e.count)}});
+  for_rows(rows, [&](size_t r) {
+    choose_experts(scores_.span().subspan(r * e.count, e.count), e,
+                   routes_.span().subspan(r * e.chosen, e.chosen));
+  });
+  grouped_.set(routes_.span().first(routes), e);
+
+  const MutMatView gate = gate_.rows(routes, e.ffn), up = up_.rows(routes, e.ffn);
+  tessera::GroupEpilogue silu;
+  silu.activation = tessera::Activation::silu;
+  multiply_weights<ExpertProduct>(normed, {{&l.gate, gate, grouped_.from_tokens(), rows, silu},
+                                           {&l.up, up, grouped_.from_tokens(), rows}});
+  for_rows(routes,
+           [&](size_t r) { multiply(up_.data() + r * e.ffn, e.ffn, gate_.data() + r * e.ffn); });
+  multiply_weights<ExpertProduct>(
+      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes}});
+  for_rows(rows, [&](size_t r) {
+    for (size_t c = 0; c < e.chosen; ++c) {
+      add(expert_out_.data() + (r * e.chosen + c) * c_.dim, c_.dim, x + r * c_.dim);
+    }
+  });
 }
 
 // normed_ = rms_norm(x), an input of multiply_weights()
@@ -142,6 +177,11 @@ void Forward::rotate_and_keep(size_t index) {
   const Layer& l = model_.layers[index];
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
   for_rows(m_, [&](size_t r) {
+    if (c_.head_norms == HeadNorms::all) {
+      float *q = q_.data() + r * c_.q_dim(), *k = k_.data() + r * c_.kv_dim();
+      rms_norm(q, l.q_norm.data(), c_.q_dim(), c_.rms_epsilon, q);
+      rms_norm(k, l.k_norm.data(), c_.kv_dim(), c_.rms_epsilon, k);
+    }
     for (size_t h = 0; h < c_.heads; ++h) {
       rotate_head(q_.data() + r * c_.q_dim() + h * size, r, l.q_norm,
                   rotated_.data() + ((h / group * m_ + r) * group + h % group) * size);
@@ -157,7 +197,7 @@ void Forward::rotate_and_keep(size_t index) {
 // One head of row r; `to` may be `from`.
 void Forward::rotate_head(const float* from, size_t r, const std::vector<float>& weight,
                           float* to) {
-  if (!weight.empty()) {
+  if (c_.head_norms == HeadNorms::each) {
     rms_norm(from, weight.data(), c_.head_size, c_.rms_epsilon, to);
     from = to;
   }
@@ -230,13 +270,14 @@ void Forward::shift(size_t kept, size_t count) {
 }
 
 // Several products of one x, which is packed once for those that can share it.
-void Forward::multiply_weights(const MatView& x, std::initializer_list<Product> list) {
+template <class Each>
+void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> list) {
   profile_.rest += lap_.seconds();
   const Buffer<std::byte>* packed[kMostProducts] = {};  // of each product
   size_t parts = 1, memory = 0;
   for (size_t i = 0; i < list.size(); ++i) {
-    const Matmul& plan = *list.begin()[i].plan;
-    const tessera::PartCounts counts = plan.parts(x.rows, pool_.threads());
+    const auto& plan = *list.begin()[i].plan;
+    const tessera::PartCounts counts = list.begin()[i].parts(x.rows, pool_.threads());
     parts = std::max(parts, counts.run);
     memory = std::max(memory, plan.worker_bytes(x.rows));
     for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
@@ -252,8 +293,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Product> 
   in_parts(parts, [&](const Part& part) {
     Status status;
     for (size_t i = 0; i < list.size() && status.ok(); ++i) {
-      const auto& [plan, y, epilogue] = list.begin()[i];
-      status = plan->run(packed[i]->span(), y, workers_[part.index].product.span(), epilogue, part);
+      status = list.begin()[i].run(packed[i]->span(), workers_[part.index].product.span(), part);
     }
     return status;
   });

@@ -76,6 +76,12 @@ void scale(const float* x, size_t size, float factor, float* y) {
   });
 }
 
+void add(const float* x, size_t size, float* y) {
+  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
+    store(hn::Add(load(y + i, lanes), load(x + i, lanes)), y + i, lanes);
+  });
+}
+
 void multiply(const float* x, size_t size, float* y) {
   for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
     store(hn::Mul(load(y + i, lanes), load(x + i, lanes)), y + i, lanes);
@@ -129,6 +135,7 @@ namespace llm {
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(softmax);
 HWY_EXPORT(scale);
+HWY_EXPORT(add);
 HWY_EXPORT(multiply);
 HWY_EXPORT(rotate);
 HWY_EXPORT(to_f16);
@@ -142,6 +149,7 @@ float softmax(float* scores, size_t visible, size_t size, float scale) {
 void scale(const float* x, size_t size, float factor, float* y) {
   HWY_DYNAMIC_DISPATCH(scale)(x, size, factor, y);
 }
+void add(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(add)(x, size, y); }
 void multiply(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(multiply)(x, size, y); }
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y) {

@@ -21,6 +21,9 @@ float softmax(float* scores, size_t visible, size_t size, float scale);
 /// y = factor * x
 void scale(const float* x, size_t size, float factor, float* y);
 
+/// y += x
+void add(const float* x, size_t size, float* y);
+
 /// y *= x
 void multiply(const float* x, size_t size, float* y);
 

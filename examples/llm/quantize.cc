@@ -102,8 +102,12 @@ class NewFile {
   size_t written_ = 0;
 };
 
+// Vectors stay as they are, and so do what is added up with biases (those of experts are as many as
+// there are experts) and routers, whose rounding would send tokens to other experts.
 DType new_type(const gguf::Tensor& t, DType wanted) {
-  if (t.n_dims < 2) return DType::f32;
+  if (t.n_dims < 2 || t.name.ends_with(".bias") || t.name.ends_with("ffn_gate_inp.weight")) {
+    return DType::f32;
+  }
   return tessera::row_bytes(wanted, t.dims[0]) ? wanted : DType::f16;
 }
 

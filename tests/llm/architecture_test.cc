@@ -2,6 +2,7 @@
 // Every architecture against the obvious program: small random models, in double, one position at a
 // time, nothing kept but keys and values.
 #include <catch2/catch_test_macros.hpp>
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@ namespace {
 using Vector = std::vector<double>;
 
 constexpr size_t kVocab = 24, kDim = 32, kLayers = 2, kHeads = 4, kKvHeads = 2, kFfn = 48;
+constexpr size_t kExperts = 5, kChosen = 2, kExpertFfn = 20;
 constexpr double kEpsilon = 1e-5;
 
 // What a model of the test has of what not all have.
@@ -26,6 +28,7 @@ struct Kind {
   std::string name;
   size_t head_size = 8;
   bool halves = false, biases = false, head_norms = false, own_output = false;
+  bool experts = false;
   size_t rope_dims = 0;  // 0: all
   std::function<void(Builder&)> keys = [](Builder&) {};
   std::function<double(size_t)> stretch = [](size_t) { return 1.0; };  // of a pair's frequency
@@ -46,6 +49,10 @@ struct TestModel {
     b.u32(p + "embedding_length", kDim).u32(p + "feed_forward_length", kFfn);
     b.u32(p + "context_length", 64).u32(p + "attention.head_count", kHeads);
     b.u32(p + "attention.head_count_kv", kKvHeads);
+    if (kind.experts) {
+      b.u32(p + "expert_count", kExperts).u32(p + "expert_used_count", kChosen);
+      b.u32(p + "expert_feed_forward_length", kExpertFfn);
+    }
     b.number(p + "attention.layer_norm_rms_epsilon", gguf::Kind::f32, 1e-5f);
     if (kind.head_size * kHeads != kDim) {
       b.u32(p + "attention.key_length", static_cast<uint32_t>(kind.head_size));
@@ -64,8 +71,15 @@ struct TestModel {
       add("attn_norm.weight", {kDim}), add("ffn_norm.weight", {kDim});
       add("attn_q.weight", {kDim, q}), add("attn_k.weight", {kDim, kv});
       add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
-      add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
-      add("ffn_down.weight", {kFfn, kDim});
+      if (kind.experts) {
+        add("ffn_gate_inp.weight", {kDim, kExperts});
+        add("ffn_gate_exps.weight", {kDim, kExpertFfn, kExperts});
+        add("ffn_up_exps.weight", {kDim, kExpertFfn, kExperts});
+        add("ffn_down_exps.weight", {kExpertFfn, kDim, kExperts});
+      } else {
+        add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
+        add("ffn_down.weight", {kFfn, kDim});
+      }
       if (kind.biases) {
         add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
         add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
@@ -121,9 +135,8 @@ class Reference {
       values_[i].push_back(product(p + "attn_v", h));
       add(x, product(p + "attn_output", attend(i, q)));
       const Vector g = norm(x, p + "ffn_norm.weight");
-      Vector gate = product(p + "ffn_gate", g), up = product(p + "ffn_up", g);
-      for (size_t j = 0; j < kFfn; ++j) gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
-      add(x, product(p + "ffn_down", gate));
+      if (kind_.experts) add(x, experts(p, g));
+      if (tensors_.contains(p + "ffn_gate.weight")) add(x, feed_forward(p + "ffn_", g));
     }
     ++position_;
     const bool own = tensors_.contains("output.weight");
@@ -143,12 +156,41 @@ class Reference {
     }
     return y;
   }
-  Vector product(const std::string& name, const Vector& x) const {
+  // With matrix `index` of `count` that lie one after the other.
+  Vector product(const std::string& name, const Vector& x, size_t index = 0,
+                 size_t count = 1) const {
     const Vector& w = tensors_.at(name + ".weight");
-    Vector y(w.size() / x.size());
-    if (tensors_.contains(name + ".bias")) y = tensors_.at(name + ".bias");
+    Vector y(w.size() / x.size() / count);
+    const size_t first = index * y.size();
+    if (tensors_.contains(name + ".bias")) {
+      for (size_t n = 0; n < y.size(); ++n) y[n] = tensors_.at(name + ".bias")[first + n];
+    }
     for (size_t n = 0; n < y.size(); ++n) {
-      for (size_t k = 0; k < x.size(); ++k) y[n] += w[n * x.size() + k] * x[k];
+      for (size_t k = 0; k < x.size(); ++k) y[n] += w[(first + n) * x.size() + k] * x[k];
+    }
+    return y;
+  }
+  Vector feed_forward(const std::string& p, const Vector& x, const std::string& end = "",
+                      size_t index = 0, size_t count = 1) const {
+    Vector gate = product(p + "gate" + end, x, index, count);
+    const Vector up = product(p + "up" + end, x, index, count);
+    for (size_t j = 0; j < gate.size(); ++j) gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
+    return product(p + "down" + end, gate, index, count);
+  }
+  // Of all experts, those of the highest scores, weighed by their softmax.
+  Vector experts(const std::string& p, const Vector& x) const {
+    const Vector scores = product(p + "ffn_gate_inp", x);
+    std::vector<size_t> order = {0, 1, 2, 3, 4};
+    static_assert(kExperts == 5);
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    double sum = 0.0;
+    for (size_t i = 0; i < kChosen; ++i) sum += std::exp(scores[order[i]]);
+    Vector y(kDim);
+    for (size_t i = 0; i < kChosen; ++i) {
+      Vector out = feed_forward(p + "ffn_", x, "_exps", order[i], kExperts);
+      for (double& v : out) v *= std::exp(scores[order[i]]) / sum;
+      add(y, out);
     }
     return y;
   }
@@ -232,7 +274,8 @@ std::vector<Kind> kinds() {
        .keys = [](Builder& b) { b.f32("rope_freqs.weight", {4}); },
        .stretch = [](size_t i) { return 1.0 / static_cast<double>(i + 1); }},
       {.name = "qwen2", .halves = true, .biases = true},
-      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true}};
+      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true},
+      {.name = "qwen3moe", .head_size = 16, .halves = true, .head_norms = true, .experts = true}};
 }
 
 // The largest difference of any logit behind any of 30 tokens, run in batches.

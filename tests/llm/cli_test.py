@@ -221,14 +221,16 @@ def check_cases(program):
                                                                        "--ignore-eos").split()), "--n-predict")
 
 
-def perplexities(program, name, wanted, *args):
-    """Of each accuracy that the model's format knows: printed, and within half a percent of what is wanted."""
+def perplexities(program, name, wanted, *args, coarse=0.005):
+    """Of each accuracy that the model's format knows: printed, and within half a percent of what is wanted, or as
+    given for coarse."""
     blocks = re.search(r"-i?q\d_", name) is not None
     for accuracy in ("exact", "fast", "coarse") if blocks and not QUICK else ("fast",):
         out = program.text("perplexity", *args, "--accuracy", accuracy)
         check(re.fullmatch(r"\d+\.\d{4}\n", out), f"stdout is {out!r}")
         print(f"{name} {accuracy}: {out.strip()}, wanted {wanted}")
-        check(abs(float(out) / float(wanted) - 1) < 0.005, f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
+        check(abs(float(out) / float(wanted) - 1) < (coarse if accuracy == "coarse" else 0.005),
+              f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
 
 
 def check_perplexity(program):
@@ -277,6 +279,65 @@ def check_quantized(program):
         if not QUICK:
             perplexities(program, f"austen-3.7M-{kind}", wanted, "-m", model, "-f", os.path.join(program.models, "holdout.txt"),
                          "-c", 512)
+
+
+def tensors_of(program, model):
+    """Name -> (type, shape, size, place in the file), as `info` shows them."""
+    lines = re.findall(r"^(\S+) +(\w+) +\[([\d, ]+)\] +(\d+) bytes at (\d+)$", program.text("info", "-m", model), re.M)
+    return {name: (kind, [int(d) for d in shape.split(",")], int(size), int(at)) for name, kind, shape, size, at in lines}
+
+
+def check_experts(program):
+    """Mixtures of experts against what llama.cpp computed; and that bench and quantize know what experts are."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "experts")
+    with open(os.path.join(folder, "perplexity.tsv"), encoding="utf-8") as f:
+        rows = [line.split() for line in f.read().splitlines()[1:]]
+    check(len(rows) > 1, "nothing was recorded")
+    prompt = "It is a truth universally acknowledged"
+    with tempfile.TemporaryDirectory() as place:
+        text, out = os.path.join(place, "text"), os.path.join(place, "out.gguf")
+        with open(os.path.join(program.models, "holdout.txt"), "rb") as a, open(text, "wb") as b:
+            b.write(a.read(800))
+        for name, wanted in rows:
+            model = os.path.join(folder, name + ".gguf")
+            perplexities(program, name, wanted, "-m", model, "-f", text, "-c", 64, coarse=0.02)
+            with open(os.path.join(folder, name + ".tokens"), encoding="utf-8") as f:
+                prompt_ids, following = ([int(i) for i in line.split()] for line in f.read().splitlines())
+            check(program.tokens(prompt, model=model) == prompt_ids, f"{name}: other tokens")
+            kind = name.split("-")[-1]
+            if kind == "f32":
+                for more in ("--pack", "always"), ("--pack", "never", "-t", 1):
+                    got = program.ids(model, prompt, len(following), *more)
+                    check(got == following, f"{name} {more}: {got}, not {following}")
+            tensors = tensors_of(program, model)
+            # A token is multiplied with all matrices but the embedding table, and of experts with those it chose.
+            used = int(re.search(r"expert_used_count +u32 +(\d+)", program.text("info", "-m", model)).group(1))
+            bytes_of_token = sum(size * used // shape[2] if len(shape) == 3 else size
+                                 for tensor, (_, shape, size, _) in tensors.items()
+                                 if tensor.endswith(".weight") and tensor != "token_embd.weight"
+                                 and (len(shape) > 1 or "ffn_gate_inp_shexp" in tensor))
+            row = json.loads(program.text("bench", "-m", model, "-p", 4, "-n", 0, "-r", 1, "-o", "json"))[0]
+            values = 0
+            for _, shape, _, _ in tensors.values():
+                product = 1
+                for d in shape:
+                    product *= d
+                values += product
+            check(row["model_n_params"] == values and row["weight_bytes"] == bytes_of_token,
+                  f"bench {name}: {row}, not {values} and {bytes_of_token}")
+            # The bytes that llama.cpp's own program makes of the experts.
+            source = os.path.join(folder, name.removesuffix(kind) + "f32.gguf")
+            if kind == "f32" or any(tensors[t][0] != kind for t in tensors if t.endswith("_exps.weight")):
+                continue
+            program.text("quantize", source, out, kind)
+            ours = tensors_of(program, out)
+            with open(model, "rb") as a, open(out, "rb") as b:
+                theirs_bytes, ours_bytes = a.read(), b.read()
+            for tensor, (_, shape, size, at) in tensors.items():
+                mine = ours[tensor]
+                if tensor.endswith("_exps.weight") or len(shape) < 2 or tensor.endswith((".bias", "ffn_gate_inp.weight")):
+                    check(mine[0] == tensors[tensor][0] and
+                          ours_bytes[mine[3]:mine[3] + size] == theirs_bytes[at:at + size], f"{name} {tensor}: other bytes")
 
 
 def check_published(program):
