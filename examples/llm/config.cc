@@ -13,18 +13,21 @@
 namespace llm {
 namespace {
 
-// Whether a model of an architecture has experts.
-enum class Has : uint8_t { never, maybe, always };
+// Whether a model of an architecture has experts, and a shared one beside them.
+enum class Has : uint8_t { never, maybe, always, and_shared };
 
 constexpr struct Architecture {
   const char* name;
   RopePairs pairs;
   HeadNorms head_norms = HeadNorms::none;
   Has experts = Has::never;
-} kArchitectures[] = {{"llama", RopePairs::neighbours},
+  bool softmax_of_all = false;  // see ExpertsConfig
+} kArchitectures[] = {{"llama", RopePairs::neighbours, HeadNorms::none, Has::maybe},
                       {"qwen2", RopePairs::halves},
                       {"qwen3", RopePairs::halves, HeadNorms::each},
-                      {"qwen3moe", RopePairs::halves, HeadNorms::each, Has::always}};
+                      {"qwen2moe", RopePairs::halves, HeadNorms::none, Has::and_shared, true},
+                      {"qwen3moe", RopePairs::halves, HeadNorms::each, Has::always},
+                      {"olmoe", RopePairs::halves, HeadNorms::all, Has::always, true}};
 
 constexpr size_t kMostHeadSize = 1 << 16;
 
@@ -126,6 +129,11 @@ void read_feed_forward(const Numbers& numbers, const Architecture& known, Config
   const char* const own = "expert_feed_forward_length";
   const bool has_own = numbers.file.find(numbers.prefix + own) != nullptr;
   e.ffn = numbers.whole(has_own ? own : "feed_forward_length");
+  e.softmax_of_all = known.softmax_of_all;
+  if (known.experts != Has::and_shared) return;
+  const char* const shared = "expert_shared_feed_forward_length";
+  const bool has_shared = numbers.file.find(numbers.prefix + shared) != nullptr;
+  c.ffn = numbers.whole(has_shared ? shared : "feed_forward_length");
 }
 
 // The row of kArchitectures for a file. Whatever is no model that writes text says what it is.

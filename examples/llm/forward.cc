@@ -63,6 +63,7 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
   ffn_rows_ = model.packed_bytes > 0 && e.count == 0 ? std::min(batch, kFfnRows) : batch;
   for (auto* b : {&gate_, &up_}) b->reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
   scores_.reserve(batch * e.count);
+  shared_scores_.reserve(batch);
   routes_.reserve(batch * e.chosen);
   expert_out_.reserve(batch * e.chosen * c_.dim);
 }
@@ -117,7 +118,8 @@ void Forward::run_layer(size_t index) {
   }
 }
 
-// x += experts(norm(x)); x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T
+// x += experts(norm(x)); x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T, the latter times a
+// factor if that is a shared expert's
 void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
   if (c_.experts.count > 0) run_experts(l.experts, x, rows);
@@ -127,8 +129,16 @@ void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
                      gate_.rows(rows, c_.ffn),
                      {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
                     {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
-  for_rows(rows,
-           [&](size_t r) { multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn); });
+  const bool shared = c_.experts.count > 0;
+  if (shared) {
+    multiply_weights(normed_.rows(rows, c_.dim),
+                     {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+  }
+  for_rows(rows, [&](size_t r) {
+    float* inner = gate_.data() + r * c_.ffn;
+    multiply(up_.data() + r * c_.ffn, c_.ffn, inner);
+    if (shared) scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
+  });
   multiply_weights(gate_.rows(rows, c_.ffn),
                    {{&l.down,
                      tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),

@@ -154,6 +154,7 @@ class Forward {
   Buffer<float> k_, v_;                        // [batch, kv_dim]
   Buffer<float> gate_, up_;                    // [a block of rows, ffn]; of experts: of all routes
   Buffer<float> scores_;                       // [batch, experts], the router's
+  Buffer<float> shared_scores_;                // [batch], the shared expert's
   Buffer<Route> routes_;                       // [batch, chosen]
   Buffer<float> expert_out_;                   // [batch, chosen, dim]
   Buffer<float> angles_;                       // [batch, 2, pairs] of cosines and sines

@@ -281,6 +281,7 @@ void read_experts(Weights& weights, const Config& c, const std::string& prefix, 
   weights.experts(prefix + "ffn_gate_exps.weight", e.ffn, c.dim, e.chosen, 1, l.gate);
   weights.experts(prefix + "ffn_up_exps.weight", e.ffn, c.dim, e.chosen, 1, l.up);
   weights.experts(prefix + "ffn_down_exps.weight", c.dim, e.ffn, 1, e.chosen, l.down);
+  if (c.ffn > 0) weights.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, c.dim, l.shared_router);
 }
 
 void read_layer(Weights& weights, const Config& c, const std::string& prefix, Layer& l) {
@@ -301,12 +302,16 @@ void read_layer(Weights& weights, const Config& c, const std::string& prefix, La
   weights.matrix(prefix + "attn_output.weight", c.dim, c.q_dim(), l.attn_output);
   if (c.experts.count > 0) read_experts(weights, c, prefix, l.experts);
   if (c.ffn == 0) return;
-  l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
-  l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
-  l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
-  weights.matrix(prefix + "ffn_gate.weight", c.ffn, c.dim, l.gate);
-  weights.matrix(prefix + "ffn_up.weight", c.ffn, c.dim, l.up);
-  weights.matrix(prefix + "ffn_down.weight", c.dim, c.ffn, l.down);
+  const bool shared = c.experts.count > 0;
+  const std::string whose = shared ? "_shexp" : "";
+  if (!shared) {
+    l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
+    l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
+    l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
+  }
+  weights.matrix(prefix + "ffn_gate" + whose + ".weight", c.ffn, c.dim, l.gate);
+  weights.matrix(prefix + "ffn_up" + whose + ".weight", c.ffn, c.dim, l.up);
+  weights.matrix(prefix + "ffn_down" + whose + ".weight", c.dim, c.ffn, l.down);
 }
 
 void read_weights(const gguf::File& file, Weights& weights, Model& model) {

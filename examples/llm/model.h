@@ -34,7 +34,8 @@ struct Rope {
 enum class HeadNorms : uint8_t { none, each, all };
 
 /// A mixture of experts: a router gives each expert a score for each token, which goes to those of
-/// the highest scores. What they make of it is added up, each times its factor.
+/// the highest scores. What they make of it is added up, each times its factor. A shared expert is
+/// one more, which every token goes to; its factor has a router of its own.
 struct ExpertsConfig {
   size_t count = 0;             // 0: there are none
   size_t chosen = 0;            // that a token goes to
@@ -46,7 +47,7 @@ struct Config {
   std::string architecture;
   size_t layers = 0;
   size_t dim = 0;        // width of the residual stream
-  size_t ffn = 0;        // width of the feed-forward part for every token; 0: experts alone
+  size_t ffn = 0;        // width of the feed-forward part, or the shared expert; 0: there is none
   size_t heads = 0;      // of queries
   size_t kv_heads = 0;   // of keys and values; each serves heads / kv_heads heads of queries
   size_t head_size = 0;  // dim / heads, unless the file says otherwise
@@ -71,6 +72,7 @@ struct ExpertLayer {
   tessera::Matmul router;           // [count, dim]
   tessera::GroupedMatmul gate, up;  // count x [ffn, dim]
   tessera::GroupedMatmul down;      // count x [dim, ffn]
+  tessera::Matmul shared_router;    // [1, dim], or empty
 };
 
 struct Layer {

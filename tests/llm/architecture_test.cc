@@ -28,7 +28,8 @@ struct Kind {
   std::string name;
   size_t head_size = 8;
   bool halves = false, biases = false, head_norms = false, own_output = false;
-  bool experts = false;
+  bool norm_of_all = false;  // of queries and keys, all heads at once
+  bool experts = false, softmax_of_all = false, shared_expert = false;
   size_t rope_dims = 0;  // 0: all
   std::function<void(Builder&)> keys = [](Builder&) {};
   std::function<double(size_t)> stretch = [](size_t) { return 1.0; };  // of a pair's frequency
@@ -76,14 +77,22 @@ struct TestModel {
         add("ffn_gate_exps.weight", {kDim, kExpertFfn, kExperts});
         add("ffn_up_exps.weight", {kDim, kExpertFfn, kExperts});
         add("ffn_down_exps.weight", {kExpertFfn, kDim, kExperts});
+        if (kind.shared_expert) {
+          add("ffn_gate_inp_shexp.weight", {kDim});
+          add("ffn_gate_shexp.weight", {kDim, kFfn}), add("ffn_up_shexp.weight", {kDim, kFfn});
+          add("ffn_down_shexp.weight", {kFfn, kDim});
+        }
       } else {
         add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
         add("ffn_down.weight", {kFfn, kDim});
       }
       if (kind.biases) {
         add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
-        add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+        if (!kind.experts) {
+          add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+        }
       }
+      if (kind.norm_of_all) add("attn_q_norm.weight", {q}), add("attn_k_norm.weight", {kv});
       if (kind.head_norms) {
         add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
       }
@@ -136,6 +145,12 @@ class Reference {
       add(x, product(p + "attn_output", attend(i, q)));
       const Vector g = norm(x, p + "ffn_norm.weight");
       if (kind_.experts) add(x, experts(p, g));
+      if (kind_.shared_expert) {
+        Vector out = feed_forward(p + "ffn_", g, "_shexp");
+        const double score = product(p + "ffn_gate_inp_shexp", g)[0];
+        for (double& v : out) v /= 1.0 + std::exp(-score);
+        add(x, out);
+      }
       if (tensors_.contains(p + "ffn_gate.weight")) add(x, feed_forward(p + "ffn_", g));
     }
     ++position_;
@@ -185,7 +200,8 @@ class Reference {
     std::sort(order.begin(), order.end(),
               [&](size_t a, size_t b) { return scores[a] > scores[b]; });
     double sum = 0.0;
-    for (size_t i = 0; i < kChosen; ++i) sum += std::exp(scores[order[i]]);
+    const size_t summed = kind_.softmax_of_all ? kExperts : kChosen;
+    for (size_t i = 0; i < summed; ++i) sum += std::exp(scores[order[i]]);
     Vector y(kDim);
     for (size_t i = 0; i < kChosen; ++i) {
       Vector out = feed_forward(p + "ffn_", x, "_exps", order[i], kExperts);
@@ -194,13 +210,14 @@ class Reference {
     }
     return y;
   }
-  // Every head: its norm, if there is one, then RoPE.
+  // The norm, if there is one, of all heads or of every head, then RoPE of every head.
   void rotate(Vector& all, const std::string& norm_name) const {
+    if (kind_.norm_of_all) all = norm(all, norm_name);
     const size_t size = kind_.head_size, dims = kind_.rope_dims > 0 ? kind_.rope_dims : size;
     for (size_t h = 0; h < all.size() / size; ++h) {
       Vector head(all.begin() + static_cast<ptrdiff_t>(h * size),
                   all.begin() + static_cast<ptrdiff_t>((h + 1) * size));
-      if (tensors_.contains(norm_name)) head = norm(head, norm_name);
+      if (kind_.head_norms) head = norm(head, norm_name);
       Vector rotated = head;
       for (size_t i = 0; i < dims / 2; ++i) {
         const double angle =
@@ -275,7 +292,19 @@ std::vector<Kind> kinds() {
        .stretch = [](size_t i) { return 1.0 / static_cast<double>(i + 1); }},
       {.name = "qwen2", .halves = true, .biases = true},
       {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true},
-      {.name = "qwen3moe", .head_size = 16, .halves = true, .head_norms = true, .experts = true}};
+      {.name = "qwen3moe", .head_size = 16, .halves = true, .head_norms = true, .experts = true},
+      {.name = "llama with experts", .experts = true},
+      {.name = "qwen2moe",
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .softmax_of_all = true,
+       .shared_expert = true},
+      {.name = "olmoe",
+       .halves = true,
+       .norm_of_all = true,
+       .experts = true,
+       .softmax_of_all = true}};
 }
 
 // The largest difference of any logit behind any of 30 tokens, run in batches.
@@ -314,7 +343,8 @@ TEST_CASE("architectures give what the obvious program gives", "[architecture]")
 
 TEST_CASE("a shifted context is that of the tokens that are left", "[architecture]") {
   // In one layer, keys and values depend on a token and its position alone.
-  for (const Kind& kind : {kinds().front(), kinds().back()}) {
+  for (const Kind& kind : kinds()) {
+    if (kind.name != "llama" && kind.name != "qwen3") continue;
     TestModel test(kind);
     test.model.layers.resize(1);
     test.model.config.layers = 1;

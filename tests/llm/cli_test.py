@@ -221,16 +221,14 @@ def check_cases(program):
                                                                        "--ignore-eos").split()), "--n-predict")
 
 
-def perplexities(program, name, wanted, *args, coarse=0.005):
-    """Of each accuracy that the model's format knows: printed, and within half a percent of what is wanted, or as
-    given for coarse."""
+def perplexities(program, name, wanted, *args, most=0.005):
+    """Of each accuracy that the model's format knows: printed, and within half a percent of what is wanted."""
     blocks = re.search(r"-i?q\d_", name) is not None
     for accuracy in ("exact", "fast", "coarse") if blocks and not QUICK else ("fast",):
         out = program.text("perplexity", *args, "--accuracy", accuracy)
         check(re.fullmatch(r"\d+\.\d{4}\n", out), f"stdout is {out!r}")
         print(f"{name} {accuracy}: {out.strip()}, wanted {wanted}")
-        check(abs(float(out) / float(wanted) - 1) < (coarse if accuracy == "coarse" else 0.005),
-              f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
+        check(abs(float(out) / float(wanted) - 1) < most, f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
 
 
 def check_perplexity(program):
@@ -300,7 +298,8 @@ def check_experts(program):
             b.write(a.read(800))
         for name, wanted in rows:
             model = os.path.join(folder, name + ".gguf")
-            perplexities(program, name, wanted, "-m", model, "-f", text, "-c", 64, coarse=0.02)
+            # 300 tokens; where x is rounded, some of them go to another expert, of nearly the same score.
+            perplexities(program, name, wanted, "-m", model, "-f", text, "-c", 64, most=1e-5 if "f32" in name else 0.02)
             with open(os.path.join(folder, name + ".tokens"), encoding="utf-8") as f:
                 prompt_ids, following = ([int(i) for i in line.split()] for line in f.read().splitlines())
             check(program.tokens(prompt, model=model) == prompt_ids, f"{name}: other tokens")

@@ -82,8 +82,8 @@ TEST_CASE("routes are gathered for each expert", "[experts]") {
 }
 
 // tiny_model() with four experts of width 16, of which a token goes to two.
-Builder tiny_experts() {
-  const std::string architecture = "qwen3moe", p = architecture + ".";
+Builder tiny_experts(const std::string& architecture = "qwen3moe") {
+  const std::string p = architecture + ".";
   Builder b = tiny_model();
   for (auto& [key, bytes] : b.pairs) {
     if (!key.starts_with("llama.")) continue;
@@ -145,6 +145,34 @@ TEST_CASE("experts that do not fit together are refused", "[experts]") {
         "tensor blk.0.ffn_up_exps.weight has the shape [32, 64], the model needs [32, 16, 4]");
   CHECK(refusal(tiny_experts().f32("blk.0.ffn_up.weight", {32, 64})) ==
         "tensor blk.0.ffn_up.weight belongs to a kind of model that this program does not run");
+}
+
+TEST_CASE("experts of other architectures are refused by name", "[experts]") {
+  for (const char* name : {"qwen2", "qwen3"}) {
+    CHECK(refusal(tiny_experts(name)) ==
+          std::string(name) + ".expert_count = 4 is not supported, only 0 is");
+  }
+  for (const char* name : {"dbrx", "deepseek2", "qwen3next", "grok", "phimoe"}) {
+    CHECK(refusal(tiny_experts(name))
+              .starts_with("general.architecture = \"" + std::string(name) +
+                           "\" is not supported; llama, qwen2, "));
+  }
+  // In these, other tensors belong to the experts.
+  const auto without_norms = [](const char* name) {
+    Builder b = tiny_experts(name);
+    return b.drop("blk.0.attn_q_norm.weight").drop("blk.0.attn_k_norm.weight");
+  };
+  CHECK(refusal(without_norms("llama")) == "");
+  CHECK(refusal(without_norms("llama").f32("blk.0.ffn_gate_inp_shexp.weight", {32})) ==
+        "tensor blk.0.ffn_gate_inp_shexp.weight belongs to a kind of model that this program does "
+        "not run");
+  CHECK(refusal(without_norms("qwen2moe").u32("qwen2moe.expert_shared_feed_forward_length", 48)) ==
+        "tensor blk.0.ffn_gate_inp_shexp.weight is missing");
+  CHECK(refusal(tiny_experts("olmoe")) ==
+        "tensor blk.0.attn_q_norm.weight has the shape [8], the model needs [32]");
+  // Without a width of their own, experts are as wide as the feed-forward part would be.
+  CHECK(refusal(without_norms("llama").drop("llama.expert_feed_forward_length")) ==
+        "tensor blk.0.ffn_gate_exps.weight has the shape [32, 16, 4], the model needs [32, 64, 4]");
 }
 
 // What llama.cpp computed with a model of the folder.
@@ -224,7 +252,9 @@ void check_recorded(const std::string& name, float most, tessera::Accuracy accur
 }
 
 TEST_CASE("models with experts give what llama.cpp gives", "[experts]") {
-  check_recorded("qwen3moe-f32", 5e-5f, tessera::Accuracy::fast);
+  for (const char* name : {"qwen3moe", "mixtral", "qwen2moe", "olmoe"}) {
+    check_recorded(name + std::string("-f32"), 5e-5f, tessera::Accuracy::fast);
+  }
 }
 
 TEST_CASE("threads share the work of experts and change no bit", "[experts]") {
@@ -254,7 +284,9 @@ TEST_CASE("threads share the work of experts and change no bit", "[experts]") {
 
 TEST_CASE("quantized experts give what llama.cpp gives, but for the rounding of x", "[experts]") {
   for (const auto accuracy : {tessera::Accuracy::exact, tessera::Accuracy::fast}) {
-    check_recorded("qwen3moe-q4_0", 0.4f, accuracy);
+    for (const char* name : {"qwen3moe-q4_0", "mixtral-q8_0", "qwen2moe-q5_0", "olmoe-q4_1"}) {
+      check_recorded(name, 0.4f, accuracy);
+    }
   }
 }
 

@@ -225,7 +225,7 @@ TEST_CASE("files that are no model of ours are called what they are", "[gguf]") 
         "it is an importance matrix for quantizing, not a model");
   CHECK(refused_by(named("nomic-bert")) ==
         "general.architecture = \"nomic-bert\" is not supported (it is a model for embeddings); "
-        "llama, qwen2, qwen3, qwen3moe are");
+        "llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe are");
   CHECK(refused_by(named("gpt-oss")).starts_with("general.architecture = \"gpt-oss\" is not"));
   CHECK(refused_by(named("llama")) == "");
 }
@@ -445,13 +445,13 @@ TEST_CASE("numbers of the model", "[gguf]") {
   CHECK_REFUSED(with("llama.attention.value_length", 16), "= 16 is not supported, only 8 is");
   CHECK_REFUSED(with("llama.rope.scaling.original_context_length", 0),
                 "llama.rope.scaling.original_context_length = 0 is not in 1 .. 4294967295");
-  CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
+  CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_used_count is missing");
   CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
   CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "longrope"),
                 "llama.rope.scaling.type = \"longrope\" is not supported; none, linear and yarn");
-  CHECK_REFUSED(
-      tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
-      "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3, qwen3moe are");
+  CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
+                "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3, qwen2moe, "
+                "qwen3moe, olmoe are");
   for (const char* key :
        {"general.architecture", "llama.block_count", "llama.embedding_length",
         "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",

@@ -26,11 +26,11 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROMPT = "It is a truth universally acknowledged"
 GREEDY = 12
-DIM, LAYERS, HEADS, KV_HEADS = 64, 2, 4, 2
+DIM, LAYERS, HEADS = 64, 2, 4
 EXPERTS, CHOSEN, EXPERT_FFN = 8, 3, 32
 MERGES = ["Ġ t", "h e", "Ġ a", "i n", "Ġt he", "e r", "o n", "r e", "l y", "i s"]
-# What llama.cpp makes of each model in f32; and a seed with which no choice of an expert hangs on how it rounds.
-MODELS = {"qwen3moe": ("Q4_0", 1)}
+# What llama.cpp makes of each model in f32; and a seed with which few choices of experts hang on how it rounds.
+MODELS = {"qwen3moe": ("Q4_0", 1), "mixtral": ("Q8_0", 18), "qwen2moe": ("Q5_0", 19), "olmoe": ("Q4_1", 2)}
 
 
 def byte_letters():
@@ -53,22 +53,35 @@ def add_bpe(writer, pre, specials, bos, eos):
     return len(tokens)
 
 
+def add_spm(writer):
+    texts = ["▁", *"abcdefghijklmnopqrstuvwxyzI", "▁t", "he", "▁a", "in", "▁the", "er", "on", "▁tr", "is", "ly"]
+    tokens = ["<unk>", "<s>", "</s>"] + ["<0x%02X>" % b for b in range(256)] + texts
+    writer.add_tokenizer_model("llama")
+    writer.add_token_list(tokens)
+    writer.add_token_scores([0.0] * 259 + [-float(i) for i in range(len(texts), 0, -1)])
+    writer.add_token_types([2, 3, 3] + [6] * 256 + [1] * len(texts))
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    return len(tokens)
+
+
 class Model:
     """A file with its architecture's keys, and tensors of random numbers."""
 
-    def __init__(self, name, head_size=DIM // HEADS):
-        self.name, self.q, self.kv, self.head_size = name, HEADS * head_size, KV_HEADS * head_size, head_size
+    def __init__(self, name, architecture=None, head_size=DIM // HEADS, kv_heads=2, ffn=4 * EXPERT_FFN):
+        self.name = architecture or name
+        self.q, self.kv = HEADS * head_size, kv_heads * head_size
         self.rng = np.random.default_rng(MODELS[name][1])
-        self.writer = gguf.GGUFWriter(os.path.join(HERE, name + "-f32.gguf"), name)
+        self.writer = gguf.GGUFWriter(os.path.join(HERE, name + "-f32.gguf"), self.name)
         for key, value in (("block_count", LAYERS), ("context_length", 128), ("embedding_length", DIM),
-                           ("feed_forward_length", 4 * EXPERT_FFN), ("attention.head_count", HEADS),
-                           ("attention.head_count_kv", KV_HEADS), ("expert_count", EXPERTS),
+                           ("feed_forward_length", ffn), ("attention.head_count", HEADS),
+                           ("attention.head_count_kv", kv_heads), ("expert_count", EXPERTS),
                            ("expert_used_count", CHOSEN)):
             self.number(key, value)
         if head_size * HEADS != DIM:
             self.number("attention.key_length", head_size)
             self.number("attention.value_length", head_size)
-        self.writer.add_float32(f"{name}.attention.layer_norm_rms_epsilon", 1e-6)
+        self.writer.add_float32(f"{self.name}.attention.layer_norm_rms_epsilon", 1e-6)
 
     def number(self, key, value):
         self.writer.add_uint32(f"{self.name}.{key}", value)
@@ -86,10 +99,12 @@ class Model:
         self.norm("output_norm", DIM)
         self.tensor("output.weight", vocab, DIM, scale=1.5)
 
-    def attention(self, block):
+    def attention(self, block, biases=False):
         self.norm(block + "attn_norm", DIM)
         for name, rows in ("attn_q", self.q), ("attn_k", self.kv), ("attn_v", self.kv):
             self.tensor(f"{block}{name}.weight", rows, DIM, scale=1.5)
+            if biases:
+                self.tensor(f"{block}{name}.bias", rows, scale=0.5)
         self.tensor(block + "attn_output.weight", DIM, self.q, scale=1.5)
 
     def experts(self, block, width, norm="ffn_norm"):
@@ -117,6 +132,42 @@ def make_qwen3moe():
         model.attention(block)
         model.norm(block + "attn_q_norm", 32)
         model.norm(block + "attn_k_norm", 32)
+        model.experts(block, EXPERT_FFN)
+    model.write()
+
+
+def make_mixtral():
+    model = Model("mixtral", architecture="llama", ffn=EXPERT_FFN)
+    model.outside_layers(add_spm(model.writer))
+    for block in ("blk.%d." % i for i in range(LAYERS)):
+        model.attention(block)
+        model.experts(block, EXPERT_FFN)
+    model.write()
+
+
+def make_qwen2moe():
+    shared = 2 * EXPERT_FFN
+    model = Model("qwen2moe")
+    model.number("expert_feed_forward_length", EXPERT_FFN)
+    model.number("expert_shared_feed_forward_length", shared)
+    model.outside_layers(add_bpe(model.writer, "qwen2", QWEN, "<|endoftext|>", "<|im_end|>"))
+    for block in ("blk.%d." % i for i in range(LAYERS)):
+        model.attention(block, biases=True)
+        model.experts(block, EXPERT_FFN)
+        model.tensor(block + "ffn_gate_inp_shexp.weight", DIM, scale=0.3)
+        for name in "ffn_gate_shexp", "ffn_up_shexp":
+            model.tensor(f"{block}{name}.weight", shared, DIM, scale=1.5)
+        model.tensor(block + "ffn_down_shexp.weight", DIM, shared, scale=1.5)
+    model.write()
+
+
+def make_olmoe():
+    model = Model("olmoe", kv_heads=HEADS, ffn=EXPERT_FFN)
+    model.outside_layers(add_bpe(model.writer, "gpt-2", ["<|endoftext|>"], "<|endoftext|>", "<|endoftext|>"))
+    for block in ("blk.%d." % i for i in range(LAYERS)):
+        model.attention(block)
+        model.norm(block + "attn_q_norm", DIM)
+        model.norm(block + "attn_k_norm", DIM)
         model.experts(block, EXPERT_FFN)
     model.write()
 
