@@ -22,12 +22,14 @@ constexpr struct Architecture {
   HeadNorms head_norms = HeadNorms::none;
   Has experts = Has::never;
   bool softmax_of_all = false;  // see ExpertsConfig
+  bool gpt_oss = false;
 } kArchitectures[] = {{"llama", RopePairs::neighbours, HeadNorms::none, Has::maybe},
                       {"qwen2", RopePairs::halves},
                       {"qwen3", RopePairs::halves, HeadNorms::each},
                       {"qwen2moe", RopePairs::halves, HeadNorms::none, Has::and_shared, true},
                       {"qwen3moe", RopePairs::halves, HeadNorms::each, Has::always},
-                      {"olmoe", RopePairs::halves, HeadNorms::all, Has::always, true}};
+                      {"olmoe", RopePairs::halves, HeadNorms::all, Has::always, true},
+                      {"gpt-oss", RopePairs::halves, HeadNorms::none, Has::always, false, true}};
 
 constexpr size_t kMostHeadSize = 1 << 16;
 
@@ -130,10 +132,18 @@ void read_feed_forward(const Numbers& numbers, const Architecture& known, Config
   const bool has_own = numbers.file.find(numbers.prefix + own) != nullptr;
   e.ffn = numbers.whole(has_own ? own : "feed_forward_length");
   e.softmax_of_all = known.softmax_of_all;
+  e.clipped = known.gpt_oss;
   if (known.experts != Has::and_shared) return;
   const char* const shared = "expert_shared_feed_forward_length";
   const bool has_shared = numbers.file.find(numbers.prefix + shared) != nullptr;
   c.ffn = numbers.whole(has_shared ? shared : "feed_forward_length");
+}
+
+// gpt-oss: every other layer sees but the newest positions.
+void read_window(const Numbers& numbers, Config& c) {
+  c.sinks = true;
+  c.window = numbers.whole("attention.sliding_window");
+  numbers.only("attention.sliding_window_pattern", 2, 2);
 }
 
 // The row of kArchitectures for a file. Whatever is no model that writes text says what it is.
@@ -191,6 +201,7 @@ Config read_config(const gguf::File& file, size_t vocab) {
   numbers.only("attention.value_length", c.head_size, c.head_size);
   read_feed_forward(numbers, known, c);
   read_rope(numbers, c);
+  if (known.gpt_oss) read_window(numbers, c);
   if (file.parts() == 1) Numbers{file, "split."}.only("count", 0, 1);
   return c;
 }

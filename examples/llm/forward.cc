@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "threads.h"
 
@@ -38,6 +39,14 @@ constexpr size_t kFfnRows = 128;
 // What a plan takes for a vector that a model may not have.
 const float* or_null(const std::vector<float>& bias) {
   return bias.empty() ? nullptr : bias.data();
+}
+
+// The epilogue of experts, each with a bias of its own if they have any.
+tessera::GroupEpilogue with_biases(const std::vector<float>& biases, size_t n) {
+  tessera::GroupEpilogue epilogue;
+  epilogue.bias = or_null(biases);
+  epilogue.bias_stride = n;
+  return epilogue;
 }
 
 }  // namespace
@@ -150,7 +159,8 @@ void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
   const ExpertsConfig& e = c_.experts;
   const size_t routes = rows * e.chosen;
   const MatView normed = normed_.rows(rows, c_.dim);
-  multiply_weights(normed, {{&l.router, scores_.rows(rows, e.count)}});
+  multiply_weights(normed,
+                   {{&l.router, scores_.rows(rows, e.count), {.bias = or_null(l.router_bias)}}});
   for_rows(rows, [&](size_t r) {
     choose_experts(scores_.span().subspan(r * e.count, e.count), e,
                    routes_.span().subspan(r * e.chosen, e.chosen));
@@ -158,14 +168,18 @@ void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
   grouped_.set(routes_.span().first(routes), e);
 
   const MutMatView gate = gate_.rows(routes, e.ffn), up = up_.rows(routes, e.ffn);
-  tessera::GroupEpilogue silu;
-  silu.activation = tessera::Activation::silu;
-  multiply_weights<ExpertProduct>(normed, {{&l.gate, gate, grouped_.from_tokens(), rows, silu},
-                                           {&l.up, up, grouped_.from_tokens(), rows}});
-  for_rows(routes,
-           [&](size_t r) { multiply(up_.data() + r * e.ffn, e.ffn, gate_.data() + r * e.ffn); });
+  tessera::GroupEpilogue gated = with_biases(l.gate_bias, e.ffn);
+  if (!e.clipped) gated.activation = tessera::Activation::silu;
   multiply_weights<ExpertProduct>(
-      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes}});
+      normed, {{&l.gate, gate, grouped_.from_tokens(), rows, gated},
+               {&l.up, up, grouped_.from_tokens(), rows, with_biases(l.up_bias, e.ffn)}});
+  for_rows(routes, [&](size_t r) {
+    (e.clipped ? clipped_swiglu : multiply)(up_.data() + r * e.ffn, e.ffn,
+                                            gate_.data() + r * e.ffn);
+  });
+  multiply_weights<ExpertProduct>(
+      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
+              with_biases(l.down_bias, c_.dim)}});
   for_rows(rows, [&](size_t r) {
     for (size_t c = 0; c < e.chosen; ++c) {
       add(expert_out_.data() + (r * e.chosen + c) * c_.dim, c_.dim, x + r * c_.dim);
@@ -237,10 +251,11 @@ void Forward::attention(size_t index) {
 }
 
 // softmax(q keys^T / sqrt(head_size)) values, for the queries of some rows and of all heads that
-// share the keys: each sees the positions up to its own.
+// share the keys: each sees the positions up to its own, or the newest of them.
 Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
-  const size_t positions = position_ + row + rows;
+  const size_t first = c_.first_seen(index, position_ + row);
+  const size_t positions = position_ + row + rows - first;
   Worker& w = workers_[part.index];
   w.scores.reserve(queries * positions);
   w.sums.reserve(queries);
@@ -250,16 +265,23 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
   double seconds = 0.0;
   Lap lap;
   Status status = multiply_once(tessera::rows_of(std::span(q, queries * size), queries, size),
-                                cache_.keys(index, kv_head, positions), scores, w);
+                                cache_.keys(index, kv_head, first, positions), scores, w);
   if (!status.ok()) return status;
   seconds += lap.seconds();
   const float factor = 1.0f / std::sqrt(static_cast<float>(size));
+  const std::vector<float>& sinks = model_.layers[index].sinks;
   for (size_t i = 0; i < queries; ++i) {
-    w.sums.data()[i] = softmax(w.scores.data() + i * positions, position_ + row + i / group + 1,
-                               positions, factor);
+    const size_t position = position_ + row + i / group;
+    const size_t unseen = c_.first_seen(index, position) - first;
+    float* of_query = w.scores.data() + i * positions;
+    std::fill_n(of_query, unseen, 0.0f);
+    const float sink = sinks.empty() ? -std::numeric_limits<float>::infinity()
+                                     : sinks[kv_head * group + i % group] / factor;
+    w.sums.data()[i] =
+        softmax(of_query + unseen, position + 1 - first - unseen, positions - unseen, factor, sink);
   }
   (void)lap.seconds();
-  status = multiply_once(scores, cache_.values(index, kv_head, positions),
+  status = multiply_once(scores, cache_.values(index, kv_head, first, positions),
                          w.attended.rows(queries, size), w);
   seconds += lap.seconds();
   for (size_t i = 0; i < queries; ++i) {

@@ -64,17 +64,17 @@ class Weights {
     model_.weight_bytes += rows * chosen * n * w.row_stride;
   }
 
-  // A vector, decoded to f32.
-  std::vector<float> vector(const std::string& name, size_t size) {
-    const gguf::Tensor& t = find(name, {size, 1, 1, 1});
-    std::vector<float> out(size);
+  // A vector, decoded to f32; or as many of them as `rows`.
+  std::vector<float> vector(const std::string& name, size_t size, size_t rows = 1) {
+    const gguf::Tensor& t = find(name, {size, rows, 1, 1});
+    std::vector<float> out(rows * size);
     if (can_decode(t.dtype)) {
-      decode(t.dtype, t.data.data(), size, out.data());
+      decode(t.dtype, t.data.data(), out.size(), out.data());
       return out;
     }
     const size_t row_bytes = value_of(tessera::row_bytes(t.dtype, size), "tensor " + name);
-    check(tessera::quantize({t.data.data(), 1, size, row_bytes, t.dtype},
-                            tessera::rows_of(out, 1, size)),
+    check(tessera::quantize({t.data.data(), rows, size, row_bytes, t.dtype},
+                            tessera::rows_of(out, rows, size)),
           "tensor " + name);
     return out;
   }
@@ -281,12 +281,22 @@ void read_experts(Weights& weights, const Config& c, const std::string& prefix, 
   weights.experts(prefix + "ffn_gate_exps.weight", e.ffn, c.dim, e.chosen, 1, l.gate);
   weights.experts(prefix + "ffn_up_exps.weight", e.ffn, c.dim, e.chosen, 1, l.up);
   weights.experts(prefix + "ffn_down_exps.weight", c.dim, e.ffn, 1, e.chosen, l.down);
+  if (e.clipped) {
+    l.router_bias = weights.vector(prefix + "ffn_gate_inp.bias", e.count);
+    l.gate_bias = weights.vector(prefix + "ffn_gate_exps.bias", e.ffn, e.count);
+    l.up_bias = weights.vector(prefix + "ffn_up_exps.bias", e.ffn, e.count);
+    l.down_bias = weights.vector(prefix + "ffn_down_exps.bias", c.dim, e.count);
+  }
   if (c.ffn > 0) weights.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, c.dim, l.shared_router);
 }
 
 void read_layer(Weights& weights, const Config& c, const std::string& prefix, Layer& l) {
   l.attn_norm = weights.vector(prefix + "attn_norm.weight", c.dim);
-  l.ffn_norm = weights.vector(prefix + "ffn_norm.weight", c.dim);
+  // gpt-oss has it by the name of what it follows.
+  const bool follows = c.experts.clipped;
+  l.ffn_norm =
+      weights.vector(prefix + (follows ? "post_attention_norm.weight" : "ffn_norm.weight"), c.dim);
+  if (c.sinks) l.sinks = weights.vector(prefix + "attn_sinks.weight", c.heads);
   if (c.head_norms != HeadNorms::none) {
     const bool each = c.head_norms == HeadNorms::each;
     l.q_norm = weights.vector(prefix + "attn_q_norm.weight", each ? c.head_size : c.q_dim());

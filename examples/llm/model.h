@@ -41,6 +41,7 @@ struct ExpertsConfig {
   size_t chosen = 0;            // that a token goes to
   size_t ffn = 0;               // width of an expert's inner part
   bool softmax_of_all = false;  // factors are a softmax over all experts, not over the chosen ones
+  bool clipped = false;         // the SwiGLU is gpt-oss's; all products have biases
 };
 
 struct Config {
@@ -52,13 +53,20 @@ struct Config {
   size_t kv_heads = 0;   // of keys and values; each serves heads / kv_heads heads of queries
   size_t head_size = 0;  // dim / heads, unless the file says otherwise
   size_t context = 0;    // positions that the model was trained on
+  size_t window = 0;     // positions that layers 0, 2, ... see, the newest; 0: all
   size_t vocab = 0;
   float rms_epsilon = 0.0f;
   HeadNorms head_norms = HeadNorms::none;
+  bool sinks = false;  // each head has a score that no value belongs to
   ExpertsConfig experts;
   Rope rope;
   size_t q_dim() const { return heads * head_size; }
   size_t kv_dim() const { return kv_heads * head_size; }
+  /// The first position that a layer sees from one.
+  size_t first_seen(size_t layer, size_t position) const {
+    const bool all = window == 0 || layer % 2 != 0 || position < window;
+    return all ? 0 : position + 1 - window;
+  }
 };
 
 /// Throws unless a file is a model of an architecture that is run; asks for nothing else.
@@ -69,15 +77,19 @@ Config read_config(const gguf::File& file, size_t vocab);
 
 /// The experts of a layer, their products each for all of them.
 struct ExpertLayer {
-  tessera::Matmul router;           // [count, dim]
-  tessera::GroupedMatmul gate, up;  // count x [ffn, dim]
-  tessera::GroupedMatmul down;      // count x [dim, ffn]
-  tessera::Matmul shared_router;    // [1, dim], or empty
+  tessera::Matmul router;                 // [count, dim]
+  tessera::GroupedMatmul gate, up;        // count x [ffn, dim]
+  tessera::GroupedMatmul down;            // count x [dim, ffn]
+  std::vector<float> router_bias;         // [count] or empty
+  std::vector<float> gate_bias, up_bias;  // [count, ffn] or empty
+  std::vector<float> down_bias;           // [count, dim] or empty
+  tessera::Matmul shared_router;          // [1, dim], or empty
 };
 
 struct Layer {
   std::vector<float> attn_norm, ffn_norm;  // [dim]
   std::vector<float> q_norm, k_norm;       // [head_size], or of all heads; see Config::head_norms
+  std::vector<float> sinks;                // [heads], empty without Config::sinks
   std::vector<float> q_bias, k_bias, v_bias;  // [q_dim], [kv_dim] or empty
   std::vector<float> attn_output_bias;        // [dim] or empty
   std::vector<float> gate_bias, up_bias;      // [ffn] or empty

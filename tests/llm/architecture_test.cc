@@ -30,6 +30,8 @@ struct Kind {
   bool halves = false, biases = false, head_norms = false, own_output = false;
   bool norm_of_all = false;  // of queries and keys, all heads at once
   bool experts = false, softmax_of_all = false, shared_expert = false;
+  bool gpt_oss = false;  // sinks, biases of experts, a clipped SwiGLU
+  size_t window = 0;     // of layers 0, 2, ...; 0: none
   size_t rope_dims = 0;  // 0: all
   std::function<void(Builder&)> keys = [](Builder&) {};
   std::function<double(size_t)> stretch = [](size_t) { return 1.0; };  // of a pair's frequency
@@ -54,6 +56,9 @@ struct TestModel {
       b.u32(p + "expert_count", kExperts).u32(p + "expert_used_count", kChosen);
       b.u32(p + "expert_feed_forward_length", kExpertFfn);
     }
+    if (kind.window > 0) {
+      b.u32(p + "attention.sliding_window", static_cast<uint32_t>(kind.window));
+    }
     b.number(p + "attention.layer_norm_rms_epsilon", gguf::Kind::f32, 1e-5f);
     if (kind.head_size * kHeads != kDim) {
       b.u32(p + "attention.key_length", static_cast<uint32_t>(kind.head_size));
@@ -69,7 +74,8 @@ struct TestModel {
       const auto add = [&](const char* part, const std::vector<uint64_t>& dims) {
         b.f32("blk." + std::to_string(i) + "." + part, dims);
       };
-      add("attn_norm.weight", {kDim}), add("ffn_norm.weight", {kDim});
+      add("attn_norm.weight", {kDim});
+      add(kind.gpt_oss ? "post_attention_norm.weight" : "ffn_norm.weight", {kDim});
       add("attn_q.weight", {kDim, q}), add("attn_k.weight", {kDim, kv});
       add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
       if (kind.experts) {
@@ -92,6 +98,12 @@ struct TestModel {
           add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
         }
       }
+      if (kind.gpt_oss) {
+        add("attn_sinks.weight", {kHeads}), add("attn_output.bias", {kDim});
+        add("ffn_gate_inp.bias", {kExperts}), add("ffn_gate_exps.bias", {kExpertFfn, kExperts});
+        add("ffn_up_exps.bias", {kExpertFfn, kExperts});
+        add("ffn_down_exps.bias", {kDim, kExperts});
+      }
       if (kind.norm_of_all) add("attn_q_norm.weight", {q}), add("attn_k_norm.weight", {kv});
       if (kind.head_norms) {
         add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
@@ -107,6 +119,9 @@ struct TestModel {
       Vector& values = tensors[t.name];
       for (size_t i = 0; i < count; ++i) {
         float value = random.value();
+        // Some of what is clipped is then beyond the limit.
+        if (kind.gpt_oss && t.name.find("_exps.bias") != t.name.npos) value *= 24.0f;
+        if (kind.gpt_oss && t.name.find("down_exps") != t.name.npos) value *= 0.05f;
         if (t.name.find("norm") != t.name.npos) value += 1.0f;
         if (t.name == "rope_freqs.weight") value = static_cast<float>(i + 1);
         std::memcpy(bytes.data() + data + t.offset + i * sizeof(float), &value, sizeof(value));
@@ -143,7 +158,8 @@ class Reference {
       keys_[i].push_back(k);
       values_[i].push_back(product(p + "attn_v", h));
       add(x, product(p + "attn_output", attend(i, q)));
-      const Vector g = norm(x, p + "ffn_norm.weight");
+      const Vector g =
+          norm(x, p + (kind_.gpt_oss ? "post_attention_norm" : "ffn_norm") + ".weight");
       if (kind_.experts) add(x, experts(p, g));
       if (kind_.shared_expert) {
         Vector out = feed_forward(p + "ffn_", g, "_shexp");
@@ -189,7 +205,14 @@ class Reference {
                       size_t index = 0, size_t count = 1) const {
     Vector gate = product(p + "gate" + end, x, index, count);
     const Vector up = product(p + "up" + end, x, index, count);
-    for (size_t j = 0; j < gate.size(); ++j) gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
+    for (size_t j = 0; j < gate.size(); ++j) {
+      if (kind_.gpt_oss) {
+        gate[j] = std::min(gate[j], 7.0);
+        gate[j] *= (std::clamp(up[j], -7.0, 7.0) + 1.0) / (1.0 + std::exp(-1.702 * gate[j]));
+      } else {
+        gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
+      }
+    }
     return product(p + "down" + end, gate, index, count);
   }
   // Of all experts, those of the highest scores, weighed by their softmax.
@@ -237,7 +260,16 @@ class Reference {
       const size_t kv = h / (kHeads / kKvHeads) * size;
       Vector weights;
       double sum = 0.0;
+      if (kind_.gpt_oss) {
+        const std::string name = "blk." + std::to_string(layer) + ".attn_sinks.weight";
+        sum = std::exp(tensors_.at(name)[h]);
+      }
       for (const Vector& key : keys_[layer]) {
+        const size_t newer = keys_[layer].size() - 1 - weights.size();
+        if (kind_.window > 0 && layer % 2 == 0 && newer >= kind_.window) {
+          weights.push_back(0.0);
+          continue;
+        }
         double score = 0.0;
         for (size_t i = 0; i < size; ++i) score += q[h * size + i] * key[kv + i];
         weights.push_back(std::exp(score / std::sqrt(static_cast<double>(size))));
@@ -304,7 +336,20 @@ std::vector<Kind> kinds() {
        .halves = true,
        .norm_of_all = true,
        .experts = true,
-       .softmax_of_all = true}};
+       .softmax_of_all = true},
+      {.name = "gpt-oss",
+       .head_size = 16,
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .gpt_oss = true,
+       .window = 7},
+      {.name = "gpt-oss with a short window",
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .gpt_oss = true,
+       .window = 1}};
 }
 
 // The largest difference of any logit behind any of 30 tokens, run in batches.

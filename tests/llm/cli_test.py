@@ -873,7 +873,7 @@ def check_files(program):
                                ([("general.type", "adapter"), ("general.architecture", "llama")], "it is an adapter (LoRA)"),
                                ([("general.type", "imatrix")], "it is an importance matrix"),
                                ([("general.architecture", "nomic-bert")], "nomic-bert\" is not supported (it is a model for embeddings)"),
-                               ([("general.architecture", "gpt-oss"), ("tokenizer.ggml.pre", "gpt-4o")], "gpt-oss\" is not supported")):
+                               ([("general.architecture", "qwen35"), ("tokenizer.ggml.pre", "qwen35")], "qwen35\" is not supported")):
             write_gguf(path, pairs)
             status, _, err = program.run("-m", path, "-p", "hi")
             check(status == 1 and message in err and "tokenizer" not in err, f"{pairs}: {status} {err}")

@@ -170,6 +170,15 @@ TEST_CASE("experts of other architectures are refused by name", "[experts]") {
         "tensor blk.0.ffn_gate_inp_shexp.weight is missing");
   CHECK(refusal(tiny_experts("olmoe")) ==
         "tensor blk.0.attn_q_norm.weight has the shape [8], the model needs [32]");
+  CHECK(refusal(tiny_experts("gpt-oss")) == "gpt-oss.attention.sliding_window is missing");
+  CHECK(refusal(tiny_experts("gpt-oss").u32("gpt-oss.attention.sliding_window", 0)) ==
+        "gpt-oss.attention.sliding_window = 0 is not in 1 .. 4294967295");
+  CHECK(refusal(tiny_experts("gpt-oss")
+                    .u32("gpt-oss.attention.sliding_window", 8)
+                    .u32("gpt-oss.attention.sliding_window_pattern", 3)) ==
+        "gpt-oss.attention.sliding_window_pattern = 3 is not supported, only 2 is");
+  CHECK(refusal(tiny_experts("gpt-oss").u32("gpt-oss.attention.sliding_window", 8)) ==
+        "tensor blk.0.post_attention_norm.weight is missing");
   // Without a width of their own, experts are as wide as the feed-forward part would be.
   CHECK(refusal(without_norms("llama").drop("llama.expert_feed_forward_length")) ==
         "tensor blk.0.ffn_gate_exps.weight has the shape [32, 16, 4], the model needs [32, 64, 4]");
@@ -252,7 +261,7 @@ void check_recorded(const std::string& name, float most, tessera::Accuracy accur
 }
 
 TEST_CASE("models with experts give what llama.cpp gives", "[experts]") {
-  for (const char* name : {"qwen3moe", "mixtral", "qwen2moe", "olmoe"}) {
+  for (const char* name : {"qwen3moe", "mixtral", "qwen2moe", "olmoe", "gpt-oss"}) {
     check_recorded(name + std::string("-f32"), 5e-5f, tessera::Accuracy::fast);
   }
 }
@@ -284,7 +293,8 @@ TEST_CASE("threads share the work of experts and change no bit", "[experts]") {
 
 TEST_CASE("quantized experts give what llama.cpp gives, but for the rounding of x", "[experts]") {
   for (const auto accuracy : {tessera::Accuracy::exact, tessera::Accuracy::fast}) {
-    for (const char* name : {"qwen3moe-q4_0", "mixtral-q8_0", "qwen2moe-q5_0", "olmoe-q4_1"}) {
+    for (const char* name :
+         {"qwen3moe-q4_0", "mixtral-q8_0", "qwen2moe-q5_0", "olmoe-q4_1", "gpt-oss-mxfp4"}) {
       check_recorded(name, 0.4f, accuracy);
     }
   }

@@ -225,8 +225,8 @@ TEST_CASE("files that are no model of ours are called what they are", "[gguf]") 
         "it is an importance matrix for quantizing, not a model");
   CHECK(refused_by(named("nomic-bert")) ==
         "general.architecture = \"nomic-bert\" is not supported (it is a model for embeddings); "
-        "llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe are");
-  CHECK(refused_by(named("gpt-oss")).starts_with("general.architecture = \"gpt-oss\" is not"));
+        "llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, gpt-oss are");
+  CHECK(refused_by(named("qwen35")).starts_with("general.architecture = \"qwen35\" is not"));
   CHECK(refused_by(named("llama")) == "");
 }
 
@@ -451,7 +451,7 @@ TEST_CASE("numbers of the model", "[gguf]") {
                 "llama.rope.scaling.type = \"longrope\" is not supported; none, linear and yarn");
   CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
                 "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3, qwen2moe, "
-                "qwen3moe, olmoe are");
+                "qwen3moe, olmoe, gpt-oss are");
   for (const char* key :
        {"general.architecture", "llama.block_count", "llama.embedding_length",
         "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",

@@ -30,7 +30,8 @@ DIM, LAYERS, HEADS = 64, 2, 4
 EXPERTS, CHOSEN, EXPERT_FFN = 8, 3, 32
 MERGES = ["Ġ t", "h e", "Ġ a", "i n", "Ġt he", "e r", "o n", "r e", "l y", "i s"]
 # What llama.cpp makes of each model in f32; and a seed with which few choices of experts hang on how it rounds.
-MODELS = {"qwen3moe": ("Q4_0", 1), "mixtral": ("Q8_0", 18), "qwen2moe": ("Q5_0", 19), "olmoe": ("Q4_1", 2)}
+MODELS = {"qwen3moe": ("Q4_0", 1), "mixtral": ("Q8_0", 18), "qwen2moe": ("Q5_0", 19), "olmoe": ("Q4_1", 2),
+          "gpt-oss": ("MXFP4_MOE", 39)}
 
 
 def byte_letters():
@@ -99,20 +100,26 @@ class Model:
         self.norm("output_norm", DIM)
         self.tensor("output.weight", vocab, DIM, scale=1.5)
 
-    def attention(self, block, biases=False):
+    def attention(self, block, biases=False, output_bias=False):
         self.norm(block + "attn_norm", DIM)
         for name, rows in ("attn_q", self.q), ("attn_k", self.kv), ("attn_v", self.kv):
             self.tensor(f"{block}{name}.weight", rows, DIM, scale=1.5)
             if biases:
                 self.tensor(f"{block}{name}.bias", rows, scale=0.5)
         self.tensor(block + "attn_output.weight", DIM, self.q, scale=1.5)
+        if output_bias:
+            self.tensor(block + "attn_output.bias", DIM, scale=0.5)
 
-    def experts(self, block, width, norm="ffn_norm"):
+    def experts(self, block, width, norm="ffn_norm", biases=False, inner=1.5, down=3.0):
         self.norm(block + norm, DIM)
         self.tensor(block + "ffn_gate_inp.weight", EXPERTS, DIM, scale=1.5)
+        if biases:
+            self.tensor(block + "ffn_gate_inp.bias", EXPERTS, scale=0.5)
+            for name, size in ("ffn_gate_exps", width), ("ffn_up_exps", width), ("ffn_down_exps", DIM):
+                self.tensor(f"{block}{name}.bias", EXPERTS, size, scale=np.sqrt(size))
         for name in "ffn_gate_exps", "ffn_up_exps":
-            self.tensor(f"{block}{name}.weight", EXPERTS, width, DIM, scale=1.5)
-        self.tensor(block + "ffn_down_exps.weight", EXPERTS, DIM, width, scale=3.0)
+            self.tensor(f"{block}{name}.weight", EXPERTS, width, DIM, scale=inner)
+        self.tensor(block + "ffn_down_exps.weight", EXPERTS, DIM, width, scale=down)
 
     def write(self):
         self.writer.write_header_to_file()
@@ -172,6 +179,24 @@ def make_olmoe():
     model.write()
 
 
+def make_gpt_oss():
+    model = Model("gpt-oss", head_size=32)
+    model.number("expert_feed_forward_length", EXPERT_FFN)
+    model.number("attention.sliding_window", 8)
+    model.writer.add_string("gpt-oss.rope.scaling.type", "yarn")
+    model.writer.add_float32("gpt-oss.rope.scaling.factor", 4.0)
+    model.number("rope.scaling.original_context_length", 32)
+    specials = ["<|startoftext|>", "<|endoftext|>", "<|return|>", "<|constrain|>", "<|channel|>", "<|start|>",
+                "<|end|>", "<|message|>", "<|call|>"]
+    model.outside_layers(add_bpe(model.writer, "gpt-4o", specials, "<|startoftext|>", "<|return|>"))
+    for block in ("blk.%d." % i for i in range(LAYERS)):
+        model.attention(block, biases=True, output_bias=True)
+        model.tensor(block + "attn_sinks.weight", HEADS, scale=2.0)
+        # Large enough inside that some values are clipped.
+        model.experts(block, EXPERT_FFN, norm="post_attention_norm", biases=True, inner=4.0, down=0.5)
+    model.write()
+
+
 def make_record(source, build, folder):
     """Compiles the program that asks llama.cpp."""
     program = os.path.join(folder, "record")
@@ -207,7 +232,7 @@ def main():
         record = make_record(source, build, folder)
         for name, (kind, _) in MODELS.items():
             f32 = os.path.join(HERE, name + "-f32.gguf")
-            quantized = os.path.join(HERE, f"{name}-{kind.lower()}.gguf")
+            quantized = os.path.join(HERE, f"{name}-{kind.lower().removesuffix('_moe')}.gguf")
             subprocess.run([os.path.join(build, "bin", "llama-quantize"), f32, quantized, kind], check=True,
                            capture_output=True)
             for model in f32, quantized:
