@@ -2,16 +2,21 @@
 // Mixtures of experts: what a router decides, what is refused, and small random models against what
 // llama.cpp computed with them (experts/make.py).
 #include <catch2/catch_test_macros.hpp>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <sstream>
 #include <string>
 #include <vector>
 
+#include "commands.h"
 #include "forward.h"
 #include "gguf_builder.h"
 #include "loaded.h"
@@ -289,6 +294,78 @@ TEST_CASE("threads share the work of experts and change no bit", "[experts]") {
     CHECK(logits[1] == logits[0]);
     CHECK(logits[2] == logits[0]);
   }
+}
+
+// Writes a model as two files, the second with every other tensor. Returns the name of the first.
+std::string write_parts(const gguf::File& file, const std::filesystem::path& folder) {
+  for (uint32_t number = 0; number < 2; ++number) {
+    Builder b;
+    b.u32("split.count", 2).u32("split.no", number);
+    for (const auto& [key, value] : file.metadata()) {
+      if (number > 0) continue;
+      Bytes pair = Bytes().text(key).kind(value.kind);
+      if (value.kind == Kind::array) pair.kind(value.element).put(value.count);
+      const auto* raw = reinterpret_cast<const char*>(value.bytes.data());
+      b.pair(key, pair.raw({raw, value.bytes.size()}));
+    }
+    Bytes data;
+    for (size_t i = number; i < file.tensors().size(); i += 2) {
+      const gguf::Tensor& t = file.tensors()[i];
+      const std::vector<uint64_t> dims(t.dims.begin(),
+                                       t.dims.begin() + static_cast<ptrdiff_t>(t.n_dims));
+      b.tensor({std::string(t.name), dims, static_cast<uint32_t>(t.dtype), data.data.size()});
+      data.raw({reinterpret_cast<const char*>(t.data.data()), t.data.size()}).pad(b.alignment);
+    }
+    const std::vector<std::byte> head = b.build();
+    std::ofstream out(folder / ("m-0000" + std::to_string(number + 1) + "-of-00002.gguf"),
+                      std::ios::binary);
+    for (const std::vector<std::byte>& bytes : {head, data.data}) {
+      out.write(reinterpret_cast<const char*>(bytes.data()),
+                static_cast<std::streamsize>(bytes.size()));
+    }
+  }
+  return (folder / "m-00001-of-00002.gguf").string();
+}
+
+std::string bytes_of(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST_CASE("a model in parts is what it is in one file", "[experts]") {
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / ("experts-" + std::to_string(::getpid()));
+  std::filesystem::create_directory(folder);
+  const std::string path = Recorded::path("gpt-oss-f32.gguf");
+  const Loaded loaded(path);
+  const std::string first = write_parts(loaded.file, folder);
+  const gguf::File parts = gguf::File::open_parts(first);
+  CHECK(parts.parts() == 2);
+  const Recorded recorded("gpt-oss-f32");
+  const size_t vocab = loaded.tokenizer->size();
+  const Model whole = load_model(loaded.file, vocab, {}, tessera::serial());
+  const Model of_parts = load_model(parts, vocab, {}, tessera::serial());
+  CHECK(of_parts.weight_bytes == whole.weight_bytes);
+  CHECK(logits_of(of_parts, recorded, 1, 10) == logits_of(whole, recorded, 1, 10));
+
+  const auto tensors_of = [&](const std::string& in) {
+    const std::string out = (folder / "out.gguf").string();
+    quantize({.in = in, .out = out, .type = "q8_0", .threads = 1});
+    const gguf::File file = gguf::File::open(out);
+    CHECK(file.metadata().size() == loaded.file.metadata().size() + 1);  // general.file_type
+    std::map<std::string, std::string> all;
+    for (const gguf::Tensor& t : file.tensors()) {
+      all[std::string(t.name)].assign(reinterpret_cast<const char*>(t.data.data()), t.data.size());
+    }
+    return all;
+  };
+  CHECK(tensors_of(first) == tensors_of(path));
+  const std::string second = (folder / "m-00002-of-00002.gguf").string();
+  const std::string before = bytes_of(second);
+  CHECK(refused([&] { quantize({.in = first, .out = second, .type = "q8_0", .threads = 1}); }) ==
+        second + " and " + second + " are the same file");
+  CHECK(bytes_of(second) == before);
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("quantized experts give what llama.cpp gives, but for the rounding of x", "[experts]") {

@@ -286,7 +286,23 @@ TEST_CASE("a model in parts is opened by its first one", "[gguf]") {
   REQUIRE(whole.tensor("d") != nullptr);
   CHECK(whole.tensor("d")->data.size() == 128);
   CHECK(whole.tensor("d")->data[127] == std::byte{0});
+  CHECK(whole.more_paths() == std::vector<std::string>{path(2), path(3)});
   CHECK(File::open(path(1)).tensors().size() == 1);
+  write(1, part(0).f32("a", {4}).number("split.tensors.count", Kind::i32, int32_t{4}));
+  CHECK(File::open_parts(path(1)).tensors().size() == 4);
+  write(1, part(0).f32("a", {4}).number("split.tensors.count", Kind::i32, int32_t{5}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": its parts have 4 tensors, but split.tensors.count = 5");
+  write(2, part(2).f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": it is part 3 of 3 (split.no and split.count)");
+  write(2, Builder().u32("split.count", 2).u32("split.no", 1).f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": it is part 2 of 2 (split.no and split.count)");
+  write(2, Builder().f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": split.no is missing");
+  write(2, part(1).f32("b", {8}));
   CHECK(refused([&] { (void)File::open_parts(path(2)); }) ==
         path(2) + ": it is not the first part; that is " + path(1));
   write(3, part(2).f32("a", {16}));
