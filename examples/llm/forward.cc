@@ -32,8 +32,8 @@ constexpr size_t kLeastShared = 128 << 10;
 
 // Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
 // layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
-// weights in place would be packed for each, so there it takes all rows at once. So do experts, who
-// share the rows among themselves: few would be left for each.
+// weights in place would be packed for each, so there it takes all rows at once. So it does with
+// experts, among whom the rows are shared out: few would be left for each.
 constexpr size_t kFfnRows = 128;
 
 // What a plan takes for a vector that a model may not have.

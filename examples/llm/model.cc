@@ -125,7 +125,7 @@ class Weights {
     if (type != tessera::dtype_name(t->dtype)) {  // the library has not even a name for it
       throw error("tensor %s is of type %s, which is not run", name.c_str(), type.c_str());
     }
-    if (t->dims != wanted || (wanted[2] == 1 && t->n_dims > 2)) {
+    if (t->dims != wanted) {
       gguf::Tensor needed;
       needed.dims = wanted;
       needed.n_dims = wanted[2] > 1 ? 3 : wanted[1] > 1 ? 2 : 1;

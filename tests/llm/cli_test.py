@@ -12,6 +12,7 @@ for builds that are ten times slower, the long checks take fewer cases.
 import csv
 import glob
 import json
+import math
 import os
 import pty
 import re
@@ -311,19 +312,18 @@ def check_experts(program):
             tensors = tensors_of(program, model)
             # A token is multiplied with all matrices but the embedding table, and of experts with those it chose.
             used = int(re.search(r"expert_used_count +u32 +(\d+)", program.text("info", "-m", model)).group(1))
-            bytes_of_token = sum(size * used // shape[2] if len(shape) == 3 else size
-                                 for tensor, (_, shape, size, _) in tensors.items()
-                                 if tensor.endswith(".weight") and tensor != "token_embd.weight"
-                                 and (len(shape) > 1 or "ffn_gate_inp_shexp" in tensor))
+            bytes_of_token, bytes_of = 0, {}
+            for tensor, (form, shape, size, _) in tensors.items():
+                bytes_of[form] = bytes_of.get(form, 0) + size
+                if form == "q3_K":  # runs as q8_0
+                    size = math.prod(shape) // 32 * 34
+                if tensor.endswith(".weight") and tensor != "token_embd.weight" and (len(shape) > 1 or "_shexp" in tensor):
+                    bytes_of_token += size * used // shape[2] if len(shape) == 3 else size
             row = json.loads(program.text("bench", "-m", model, "-p", 4, "-n", 0, "-r", 1, "-o", "json"))[0]
-            values = 0
-            for _, shape, _, _ in tensors.values():
-                product = 1
-                for d in shape:
-                    product *= d
-                values += product
-            check(row["model_n_params"] == values and row["weight_bytes"] == bytes_of_token,
-                  f"bench {name}: {row}, not {values} and {bytes_of_token}")
+            wanted_row = {"model_n_params": sum(math.prod(shape) for _, shape, _, _ in tensors.values()),
+                          "weight_bytes": bytes_of_token}
+            check({key: row[key] for key in wanted_row} == wanted_row, f"bench {name}: {row}, not {wanted_row}")
+            check(row["model_type"].split()[1] == max(bytes_of, key=bytes_of.get), f"bench {name}: {row['model_type']}")
             # The bytes that llama.cpp's own program makes of the experts.
             source = os.path.join(folder, name.removesuffix(kind) + "f32.gguf")
             if kind == "f32" or any(tensors[t][0] != kind for t in tensors if t.endswith("_exps.weight")):

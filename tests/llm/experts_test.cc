@@ -273,8 +273,8 @@ TEST_CASE("models with experts give what llama.cpp gives", "[experts]") {
 
 TEST_CASE("threads share the work of experts and change no bit", "[experts]") {
   const Loaded loaded(Recorded::path("qwen3moe-q4_0.gguf"));
-  std::vector<TokenId> tokens;
-  for (int i = 0; i < 600; ++i) tokens.push_back(i * 7 % 256);
+  std::vector<TokenId> tokens(600);
+  for (size_t i = 0; i < tokens.size(); ++i) tokens[i] = static_cast<TokenId>(i * 7 % 256);
   for (const Packing packing : {Packing::never, Packing::always}) {
     const Model model =
         load_model(loaded.file, loaded.tokenizer->size(), {{}, packing}, tessera::serial());
@@ -371,7 +371,7 @@ TEST_CASE("a model in parts is what it is in one file", "[experts]") {
 TEST_CASE("quantized experts give what llama.cpp gives, but for the rounding of x", "[experts]") {
   for (const auto accuracy : {tessera::Accuracy::exact, tessera::Accuracy::fast}) {
     for (const char* name :
-         {"qwen3moe-q4_0", "mixtral-q8_0", "qwen2moe-q5_0", "olmoe-q4_1", "gpt-oss-mxfp4"}) {
+         {"qwen3moe-q4_0", "mixtral-q8_0", "qwen2moe-q5_0", "olmoe-q4_1", "gpt-oss-mxfp4", "wide-q4_k_m", "wide-q3_k_m"}) {
       check_recorded(name, 0.4f, accuracy);
     }
   }

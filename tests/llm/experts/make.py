@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """Makes the files of this folder: small random models of the architectures that have experts, and what
 llama.cpp (here b11549, whose source is in PyPI's archive xllamacpp 2026.10.11549 under thirdparty/) computes
-with them. Without llama.cpp, only the models in f32, byte for byte the same each time.
+with them. Without llama.cpp, only the models in f32, byte for byte the same each time; that of `wide`, whose rows
+are long enough for blocks of 256, is too large to be kept.
 
   pip install gguf==0.19.0 numpy
   cmake -S llama.cpp -B build -DLLAMA_CURL=OFF -DLLAMA_USE_PREBUILT_UI=OFF
@@ -30,8 +31,8 @@ DIM, LAYERS, HEADS = 64, 2, 4
 EXPERTS, CHOSEN, EXPERT_FFN = 8, 3, 32
 MERGES = ["Ġ t", "h e", "Ġ a", "i n", "Ġt he", "e r", "o n", "r e", "l y", "i s"]
 # What llama.cpp makes of each model in f32; and a seed with which few choices of experts hang on how it rounds.
-MODELS = {"qwen3moe": ("Q4_0", 1), "mixtral": ("Q8_0", 18), "qwen2moe": ("Q5_0", 19), "olmoe": ("Q4_1", 2),
-          "gpt-oss": ("MXFP4_MOE", 39)}
+MODELS = {"qwen3moe": (["Q4_0"], 1), "mixtral": (["Q8_0"], 18), "qwen2moe": (["Q5_0"], 19), "olmoe": (["Q4_1"], 2),
+          "gpt-oss": (["MXFP4_MOE"], 39), "wide": (["Q4_K_M", "Q3_K_M"], 5)}
 
 
 def byte_letters():
@@ -197,6 +198,21 @@ def make_gpt_oss():
     model.write()
 
 
+def make_wide():
+    global DIM, LAYERS, EXPERTS, CHOSEN
+    before = DIM, LAYERS, EXPERTS, CHOSEN
+    DIM, LAYERS, EXPERTS, CHOSEN = 256, 1, 4, 2
+    model = Model("wide", architecture="qwen3moe", head_size=64, kv_heads=1)
+    model.number("expert_feed_forward_length", DIM)
+    model.outside_layers(add_bpe(model.writer, "qwen2", QWEN, "<|endoftext|>", "<|im_end|>"))
+    model.attention("blk.0.")
+    model.norm("blk.0.attn_q_norm", 64)
+    model.norm("blk.0.attn_k_norm", 64)
+    model.experts("blk.0.", DIM)
+    model.write()
+    DIM, LAYERS, EXPERTS, CHOSEN = before
+
+
 def make_record(source, build, folder):
     """Compiles the program that asks llama.cpp."""
     program = os.path.join(folder, "record")
@@ -215,8 +231,9 @@ def perplexity(build, model, folder):
         f.write(beginning)
     found = None
     while found is None:  # its last lines are sometimes lost
-        done = subprocess.run([os.path.join(build, "bin", "llama-perplexity"), "-m", model, "-f", text, "-c", "64", "-b", "64", "-t", "1", "-fa", "off",
-                               "-ctk", "f32", "-ctv", "f32"], capture_output=True, text=True, check=True)
+        done = subprocess.run([os.path.join(build, "bin", "llama-perplexity"), "-m", model, "-f", text, "-c", "64",
+                               "-b", "64", "-t", "1", "-fa", "off", "-ctk", "f32", "-ctv", "f32"],
+                              capture_output=True, text=True, check=True)
         found = re.search("Final estimate: PPL = ([0-9.]+)", done.stdout + done.stderr)
     return found.group(1)
 
@@ -224,20 +241,24 @@ def perplexity(build, model, folder):
 def main():
     for name in MODELS:
         globals()["make_" + name.replace("-", "_")]()
-    if len(sys.argv) == 1:
-        return
-    source, build = sys.argv[1:]
+    if len(sys.argv) == 3:
+        record(*sys.argv[1:])
+    os.remove(os.path.join(HERE, "wide-f32.gguf"))
+
+
+def record(source, build):
     rows = ["model\tperplexity\n"]
     with tempfile.TemporaryDirectory() as folder:
-        record = make_record(source, build, folder)
-        for name, (kind, _) in MODELS.items():
-            f32 = os.path.join(HERE, name + "-f32.gguf")
-            quantized = os.path.join(HERE, f"{name}-{kind.lower().removesuffix('_moe')}.gguf")
-            subprocess.run([os.path.join(build, "bin", "llama-quantize"), f32, quantized, kind], check=True,
-                           capture_output=True)
-            for model in f32, quantized:
+        program = make_record(source, build, folder)
+        for name, (kinds, _) in MODELS.items():
+            models = [os.path.join(HERE, name + "-f32.gguf")]
+            for kind in kinds:
+                models.append(os.path.join(HERE, f"{name}-{kind.lower().removesuffix('_moe')}.gguf"))
+                subprocess.run([os.path.join(build, "bin", "llama-quantize"), models[0], models[-1], kind], check=True,
+                               capture_output=True)
+            for model in models[name == "wide":]:
                 base = model.removesuffix(".gguf")
-                tokens = subprocess.run([record, model, PROMPT, base + ".logits", str(GREEDY)], check=True,
+                tokens = subprocess.run([program, model, PROMPT, base + ".logits", str(GREEDY)], check=True,
                                         capture_output=True, text=True).stdout
                 with open(base + ".tokens", "w", encoding="utf-8") as f:
                     f.write(tokens)
