@@ -39,7 +39,8 @@ CPUS = [
     ("skylake-avx512", "skylake-avx512", "x86_64", "AVX3"),
     ("sapphirerapids", "sapphirerapids", "x86_64", "AVX3_SPR"),
 ]
-FORMATS = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "q5_0"]
+FLOATS = ["f32", "f16", "bf16"]
+FORMATS = [*FLOATS, "q8_0", "q4_0", "q4_1", "q5_0", "q5_1", "iq4_nl", "mxfp4", "q4_k", "q5_k", "q6_k"]
 # Of ggml and KleidiAI the kernels for many rows: library, CPUs, format, source, function.
 REPACK = "ggml/src/ggml-cpu/arch/{}/repack.cpp"
 SGEMM, QUANTS = "ggml/src/ggml-cpu/llamafile/sgemm.cpp", "ggml/src/ggml-cpu/arch/{}/quants.c"
@@ -165,13 +166,16 @@ def inner_loop(code, multiply):
     return best
 
 
-PARENTS = {"AVX2_VNNI": "AVX2", "NEON_DOTPROD": "NEON", "NEON_I8MM": "NEON_BF16"}
+# What an instruction set does not list is that of the next lower one.
+PARENTS = {"AVX3_SPR": "AVX3_ZEN4", "AVX3_ZEN4": "AVX3_DL", "AVX3_DL": "AVX3", "AVX3": "AVX2_VNNI",
+           "AVX2_VNNI": "AVX2", "NEON_I8MM": "NEON_BF16", "NEON_BF16": "NEON_DOTPROD", "NEON_DOTPROD": "NEON",
+           "NEON": "NEON_WITHOUT_AES"}
 
 
 def tiles(form, rows):
     """the tiles of a format by name, the better first; those of prepared panels are for many rows of x"""
     shape, name = r"\d+ul, \d+ul>", f"tessera::v0_1::{form.upper()}"
-    if form.startswith("q"):
+    if form not in FLOATS:
         least = "true" if form in ("q4_1", "q5_1", "q4_k", "q5_k") else "false"
         codes = rf"[\w:]+UnpackedCodes<{least}, {2 if form == 'q6_k' else 1}ul, \w+, \w+>"
         prepared = [rf"MmlaTile<[\w:]+Paired<{codes} ?>, false>"]
@@ -255,7 +259,7 @@ def products_of(loop, form):
             count["words"] += bits // 16
         elif mnemonic == "fmla" or re.match(r"vfmadd\w+ps", mnemonic):
             count["floats"] += bits // 32
-    if not form.startswith("q"):
+    if form in FLOATS:
         return count["floats"]
     return count["bytes"] or count["words"]
 
@@ -300,7 +304,7 @@ def measure(cpu, mca, architecture, target, form, rows, code):
     nr = 2 * lanes_of(space)
     vector = [line for line in loop if re.match(rf"({MULTIPLY[architecture]})\b", line)]
     values = 32  # of depth
-    if not form.startswith("q"):
+    if form in FLOATS:
         pairs = re.match(r"vdpbf16ps|bfdot", vector[0])
         values = len(vector) * (2 if pairs else 1) // (height * 2)
     stack = stack_accesses(loop)

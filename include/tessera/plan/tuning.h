@@ -25,6 +25,7 @@ enum class KernelKind : uint8_t {
   bf16_dot,      // an instruction for two products of bf16
   codes_of_8,    // integer dot of 8-bit codes
   codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
+  pairs_of_5,    // the same of 5-bit codes where bytes are multiplied in pairs
   super_blocks,  // integer dot of blocks of 256 codes
   blocks_as_f32  // blocks widened to f32
 };
@@ -196,6 +197,15 @@ inline constexpr TuningRow kTuningRows[] = {
       .early_bytes = 8192,
       .dot_early_bytes = size_t{16} << 10},
      "zen4_blocks"},
+    {CpuFamily::other,
+     KernelKind::pairs_of_5,
+     0,
+     {.prepare_above = 2,
+      .prepare_above_in_place = 2,
+      .early_rows = 3,
+      .early_bytes = 8192,
+      .dot_early_bytes = size_t{16} << 10},
+     "pairs_of_5"},
     {CpuFamily::other,
      KernelKind::super_blocks,
      0,

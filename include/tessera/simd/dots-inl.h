@@ -9,7 +9,8 @@
 // products.
 //
 // A quad takes kSteps steps; step s multiplies with word s * 8 + quad of x, in the order that
-// order_codes() leaves. Sums begin at begin(start) and end with end(sum, start).
+// order_codes() leaves. Sums begin at begin(start) and end with end(sum, start); add() is told how
+// many quads came before.
 #if defined(TESSERA_SIMD_DOTS_INL_H_) == (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_DOTS_INL_H_
 #undef TESSERA_SIMD_DOTS_INL_H_
@@ -35,11 +36,17 @@ constexpr bool is_signed() {
 template <class F>
 inline constexpr int kDotOffset = is_signed<F>() ? F::kOffset - 128 : F::kOffset;
 
-// Whether 16 bits hold the sums of a dot and that helps. For 32 codes of four bits they do: 8 quads
-// * 2 products * 15 * 127 = 30480 < 2^15.
+// Of how many quads 16 bits hold the sums of products, a power of two and at most all kQuads of a
+// dot; 1 where that does not help. 8 quads * 2 products * 15 * 127 = 30480 < 2^15: for codes of
+// four bits they hold a whole dot of 32, for those of five bits half of one, for six bits a
+// quarter.
 template <class F, size_t kQuads>
-inline constexpr bool kTakesNibbleDots =
-    kHasBytePairs && !kHasQuadDot && kQuads * 2 * F::kMostCode * 127 < 1 << 15;
+constexpr size_t quads_together() {
+  if (!kHasBytePairs || kHasQuadDot) return 1;
+  size_t quads = kQuads;
+  while (quads > 1 && quads * 2 * F::kMostCode * 127 >= 1 << 15) quads /= 2;
+  return quads;
+}
 
 // Four products of bytes at a time.
 struct QuadDots {
@@ -51,7 +58,9 @@ struct QuadDots {
   static HWY_INLINE VU codes(VU quad) {
     return quad;
   }
-  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) { return dot4(DI(), codes, x, sum); }
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum, size_t /*before*/) {
+    return dot4(DI(), codes, x, sum);
+  }
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
@@ -69,7 +78,7 @@ struct PairDots {
     const hn::RebindToUnsigned<D16> du16;
     return hn::BitCast(DU(), hn::ShiftRight<8>(hn::BitCast(du16, quad)));
   }
-  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum, size_t /*before*/) {
     const D16 d16;
     const VI products = hn::WidenMulPairwiseAdd(DI(), hn::BitCast(d16, codes), hn::BitCast(d16, x));
     return in_order(hn::Add(sum, products));
@@ -77,27 +86,41 @@ struct PairDots {
   static HWY_INLINE VI end(Sum sum, VI /*start*/) { return sum; }
 };
 
-// Products of bytes added in pairs, and the pairs of all quads of a dot in 16 bits.
-struct NibbleDots {
+// Products of bytes added in pairs, and the pairs of kTogether quads in 16 bits.
+template <size_t kTogether, size_t kQuads>
+struct ByteDots {
+  static_assert(kQuads % kTogether == 0);
   static constexpr size_t kSteps = 1;
+  static constexpr bool kIsWhole = kTogether == kQuads;  // 16 bits hold the dot
   using D16 = hn::Repartition<int16_t, DI>;
-  using Sum = hn::VFromD<D16>;
+  struct Sum {
+    hn::VFromD<D16> pairs;
+    VI quads;
+  };
 
-  static HWY_INLINE Sum begin(VI /*start*/) { return hn::Zero(D16()); }
+  static HWY_INLINE Sum begin(VI start) { return {hn::Zero(D16()), start}; }
   template <size_t>
   static HWY_INLINE VU codes(VU quad) {
     return quad;
   }
-  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum, size_t before) {
     const hn::Repartition<uint8_t, DI> du8;
     const hn::Repartition<int8_t, DI> di8;
     const D16 d16;
-    const Sum pairs = hn::SatWidenMulPairwiseAdd(d16, hn::BitCast(du8, codes), hn::BitCast(di8, x));
-    return in_order(hn::Add(sum, pairs));
+    auto pairs = hn::SatWidenMulPairwiseAdd(d16, hn::BitCast(du8, codes), hn::BitCast(di8, x));
+    if (before % kTogether != 0) pairs = hn::Add(sum.pairs, pairs);
+    sum.pairs = in_order(pairs);
+    if (!kIsWhole && before % kTogether == kTogether - 1)
+      sum.quads = with_pairs(sum.pairs, sum.quads);
+    return sum;
   }
   static HWY_INLINE VI end(Sum sum, VI start) {
-    const VI quads = hn::WidenMulPairwiseAdd(DI(), sum, hn::Set(D16(), int16_t{1}));
-    return hn::Add(quads, start);
+    return kIsWhole ? with_pairs(sum.pairs, start) : sum.quads;
+  }
+
+ private:
+  static HWY_INLINE VI with_pairs(hn::VFromD<D16> pairs, VI sum) {
+    return hn::Add(hn::WidenMulPairwiseAdd(DI(), pairs, hn::Set(D16(), int16_t{1})), sum);
   }
 };
 
@@ -115,7 +138,7 @@ struct WideningDots {
   static HWY_INLINE VU codes(VU quad) {
     return quad;
   }
-  static HWY_INLINE Sum add(VU codes, VI x, Sum sum) {
+  static HWY_INLINE Sum add(VU codes, VI x, Sum sum, size_t /*before*/) {
     const int8x16_t w = vreinterpretq_s8_u32(codes.raw), v = vreinterpretq_s8_s32(x.raw);
     VI low(vpadalq_s16(sum.low, vmull_s8(vget_low_s8(w), vget_low_s8(v))));
     VI high(vpadalq_s16(sum.high, vmull_high_s8(w, v)));
@@ -134,12 +157,30 @@ using DotsOf = WideningDots;
 template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf =
     std::conditional_t<kHasQuadDot, QuadDots,
-                       std::conditional_t<kTakesNibbleDots<F, kQuads>, NibbleDots, PairDots> >;
+                       std::conditional_t<quads_together<F, kQuads>() != 1,
+                                          ByteDots<quads_together<F, kQuads>(), kQuads>, PairDots>>;
 #endif
 #else
 template <class F, size_t kQuads = F::kSubValues / 4>
 using DotsOf = QuadDots;
 #endif
+
+// Whether the sum of a dot is more than one vector, while it is computed; and one of the dots that
+// take x in the same order, so that their formats share packed x.
+template <class Dots>
+struct TraitsOfDots {
+  static constexpr bool kTakesTwoRegisters = false;
+  using Order = Dots;
+};
+#if !TESSERA_ONE_LANE
+template <size_t kTogether, size_t kQuads>
+struct TraitsOfDots<ByteDots<kTogether, kQuads>> {
+  static constexpr bool kTakesTwoRegisters = kTogether != kQuads;
+  using Order = ByteDots<8, 8>;
+};
+#endif
+template <class Dots>
+using OrderOf = typename TraitsOfDots<Dots>::Order;
 
 // Between dots and f32 sums, both with what x holds for a block: `scale` and `aux` (pack_x-inl.h).
 //

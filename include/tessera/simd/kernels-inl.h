@@ -168,20 +168,22 @@ constexpr bool tiles_unpack() {
 }
 template <class F>
 inline constexpr bool kUnpacksOnce =
-    !tiles_unpack<F, false>() || SuperBlockFormat<F> || (kUnpacksCodesOnce && F::kWords < 8);
+    !tiles_unpack<F, false>() || SuperBlockFormat<F> ||
+    (F::kWords < 8 && (kUnpacksCodesOnce || TraitsOfDots<DotsOf<F>>::kTakesTwoRegisters));
 
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
   using UnpackedTile = Int8Tile<Unpacked<F>, kCoarse>;
-  using X = XAsQ8<typename UnpackedTile::Dots, kCoarse, kSubBlocks<F>>;
+  using X = XAsQ8<OrderOf<typename UnpackedTile::Dots>, kCoarse, kSubBlocks<F>>;
   Kernel kernel = kernel_of<F, UnpackedTile, X>(accuracy, F::kBlockValues);
   kernel.name = "int8 dot";
   if (!kHasQuadDotInstruction) {
     kernel.note = "no instruction of this target adds four products of bytes: several do";
   }
-  kernel.kind = SuperBlockFormat<F> ? KernelKind::super_blocks
-                : F::kWords == 8    ? KernelKind::codes_of_8
-                                    : KernelKind::codes_of_4;
+  kernel.kind = SuperBlockFormat<F>                           ? KernelKind::super_blocks
+                : F::kWords == 8                              ? KernelKind::codes_of_8
+                : TraitsOfDots<DotsOf<F>>::kTakesTwoRegisters ? KernelKind::pairs_of_5
+                                                              : KernelKind::codes_of_4;
   kernel.panel_unit_bytes = kBlockPanelBytes<F, kPanelVectors>;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
   if constexpr (kUnpacksOnce<F>) {

@@ -234,7 +234,7 @@ struct BlockLanes {
   static_assert(F::kWords >= 4 && F::kWords <= 8 && F::kBlockValues == 32);
   using Dots = DotsOf<F>;
   template <bool kCoarse>
-  using X = XAsQ8<Dots, kCoarse>;
+  using X = XAsQ8<OrderOf<Dots>, kCoarse>;
   static constexpr size_t kBlocks = kLanes, kValues = 32, kBytes = sizeof(typename F::Block);
   static constexpr size_t kWords = F::kWords;
 
@@ -265,12 +265,14 @@ struct BlockLanes {
       const VU codes = SimdOf<F>::quad(word, quad);
       const VU first = Dots::template codes<0>(codes);
       TESSERA_UNROLL
-      for (size_t c = 0; c < C; ++c) dots[c] = Dots::add(first, load_x(di, c, 2 + quad), dots[c]);
+      for (size_t c = 0; c < C; ++c) {
+        dots[c] = Dots::add(first, load_x(di, c, 2 + quad), dots[c], i);
+      }
       if constexpr (Dots::kSteps == 2) {
         const VU second = Dots::template codes<1>(codes);
         TESSERA_UNROLL
         for (size_t c = 0; c < C; ++c) {
-          dots[c] = Dots::add(second, load_x(di, c, 10 + quad), dots[c]);
+          dots[c] = Dots::add(second, load_x(di, c, 10 + quad), dots[c], i);
         }
       }
     }

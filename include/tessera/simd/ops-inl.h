@@ -115,7 +115,15 @@ HWY_INLINE V in_order(V v) {
   return v;
 }
 
-// The same, and a place that neither a load nor another such value passes: a compiler that loads
+// The same of an address, so that what is read there once more is read, and not kept on the stack.
+HWY_INLINE const std::byte* read_again(const std::byte* p) {
+#if TESSERA_X86_REGISTERS
+  asm("" : "+r"(p));
+#endif
+  return p;
+}
+
+// The same as in_order(), and a place that neither a load nor another such value passes: a compiler that loads
 // early, as for small cores, would run out of registers.
 template <class V>
 HWY_INLINE void settle([[maybe_unused]] V& v) {

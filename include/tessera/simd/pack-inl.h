@@ -196,13 +196,13 @@ struct BlockPanel {
 
 // What tiles read where unpacking codes with each use of them would cost too much, 32 values of k
 // after 32: scale and min of each of kSubs sub-blocks in f32, and a byte a code. Formats share what
-// a tile does with it: kHasStart says whether its dots start from what an offset takes away,
-// kIsShort whether sums of 16 bits hold those of its codes.
-template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
+// a tile does with it: kHasStart says whether its dots start from what an offset takes away. kMost
+// is the largest code, rounded up to that of formats that are multiplied alike.
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
 struct UnpackedCodes {
   static constexpr size_t kBlockValues = 32, kSubValues = 32 / kSubs;
   static constexpr int kOffset = kHasStart ? 1 : 0;  // a tile asks only whether there is one
-  static constexpr int kMostCode = kIsShort ? 15 : 255;
+  static constexpr int kMostCode = kMost;
   static constexpr bool kHasMin = kMin;
   static constexpr size_t kScaleBytes = kSubs * (kMin ? 8 : 4);
   static constexpr size_t kWords = 8;
@@ -214,14 +214,22 @@ struct UnpackedCodes {
 // the same sum.
 template <class F>
 inline constexpr int kTooHigh = TESSERA_SIGNED_DOT && !F::kHasMin ? kDotOffset<F> : 0;
+// All bits that a code may have, where it matters how many those are.
 template <class F>
-using Unpacked = UnpackedCodes<F::kHasMin, kSubBlocks<F>, kDotOffset<F> != kTooHigh<F>,
-                               kTakesNibbleDots<F, F::kSubValues / 4>>;
+constexpr int most_code() {
+  int most = 255;
+  while (quads_together<F, F::kSubValues / 4>() > 1 && most / 2 >= static_cast<int>(F::kMostCode))
+    most /= 2;
+  return most;
+}
+template <class F>
+using Unpacked =
+    UnpackedCodes<F::kHasMin, kSubBlocks<F>, kDotOffset<F> != kTooHigh<F>, most_code<F>()>;
 
-template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
-inline constexpr bool kIsUnpacked<UnpackedCodes<kMin, kSubs, kHasStart, kIsShort>> = true;
-template <bool kMin, size_t kSubs, bool kHasStart, bool kIsShort>
-struct SimdOf<UnpackedCodes<kMin, kSubs, kHasStart, kIsShort>> {
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
+inline constexpr bool kIsUnpacked<UnpackedCodes<kMin, kSubs, kHasStart, kMost>> = true;
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
+struct SimdOf<UnpackedCodes<kMin, kSubs, kHasStart, kMost>> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
   template <class Words>

@@ -111,7 +111,7 @@ template <class F>
 struct SuperLanes {
   using Dots = DotsOf<F, 4>;
   template <bool kCoarse>
-  using X = XAsQ8Halves<typename SimdOf<F>::Order, Dots, kCoarse>;
+  using X = XAsQ8Halves<typename SimdOf<F>::Order, OrderOf<Dots>, kCoarse>;
   static constexpr size_t kBlocks = kSuperBlocks, kValues = 256, kBytes = sizeof(typename F::Block);
   static constexpr size_t kWords = F::kWords;
 
@@ -167,7 +167,7 @@ struct SuperLanes {
     const VU part = Dots::template codes<kStep>(codes);
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      dots[c] = Dots::add(part, load_x(DI(), c, 2 + 4 * kStep + j), dots[c]);
+      dots[c] = Dots::add(part, load_x(DI(), c, 2 + 4 * kStep + j), dots[c], j);
     }
   }
   template <bool kHigh>

@@ -315,6 +315,8 @@ struct Int8Tile {
   static constexpr size_t kTogether = kParts == 1 ? 1 : kSubs == 2 ? 4 : 2;
   static constexpr size_t kXBytes = 4 * (1 + kSubs + 8 * Dots::kSteps);  // of a block of a row of x
   static_assert(kSubs <= 2);
+  // Vectors of a panel that are done at a time: one if its dots take two registers each.
+  static constexpr size_t kVectors = TraitsOfDots<Dots>::kTakesTwoRegisters ? 1 : kR;
 
   template <size_t C>
   static HWY_INLINE VI start(const XBlock<C, kSubs>& x, size_t c, size_t s, VF common) {
@@ -335,17 +337,29 @@ struct Int8Tile {
   template <size_t C, size_t s>
   static HWY_INLINE void add_sub_block(const BlockPanel<F, kR>& w, size_t part,
                                        const XBlock<C, kSubs>& x, VF common, Sums<C, kR>& sums) {
-    typename Dots::Sum dots[C][kR];
+    TESSERA_UNROLL
+    for (size_t first = 0; first < kR; first += kVectors) {
+      add_vectors<C, s>(w, part, x, common, first, sums);
+    }
+  }
+
+  // Of vectors `first` to first + kVectors of the panel.
+  template <size_t C, size_t s>
+  static HWY_INLINE void add_vectors(const BlockPanel<F, kR>& w, size_t part, XBlock<C, kSubs> x,
+                                     VF common, size_t first, Sums<C, kR>& sums) {
+    if constexpr (kVectors < kR) x.at = read_again(x.at);
+    typename Dots::Sum dots[C][kVectors];
     TESSERA_UNROLL
     for (size_t c = 0; c < C; ++c) {
-      const VI first = start(x, c, s, common);
+      const VI from = start(x, c, s, common);
       TESSERA_UNROLL
-      for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::begin(first);
+      for (size_t i = 0; i < kVectors; ++i) dots[c][i] = Dots::begin(from);
     }
-    add_quads<C, 8 / kSubs * s>(w, part, x, dots, std::make_index_sequence<8 / kSubs>());
+    add_quads<C, 8 / kSubs * s>(w, part, x, first, dots, std::make_index_sequence<8 / kSubs>());
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) {
-      add_scaled<C>(w.scale(r, part * kSubs + s), x, s, common, r, dots, sums,
+    for (size_t i = 0; i < kVectors; ++i) {
+      const size_t r = first + i;
+      add_scaled<C>(w.scale(r, part * kSubs + s), x, s, common, r, i, dots, sums,
                     std::make_index_sequence<C>());
       if constexpr (F::kHasMin) {
         add_mins<C>(w.min(r, part * kSubs + s), x, s, r, sums, std::make_index_sequence<C>());
@@ -353,16 +367,18 @@ struct Int8Tile {
     }
   }
 
-  // What the columns of vector r gain by a sub-block: scaled dots, and minima.
+  // What the columns of vector r gain by a sub-block: scaled dots, which are dots[c][at], and
+  // minima.
   template <size_t C, size_t... c>
   static HWY_INLINE void add_scaled(VF scale, const XBlock<C, kSubs>& x, size_t s, VF common,
-                                    size_t r, const typename Dots::Sum (&dots)[C][kR],
+                                    size_t r, size_t at,
+                                    const typename Dots::Sum (&dots)[C][kVectors],
                                     Sums<C, kR>& sums, std::index_sequence<c...>) {
 #if TESSERA_BY_LANE
     if constexpr (!kCoarse) {
       const XLanes<C> scales(x.at);
       ((sums.v[c][r] =
-            hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][r], start(x, c, s, common)), common),
+            hn::MulAdd(float_of_dot<F>(Dots::end(dots[c][at], start(x, c, s, common)), common),
                        scales.template mul<c>(scale), sums.v[c][r]),
         settle(sums.v[c][r])),
        ...);
@@ -371,7 +387,7 @@ struct Int8Tile {
 #endif
     TESSERA_UNROLL
     for (size_t i = 0; i < C; ++i) {
-      const VI dot = Dots::end(dots[i][r], start(x, i, s, common));
+      const VI dot = Dots::end(dots[i][at], start(x, i, s, common));
       sums.v[i][r] = add_dot<kCoarse>(dot, scale, hn::Set(DF(), x.scale(i)), sums.v[i][r]);
       settle(sums.v[i][r]);
     }
@@ -391,26 +407,30 @@ struct Int8Tile {
 
   template <size_t C, size_t kFirst, size_t... j>
   static HWY_INLINE void add_quads(const BlockPanel<F, kR>& w, size_t part,
-                                   const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR],
+                                   const XBlock<C, kSubs>& x, size_t first,
+                                   typename Dots::Sum (&dots)[C][kVectors],
                                    std::index_sequence<j...>) {
-    (add_quad<C, SimdOf<F>::kQuadOrder[kFirst + j]>(w, part, x, dots), ...);
+    (add_quad<C, SimdOf<F>::kQuadOrder[kFirst + j]>(w, part, x, first, j, dots), ...);
   }
 
+  // The quad that comes after `before` others of the dot.
   template <size_t C, size_t kQuad>
   static HWY_INLINE void add_quad(const BlockPanel<F, kR>& w, size_t part,
-                                  const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR]) {
-    add_step<C, kQuad, 0>(w, part, x, dots);
-    if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, part, x, dots);
+                                  const XBlock<C, kSubs>& x, size_t first, size_t before,
+                                  typename Dots::Sum (&dots)[C][kVectors]) {
+    add_step<C, kQuad, 0>(w, part, x, first, before, dots);
+    if constexpr (Dots::kSteps == 2) add_step<C, kQuad, 1>(w, part, x, first, before, dots);
   }
 
   template <size_t C, size_t kQuad, size_t kStep>
   static HWY_INLINE void add_step(const BlockPanel<F, kR>& w, size_t part,
-                                  const XBlock<C, kSubs>& x, typename Dots::Sum (&dots)[C][kR]) {
+                                  const XBlock<C, kSubs>& x, size_t first, size_t before,
+                                  typename Dots::Sum (&dots)[C][kVectors]) {
     constexpr size_t kXWord = 8 * kStep + kQuad;
-    VU codes[kR];
+    VU codes[kVectors];
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r)
-      codes[r] = Dots::template codes<kStep>(w.quad(r, part * 8 + kQuad));
+    for (size_t i = 0; i < kVectors; ++i)
+      codes[i] = Dots::template codes<kStep>(w.quad(first + i, part * 8 + kQuad));
     if constexpr (TESSERA_SIGNED_DOT) {
       add_rows<C, kXWord>(codes, x, dots, std::make_index_sequence<C>());
     } else {
@@ -418,15 +438,18 @@ struct Int8Tile {
       for (size_t c = 0; c < C; ++c) {
         const VI column = hn::Set(DI(), x.codes(kXWord, c));
         TESSERA_UNROLL
-        for (size_t r = 0; r < kR; ++r) dots[c][r] = Dots::add(codes[r], column, dots[c][r]);
+        for (size_t i = 0; i < kVectors; ++i) {
+          dots[c][i] = Dots::add(codes[i], column, dots[c][i], before);
+        }
       }
     }
   }
 
   // A vector holds four words of x, those of neighbouring rows and then of the next quad.
   template <size_t C, size_t kXWord, size_t... c>
-  static HWY_INLINE void add_rows(const VU (&codes)[kR], const XBlock<C, kSubs>& x,
-                                  typename Dots::Sum (&dots)[C][kR], std::index_sequence<c...>) {
+  static HWY_INLINE void add_rows(const VU (&codes)[kVectors], const XBlock<C, kSubs>& x,
+                                  typename Dots::Sum (&dots)[C][kVectors],
+                                  std::index_sequence<c...>) {
     constexpr size_t kWord = kXWord * C, kFirst = kWord / 4, kLast = (kWord + C - 1) / 4;
     VI four[kLast - kFirst + 1];
     TESSERA_UNROLL
@@ -434,9 +457,10 @@ struct Int8Tile {
     (add_row<(kWord + c) % 4>(codes, four[(kWord + c) / 4 - kFirst], dots[c]), ...);
   }
   template <size_t kLane>
-  static HWY_INLINE void add_row(const VU (&codes)[kR], VI four, typename Dots::Sum (&dots)[kR]) {
+  static HWY_INLINE void add_row(const VU (&codes)[kVectors], VI four,
+                                 typename Dots::Sum (&dots)[kVectors]) {
     TESSERA_UNROLL
-    for (size_t r = 0; r < kR; ++r) {
+    for (size_t r = 0; r < kVectors; ++r) {
       dots[r] = dot4_word<kLane>(codes[r], four, dots[r]);
       settle(dots[r]);
     }
