@@ -206,8 +206,9 @@ typedef struct tessera_epilogue {
   { 1.0f, 0.0f, NULL, TESSERA_NONE, NULL, NULL }
 
 /// How to multiply with one W: a value that may be copied, to be filled by tessera_make_plan().
-/// Owns nothing, so there is nothing to free; refers to the bytes of W, which must outlive it.
-/// Memory of zeros is an empty plan, with which every call fails (wrong_plan).
+/// Owns nothing, so there is nothing to free; refers to the bytes of W, which must outlive it, and
+/// is good in the process that made it. Memory of zeros is an empty plan, with which every call
+/// fails (wrong_plan).
 typedef struct tessera_plan {
   uint64_t opaque[24];
 } tessera_plan;
