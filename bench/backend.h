@@ -42,6 +42,8 @@ struct BackendInfo {
   bool in_f32 = false;
   /// Runs only where a case or --backends names it.
   bool on_request = false;
+  /// Multiplies with experts, too.
+  bool has_experts = false;
   /// Another version of a library that is measured anyway: only on the shapes of the short run.
   bool is_variant = false;
 };

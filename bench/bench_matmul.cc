@@ -108,8 +108,10 @@ class Conductor {
     for ([[maybe_unused]] auto _ : state) state.SetIterationTime(seconds);
 
     const GroupPlan& p = *c.plan;
-    const auto m = static_cast<double>(c.m), n = static_cast<double>(p.series->shape.n),
-               k = static_cast<double>(p.series->shape.k);
+    // Of experts, n is that of all that a row chose.
+    const Shape& shape = p.series->shape;
+    const auto m = static_cast<double>(c.m), n = static_cast<double>(shape.n * shape.chosen),
+               k = static_cast<double>(shape.k);
     const double gflops = 2e-9 * m * n * k / seconds;
     state.counters["m"] = m;
     state.counters["n"] = n;
@@ -123,8 +125,11 @@ class Conductor {
       state.counters["pct_peak"] = 100 * gflops / s.peak * seconds / best;
     }
     if (!p.series->memory) return;
-    const double gbps =
-        1e-9 * static_cast<double>(data_->problem(p.packed, p.threads).w_bytes) / seconds;
+    const Problem problem = data_->problem(p.packed, p.threads);
+    const double read =
+        static_cast<double>(problem.touched(c.m)) / static_cast<double>(problem.experts);
+    const double gbps = 1e-9 * static_cast<double>(problem.w_bytes) * read / seconds;
+    state.counters["w_rows"] = static_cast<double>(problem.touched(c.m) * problem.n);
     state.counters["GBps"] = gbps;
     if (s.bandwidth > 0) {
       state.counters["bandwidth_GBps"] = s.bandwidth;
@@ -273,7 +278,9 @@ std::vector<GroupPlan> plan_groups(const Options& o, const std::vector<Series>& 
                                (s.quick || !b.is_variant);
               const bool kept = o.backends.empty() || contains(o.backends, b.name);
               const bool ours = b.name.rfind("tessera", 0) == 0;
-              if ((named || all) && kept && (ours || !o.only_ours) && b.supports(format, packed)) {
+              const bool can =
+                  b.supports(format, packed) && (s.shape.experts == 0 || b.has_experts);
+              if ((named || all) && kept && (ours || !o.only_ours) && can) {
                 g.backends.push_back(b);
               }
             }

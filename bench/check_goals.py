@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Holds results of tessera-bench against goals.toml, which explains the conditions.
 
-  check_goals.py [--only dense|block] [--published TOML] [--goals TOML] RESULT.json...
+  check_goals.py [--only GROUP] [--published TOML] [--goals TOML] RESULT.json...
 
 Prints each cell with goal and measurement: met, NOT MET, no answer (too noisy), or not measured. Results of
 different compilers are checked each by itself. The last line says "N of M cells met"; exit status 0 only if
@@ -43,9 +43,10 @@ class Cell:
         """comparing: on the pages for comparisons with peers"""
         m = other.get("m", self.m)
         mode = other.get("mode", self.mode)
-        memory = m <= FROM_MEMORY and not self.shape.startswith("cube")
+        shape = other.get("shape", self.shape)
+        memory = "expert" in shape or (m <= FROM_MEMORY and not shape.startswith("cube"))
         pages = ("2m" if comparing or mode == "packed" else "4k") if memory else None
-        return Case(other.get("form", self.form), mode, self.shape, m, pages, other.get("threads", self.threads))
+        return Case(other.get("form", self.form), mode, shape, m, pages, other.get("threads", self.threads))
 
     def sure(self, row):
         if row is None or not row.usable:
@@ -90,7 +91,7 @@ class Cell:
         goal = f"{'>' if strictly else '>='} {factor:g} x {name}"
         met = ratio > factor if strictly else ratio >= factor
         if ours.case.pages:
-            gbps = peer.gflops * scale / (2 * self.m) * BYTES_PER_WEIGHT[self.form]
+            gbps = peer.gflops * scale / (2 * self.m) * BYTES_PER_WEIGHT[self.form] * (ours.w_rows or ours.n) / ours.n
             if factor * gbps > BANDWIDTH_CAP / 100 * ours.bandwidth:
                 goal += f", here >= {BANDWIDTH_CAP} % of bandwidth"
                 measured += f", {ours.percent_of_bandwidth:.1f} %"
@@ -131,6 +132,13 @@ class Cell:
         ours, other = self.ours(), self.ours(self.row.get("reference_backend", "tessera"), form=form)
         ratio = ours.gflops / other.gflops
         return ratio >= factor, f">= {factor:g} x {form}", f"{ratio:.3f} x"
+
+    def ratio_to_case(self, wanted):
+        (case, factor), = wanted.items()
+        shape, _, m = case.partition("/m:")
+        ours, other = self.ours(comparing=True), self.ours(comparing=True, shape=shape, m=int(m))
+        ratio = ours.gflops / other.gflops
+        return ratio >= factor, f">= {factor:g} x {case}", f"{ratio:.3f} x"
 
     def ratio_to_one_thread(self, factor):
         ratio = self.ours().gflops / self.ours(threads=1).gflops
@@ -206,7 +214,7 @@ def check_run(goals, only, run, published):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("results", nargs="+", metavar="RESULT.json", type=pathlib.Path)
-    parser.add_argument("--only", choices=["dense", "block"], help="one group of the goals")
+    parser.add_argument("--only", metavar="GROUP", help="one group of the goals: dense, block, files, experts")
     parser.add_argument("--published", type=pathlib.Path, metavar="TOML",
                         help="lets these figures stand in for libraries that goals name and the run did not measure")
     parser.add_argument("--goals", type=pathlib.Path, default=HERE / "goals.toml")

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
 #include <random>
 
 #include "weights.h"
@@ -30,6 +31,20 @@ void fill(float* to, size_t count, float scale, uint64_t seed) {
       to[i + h] = scale * (static_cast<float>(sum) - 510.0f) / 147.8f;
     }
   }
+}
+
+// Different experts for each of so many rows, all as likely.
+std::vector<int32_t> choices(size_t rows, size_t experts, size_t chosen) {
+  std::mt19937 random(4);
+  std::vector<int32_t> all(experts), list;
+  std::iota(all.begin(), all.end(), 0);
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t c = 0; c < chosen; ++c) {
+      std::swap(all[c], all[c + random() % (experts - c)]);
+      list.push_back(all[c]);
+    }
+  }
+  return list;
 }
 
 }  // namespace
@@ -59,8 +74,14 @@ Data::Data(const Shape& shape, DType format, const std::vector<size_t>& ms, bool
     p.x_bf16 = rounded;
   }
 
+  if (shape.experts > 0) {
+    p.experts = shape.experts;
+    p.chosen = shape.chosen;
+    choice_ = choices(rows, p.experts, p.chosen);
+    p.choice = choice_.data();
+  }
   const bool u8s8 = format == DType::i8;
-  p.w_bytes = p.n * dense_row_bytes(format, p.k);
+  p.w_bytes = p.experts * p.n * dense_row_bytes(format, p.k);
   p.copy_stride = (p.w_bytes + 4095) / 4096 * 4096;
   const size_t l3 = cache_bytes(3), total = std::max(size_t{544} << 20, l3 * 4 + l3 / 16);
   p.copies = memory ? (total + p.w_bytes - 1) / p.w_bytes : 1;
@@ -77,9 +98,14 @@ Data::Data(const Shape& shape, DType format, const std::vector<size_t>& ms, bool
     std::mt19937_64 random(2);
     for (size_t i = 0; i < p.w_bytes; ++i) w_.data()[i] = static_cast<std::byte>(random());
   } else {
-    std::vector<float> w(p.n * p.k);
+    // Four experts that differ, again and again.
+    const size_t different = std::min<size_t>(p.experts, 4), each = p.w_bytes / p.experts;
+    std::vector<float> w(different * p.n * p.k);
     fill(w.data(), w.size(), 1.0f / std::sqrt(static_cast<float>(p.k)), 2);
-    put_weights(w, p.n, format, w_.data());
+    put_weights(w, different * p.n, format, w_.data());
+    for (size_t e = different; e < p.experts; ++e) {
+      std::memcpy(w_.data() + e * each, w_.data() + e % different * each, each);
+    }
   }
   for (size_t i = 1; i < p.copies; ++i) {
     std::memcpy(w_.data() + i * p.copy_stride, w_.data(), p.w_bytes);

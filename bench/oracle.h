@@ -14,31 +14,33 @@ namespace bench {
 
 class Oracle {
  public:
-  explicit Oracle(const Problem& p) : n_(p.n), format_(p.format) {
-    std::vector<bool> whole(p.max_m(), false);
+  explicit Oracle(const Problem& p) : n_(p.n), chosen_(p.chosen), format_(p.format) {
+    const size_t y_rows = p.y_rows(p.max_m());
+    std::vector<bool> whole(y_rows, false);
     whole[0] = true;
-    for (const size_t m : p.ms) whole[m - 1] = true;
-    std::vector<std::vector<size_t>> rows_of(
-        p.n);  // rows to check, by column, as W is decoded by rows
-    for (size_t i = 0; i < p.max_m(); ++i) {
-      for (size_t j = 0; whole[i] && j < p.n; ++j) rows_of[j].push_back(i);
+    for (const size_t m : p.ms) whole[p.y_rows(m) - 1] = true;
+    // Rows of y to check, by row of W, as W is decoded by rows.
+    std::vector<std::vector<size_t>> rows_of(p.experts * p.n);
+    for (size_t i = 0; i < y_rows; ++i) {
+      const size_t first = p.expert_of(i) * p.n;
+      for (size_t j = 0; whole[i] && j < p.n; ++j) rows_of[first + j].push_back(i);
       for (size_t s = 0; !whole[i] && s < 4; ++s)
-        rows_of[(i * 7919 + s * 104729) % p.n].push_back(i);
+        rows_of[first + (i * 7919 + s * 104729) % p.n].push_back(i);
     }
     const std::vector<float> quant = quantum(p);
     std::vector<float> w(p.k);
-    const size_t stride = p.w_bytes / p.n;
-    for (size_t j = 0; j < p.n; ++j) {
+    const size_t stride = p.w_bytes / rows_of.size();
+    for (size_t j = 0; j < rows_of.size(); ++j) {
       if (rows_of[j].empty()) continue;
       decode(p.w + j * stride, p.format, w);
-      for (const size_t i : rows_of[j]) checks_.push_back(reference(p, quant, w, i, j));
+      for (const size_t i : rows_of[j]) checks_.push_back(reference(p, quant, w, i, j % p.n));
     }
   }
 
   /// What is wrong with y[m, n]; empty if nothing is.
   std::string compare(const float* y, size_t m) const {
     for (const Check& c : checks_) {
-      if (c.row >= m) continue;
+      if (c.row >= m * chosen_) continue;
       const size_t at = c.row * n_ + c.col;
       const double got = format_ == DType::i8 ? reinterpret_cast<const int32_t*>(y)[at]
                                               : static_cast<double>(y[at]);
@@ -83,20 +85,21 @@ class Oracle {
     return q;
   }
 
-  // The bound: unit roundoff of x as the format's users round it, plus k roundings of f32 sums,
-  // each relative to sum |x w|. (Block scales kept as f16 add 2^-11.)
+  // Row i of y, column j. The bound: unit roundoff of x as the format's users round it, plus k
+  // roundings of f32 sums, each relative to sum |x w|. (Block scales kept as f16 add 2^-11.)
   static Check reference(const Problem& p, const std::vector<float>& quant,
                          const std::vector<float>& w, size_t i, size_t j) {
-    const float* x = p.x + i * p.k;
+    const size_t x_row = i / p.chosen;
+    const float* x = p.x + x_row * p.k;
     double value = 0, magnitude = 0, quantized = 0;
     for (size_t l = 0; l < p.k; ++l) {
       const double xl = p.format == DType::bf16
-                            ? static_cast<double>(tessera::to_float(p.x_bf16[i * p.k + l]))
+                            ? static_cast<double>(tessera::to_float(p.x_bf16[x_row * p.k + l]))
                             : static_cast<double>(x[l]);
       const double wl = static_cast<double>(w[l]);
       value += xl * wl;
       magnitude += std::abs(xl * wl);
-      if (!quant.empty()) quantized += static_cast<double>(quant[i * p.k + l]) * std::abs(wl);
+      if (!quant.empty()) quantized += static_cast<double>(quant[x_row * p.k + l]) * std::abs(wl);
     }
     double x_rounding = 0;
     if (p.format == DType::f16) x_rounding = 0x1p-11;
@@ -106,7 +109,7 @@ class Oracle {
     return {i, j, value, (x_rounding + sums) * magnitude * 1.01 + quantized * 1.01 + 1e-30};
   }
 
-  size_t n_;
+  size_t n_, chosen_;
   DType format_;
   std::vector<Check> checks_;
 };

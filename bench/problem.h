@@ -5,6 +5,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
@@ -62,24 +63,37 @@ class Arena {
   size_t bytes_ = 0;
 };
 
-/// y[m, n] = x[m, k] * W[n, k]^T. All data is shared by all backends, read-only. The weights lie
+/// y[m, n] = x[m, k] * W[n, k]^T; or of experts: each row of x times the W of those that it chose,
+/// y[m, chosen, n]. All data is shared by all backends, read-only. The weights lie
 /// there `copies` times; call i uses copy i % copies, so that they come from memory where one copy
 /// would stay in a cache.
 struct Problem {
   DType format = DType::f32;
   bool packed = false;  // weights prepared beforehand, outside of the timed calls
   size_t n = 0, k = 0;
-  std::vector<size_t> ms;  // each m that will be asked for, ascending
+  size_t experts = 1, chosen = 1;
+  const int32_t* choice = nullptr;  // [m, chosen], of experts; null: an ordinary product
+  std::vector<size_t> ms;           // each m that will be asked for, ascending
   size_t threads = 1;
   Pages pages = Pages::huge;
   const std::byte* w = nullptr;  // ggml's bytes, dense rows
-  size_t w_bytes = 0;            // of one copy
+  size_t w_bytes = 0;            // of one copy, which has all experts
   size_t copies = 1, copy_stride = 0;
   const float* x = nullptr;                 // [m, k]
   const tessera::bf16_t* x_bf16 = nullptr;  // the same rounded, for those who take that
   const uint8_t* x_u8 = nullptr;            // for u8s8
 
   size_t max_m() const { return ms.back(); }
+  size_t y_rows(size_t m) const { return m * chosen; }
+  size_t expert_of(size_t y_row) const {
+    return choice == nullptr ? 0 : static_cast<size_t>(choice[y_row]);
+  }
+  /// Experts that some of the first m rows chose: what is read of W.
+  size_t touched(size_t m) const {
+    std::vector<bool> is(experts, false);
+    for (size_t i = 0; i < y_rows(m); ++i) is[expert_of(i)] = true;
+    return static_cast<size_t>(std::count(is.begin(), is.end(), true));
+  }
   const std::byte* copy(size_t i) const { return w + i % copies * copy_stride; }
 };
 

@@ -19,6 +19,7 @@ MODES = ["in_place", "packed"]
 SHAPES = {  # name: (n, k)
     "llama2-7b.attn_q": (4096, 4096), "llama2-7b.ffn_up": (11008, 4096), "tinyllama-1.1b.ffn_up": (5632, 2048),
     "tinyllama-1.1b.attn_q": (2048, 2048), "llama3.2-1b.ffn_up": (8192, 2048), "llama3-8b.ffn_up": (14336, 4096),
+    "qwen3-30b-a3b.experts_up": (768 * 8, 2048), "qwen3-30b-a3b.expert_up": (768, 2048),  # of a row: 8 experts
     "smollm-135m.ffn_up": (1536, 576), "clip-vit-l.ffn_up": (4096, 1024), "odd.37x1000x992": (1000, 992)}
 PEAK_OF = {"f32": "f32", "f16": "f32", "bf16": "bf16"}  # instruction class; all others: int8
 BYTES_PER_WEIGHT = {"f32": 4, "f16": 2, "bf16": 2, "u8s8": 1, "q8_0": 34 / 32, "q4_0": 18 / 32, "q4_1": 20 / 32,
@@ -79,6 +80,7 @@ class Row:
     published: bool = False
     own_peak: float | None = None  # measured in turns with it; GFLOP/s, GB/s
     own_bandwidth: float | None = None
+    w_rows: int | None = None  # of W that were read, if not all n
 
     @property
     def name(self):
@@ -103,7 +105,7 @@ class Row:
 
     @property
     def weight_bytes(self):
-        return self.n * self.k * BYTES_PER_WEIGHT[self.case.format]
+        return (self.w_rows or self.n) * self.k * BYTES_PER_WEIGHT[self.case.format]
 
     @property
     def gbps(self):
@@ -245,6 +247,7 @@ def _row(result, match, entries):
     row.noise = float(entries[0].get("noise", 0))
     row.answer = entries[0].get("answer", 1) != 0
     row.own_peak, row.own_bandwidth = (entries[0].get(key) for key in ("peak_GFLOPS", "bandwidth_GBps"))
+    row.w_rows = entries[0].get("w_rows")
     return row
 
 

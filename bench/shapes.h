@@ -13,6 +13,7 @@ namespace bench {
 struct Shape {
   std::string name;
   size_t n, k;
+  size_t experts = 0, chosen = 1;  // of a mixture; 0: an ordinary matrix
 };
 
 /// Products that are measured together: one shape in some formats, for each m. `memory`: the
@@ -94,6 +95,12 @@ inline std::vector<Series> all_series() {
     list.push_back({llama2_q, some, {1, 8}, true, false, avx2});
     list.push_back({llama2_q, some, {512}, false, false, avx2});
   }
+  // Experts, at 1 row each and, beside them, one expert alone at the rows that each then gets.
+  const Shape experts{"qwen3-30b-a3b.experts_up", 768, 2048, 128, 8},
+      expert{"qwen3-30b-a3b.expert_up", 768, 2048};
+  const std::vector<DType> of_experts{DType::q8_0, DType::q4_0, DType::q4_k, DType::mxfp4};
+  list.push_back({experts, of_experts, {1, 16, 512}, true});
+  list.push_back({expert, of_experts, {1, 32}, true, false, {"tessera"}});
   for (const size_t size : {64, 128, 192, 256, 384, 512}) {
     list.push_back({cube(size), dense, {size}});
     list.push_back({cube(size), dense, {size}, false, false, {"tessera"}, {1, 2}});

@@ -119,8 +119,8 @@ void set_environment(size_t threads) {
   }
   setenv("MKL_DYNAMIC", "FALSE", 1);
   setenv("KMP_BLOCKTIME", "1", 1);
-  // GNU's spins for some 7 ms. With it, q8_0's 512 x 4096 x 4096 on two threads beside ik_llama.cpp:
-  // median 541 and best 709 Gop/s.
+  // GNU's spins for some 7 ms. With it, q8_0's 512 x 4096 x 4096 on two threads beside
+  // ik_llama.cpp: median 541 and best 709 Gop/s.
   setenv("GOMP_SPINCOUNT", "20000", 1);
 }
 
@@ -135,7 +135,7 @@ void set_environment(size_t threads) {
     return std::string();
   });
   answer(out, {}, opened);
-  const Arena memory(problem.max_m() * problem.n * sizeof(float), Pages::huge);
+  const Arena memory(problem.y_rows(problem.max_m()) * problem.n * sizeof(float), Pages::huge);
   auto* y = reinterpret_cast<float*>(memory.data());
   Question q;
   while (read_all(in, &q, sizeof(q))) {
@@ -145,7 +145,7 @@ void set_environment(size_t threads) {
         times = time_calls(q.number, [&] { backend->run(q.copy++, y); });
         return "";
       }
-      std::memset(y, 0xff, q.number * problem.n * sizeof(float));  // NaN
+      std::memset(y, 0xff, problem.y_rows(q.number) * problem.n * sizeof(float));  // NaN
       backend->prepare(q.number);
       backend->run(q.copy, y);
       pin_all_threads(problem.threads);

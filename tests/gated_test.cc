@@ -16,6 +16,7 @@ Gating drawn(Rng& rng) {
   g.activation = kActivations[rng.below(std::size(kActivations))];
   if (rng.below(2) == 0) {
     g.alpha = 1.702f;
+    g.clips = true;
     g.limit = 0.5f;
     g.offset = 1.0f;
   }

@@ -49,7 +49,10 @@ struct Api {
   int (*compute)(Engine*, Graph*) = find("ggml_backend_graph_compute");
   Context* (*init)(InitParams) = find("ggml_init");
   Tensor* (*matrix)(Context*, int type, int64_t cols, int64_t rows) = find("ggml_new_tensor_2d");
+  Tensor* (*cube)(Context*, int type, int64_t cols, int64_t rows,
+                  int64_t matrices) = find("ggml_new_tensor_3d");
   Tensor* (*mul_mat)(Context*, Tensor* w, Tensor* x) = find("ggml_mul_mat");
+  Tensor* (*mul_mat_id)(Context*, Tensor* w, Tensor* x, Tensor* ids) = find("ggml_mul_mat_id");
   Graph* (*graph)(Context*, size_t nodes, bool grads) = find("ggml_new_graph_custom");
   void (*expand)(Graph*, Tensor*) = find("ggml_build_forward_expand");
   Buffer* (*buffer_over)(void*, size_t) = find("ggml_backend_cpu_buffer_from_ptr");
@@ -64,9 +67,10 @@ class GraphBackend : public Backend {
     p_ = &p;
     engine_ = api_.cpu_init();
     api_.set_threads(engine_, static_cast<int>(p.threads));
-    context_ = api_.init({(p.copies * p.ms.size() * 8 + 64) * 4096, nullptr, true});
+    context_ = api_.init({(p.copies * p.ms.size() * 12 + 64) * 4096, nullptr, true});
     for (size_t i = 0; i < p.copies; ++i) {
-      w_.push_back(matrix(static_cast<int>(p.format), p.n));
+      w_.push_back(p.choice == nullptr ? matrix(static_cast<int>(p.format), p.n)
+                                       : cube(static_cast<int>(p.format), p.n, p.experts));
       if (!p.packed) place(w_[i], p.copy(i), p.w_bytes);
     }
     if (p.packed) pack();
@@ -90,6 +94,25 @@ class GraphBackend : public Backend {
   Tensor* matrix(int type, size_t rows) {
     return api_.matrix(context_, type, static_cast<int64_t>(p_->k), static_cast<int64_t>(rows));
   }
+  Tensor* cube(int type, size_t rows, size_t matrices) {
+    return api_.cube(context_, type, static_cast<int64_t>(p_->k), static_cast<int64_t>(rows),
+                     static_cast<int64_t>(matrices));
+  }
+  /// The product with m rows of x, of which none has data yet, nor the experts' choice.
+  struct Product {
+    Tensor *y, *x, *choice;
+  };
+  Product product(Tensor* w, size_t m) {
+    const int f32 = static_cast<int>(DType::f32), i32 = static_cast<int>(DType::i32);
+    if (p_->choice == nullptr) {
+      Tensor* x = matrix(f32, m);
+      return {api_.mul_mat(context_, w, x), x, nullptr};
+    }
+    Tensor* x = cube(f32, 1, m);
+    Tensor* choice =
+        api_.matrix(context_, i32, static_cast<int64_t>(p_->chosen), static_cast<int64_t>(m));
+    return {api_.mul_mat_id(context_, w, x, choice), x, choice};
+  }
   void place(Tensor* tensor, const void* data, size_t bytes) {
     void* at = const_cast<void*>(data);  // only y is written to
     api_.place(api_.buffer_over(at, bytes), tensor, at);
@@ -104,14 +127,14 @@ class GraphBackend : public Backend {
  private:
   // The place of y is part of a graph: it is built at the first, untimed call.
   void build(float* y) {
-    Tensor* x = matrix(static_cast<int>(DType::f32), m_);
-    place(x, p_->x, m_ * p_->k * sizeof(float));
     graphs_.clear();
     for (Tensor* w : w_) {
-      Tensor* product = api_.mul_mat(context_, w, x);
-      place(product, y, m_ * p_->n * sizeof(float));
+      const Product p = product(w, m_);
+      place(p.x, p_->x, m_ * p_->k * sizeof(float));
+      if (p.choice != nullptr) place(p.choice, p_->choice, p_->y_rows(m_) * sizeof(int32_t));
+      place(p.y, y, p_->y_rows(m_) * p_->n * sizeof(float));
       graphs_.push_back(api_.graph(context_, 8, false));
-      api_.expand(graphs_.back(), product);
+      api_.expand(graphs_.back(), p.y);
     }
     y_ = y;
   }
@@ -178,8 +201,7 @@ class Ggml : public GraphBackend {
     madvise(base + skip, stride * w_.size() - skip,
             p_->pages == Pages::huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     for (size_t i = 0; i < w_.size(); ++i) api_.place(buffer, w_[i], base + i * stride);
-    Tensor* x = matrix(static_cast<int>(DType::f32), 1);
-    if (!supports(engine_, api_.mul_mat(context_, w_[0], x)))
+    if (!supports(engine_, product(w_[0], 1).y))
       throw Unsupported("ggml does not repack this format here");
     for (size_t i = 0; i < w_.size(); ++i) set(w_[i], p_->copy(i), 0, p_->w_bytes);
   }
@@ -268,6 +290,7 @@ void add_ggml(std::vector<BackendInfo>& list) {
                   [avx2] { return std::make_unique<Ik>(avx2); }};
     for (BackendInfo* info : {&g, &i}) {
       info->on_request = avx2;
+      info->has_experts = true;
       if (avx2) info->target = "AVX2";
       list.push_back(*info);
     }

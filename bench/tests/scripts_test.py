@@ -331,7 +331,7 @@ class Goals(WithFolder):
     def test_the_goals_of_the_project(self):
         status, out, _ = self.call(check_goals, self.save(DATA), "--published", PUBLISHED)
         self.assertEqual(status, 1)
-        self.assertRegex(out.splitlines()[-1], r"^\d+ of 421 cells met$")
+        self.assertRegex(out.splitlines()[-1], r"^\d+ of 441 cells met$")
         for group, count in (("dense", 108), ("block", 185)):
             last = self.call(check_goals, self.save(DATA), "--only", group)[1].splitlines()[-1]
             self.assertTrue(last.endswith(f" of {count} cells met"), last)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -87,13 +88,18 @@ nlohmann::ordered_json row_of(const BenchArguments& arguments, const LoadedModel
                               const Test& test) {
   size_t bytes = 0;
   uint64_t values = 0;
+  std::map<tessera::DType, size_t> bytes_of;
   for (const gguf::Tensor& t : loaded.file.tensors()) {
     bytes += t.data.size();
     values += t.dims[0] * t.rows();
+    bytes_of[t.dtype] += t.data.size();
   }
+  const auto most = std::max_element(bytes_of.begin(), bytes_of.end(), [](auto& a, auto& b) {
+                      return a.second < b.second;
+                    })->first;  // experts are of another type than the rest in some models
   const tessera::Explanation how = loaded.model.layers[0].q.explain(1);
   return {{"model_filename", arguments.model.path},
-          {"model_type", loaded.model.config.architecture + " " + how.w},
+          {"model_type", loaded.model.config.architecture + " " + tessera::dtype_name(most)},
           {"model_size", bytes},
           {"model_n_params", values},
           {"weight_bytes", loaded.model.weight_bytes},  // that a token reads

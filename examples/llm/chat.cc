@@ -12,17 +12,26 @@
 namespace llm {
 namespace {
 
-// BOS and EOS stand for these tokens of the vocabulary. `specials` are special tokens by their
-// nature, with a blank between them.
+// BOS and EOS stand for these tokens of the vocabulary, DAY for the date by digits. `specials` are
+// special tokens by their nature, with a blank between them.
 #define BOS "\x01"
 #define EOS "\x02"
+#define DAY "\x03"
 constexpr struct Form {
   const char *name, *system_begin, *system_end, *user_begin, *user_end, *answer_begin, *answer_end;
   bool system_in_turn;
   const char* specials;
+  const char* opening = "";
 } kForms[] = {
     {"chatml", "<|im_start|>system\n", "<|im_end|>\n", "<|im_start|>user\n",
      "<|im_end|>\n<|im_start|>assistant\n", "", "<|im_end|>\n", false, "<|im_start|> <|im_end|>"},
+    {"gpt-oss", "<|start|>developer<|message|># Instructions\n\n", "\n\n<|end|>",
+     "<|start|>user<|message|>", "<|end|><|start|>assistant", "<|channel|>final<|message|>",
+     "<|end|>", false, "<|start|> <|end|> <|message|> <|channel|>",
+     "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\n"
+     "Knowledge cutoff: 2024-06\nCurrent date: " DAY "\n\nReasoning: medium\n\n"
+     "# Valid channels: analysis, commentary, final. Channel must be included for every "
+     "message.<|end|>"},
     {"llama2", "<<SYS>>\n", "\n<</SYS>>\n\n", "[INST] ", " [/INST]", " ", " " EOS, true, ""},
     {"llama3", "<|start_header_id|>system<|end_header_id|>\n\n", "<|eot_id|>",
      "<|start_header_id|>user<|end_header_id|>\n\n",
@@ -90,6 +99,14 @@ std::string_view speaker(std::string_view source, const jinja::Statement& s) {
 
 }  // namespace
 
+std::string today_in_digits() {
+  const std::time_t now = std::time(nullptr);
+  std::tm local{};
+  char text[16] = "2024-07-26";
+  if (local_time(now, local)) std::strftime(text, sizeof(text), "%Y-%m-%d", &local);
+  return text;
+}
+
 std::string today() {
   const std::time_t now = std::time(nullptr);
   constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -109,6 +126,7 @@ size_t tokens_to_keep(std::span<const TokenId> held, std::span<const TokenId> wh
 
 std::string_view ChatTemplate::recognize(std::string_view jinja) {
   const auto has = [&](std::string_view mark) { return contains(jinja, mark); };
+  if (has("<|start|>") && has("<|channel|>") && has("<|message|>")) return "gpt-oss";
   if (has("<|im_start|>")) return has("<|im_sep|>") ? "" : "chatml";
   if (has("<|start_header_id|>") && has("<|end_header_id|>")) return "llama3";
   if (const size_t user = jinja.find("<|user|>"); user != jinja.npos && has("<|assistant|>")) {
@@ -151,11 +169,17 @@ ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
   const auto filled = [&](std::string_view text) {
     std::string result;
     for (const char c : text) {
-      if (c != *BOS && c != *EOS) result += c;
-      if (c == *BOS || c == *EOS) result += c == *BOS ? special.bos : special.eos;
+      if (c == *BOS || c == *EOS) {
+        result += c == *BOS ? special.bos : special.eos;
+      } else if (c == *DAY) {
+        result += today_in_digits();
+      } else {
+        result += c;
+      }
     }
     return result;
   };
+  opening_ = filled(form->opening);
   system_begin_ = filled(form->system_begin);
   system_end_ = filled(form->system_end);
   user_begin_ = filled(form->user_begin);
@@ -163,6 +187,7 @@ ChatTemplate::ChatTemplate(const gguf::File& file, const Tokenizer& tokenizer,
   answer_begin_ = filled(form->answer_begin);
   answer_end_ = filled(form->answer_end);
   system_in_turn_ = form->system_in_turn;
+  has_channels_ = name == "gpt-oss";
   if (name == "llama2") repeated_bos_ = special.bos;
   if (!by_name) read(jinja, special);
   note_missing(form->specials, tokenizer);
@@ -269,6 +294,11 @@ std::string ChatTemplate::answer_text(std::string_view answer) const {
     answer.remove_prefix(thought + 8);
     answer.remove_prefix(std::min(answer.find_first_not_of('\n'), answer.size()));
   }
+  if (has_channels_) {  // of a thought alone nothing is left
+    const size_t last = answer.rfind(answer_begin_);
+    if (last == answer.npos && contains(answer, "<|channel|>")) answer = {};
+    if (last != answer.npos) answer.remove_prefix(last);
+  }
   if (trims_answer_) answer = trimmed(answer);
   // A model that was taught a blank in front of its answers writes it itself.
   if (!answer_begin_.empty() && answer.starts_with(answer_begin_)) {
@@ -279,7 +309,7 @@ std::string ChatTemplate::answer_text(std::string_view answer) const {
 
 std::string ChatTemplate::text(std::string_view system, std::span<const Turn> turns,
                                size_t from) const {
-  std::string out;
+  std::string out = from == 0 ? opening_ : std::string();
   for (size_t i = from; i < turns.size(); ++i) {
     if (i > 0) out += answer_end_ + repeated_bos_;
     const bool instructs = !turns.empty() && i == (system_last_ ? turns.size() - 1 : 0);

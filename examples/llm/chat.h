@@ -52,6 +52,7 @@ class ChatTemplate {
   std::string system_turn(std::string_view system) const;
   std::string answer_text(std::string_view answer) const;
 
+  std::string opening_;  // in front of the conversation
   std::string system_begin_, system_end_, user_begin_, user_end_, answer_begin_, answer_end_;
   std::string default_system_;  // where the user gives none
   std::string preamble_;        // in front of the system's text, whether there is one or not
@@ -61,12 +62,14 @@ class ChatTemplate {
   bool system_in_turn_ = false;  // the system's text stands within a turn of the user
   bool system_last_ = false;     // in the last one, not the first
   bool drops_thoughts_ = false;  // answers count from behind </think>
+  bool has_channels_ = false;  // they count from behind the last answer_begin_, which is a channel
   // Blanks around what they say do not count.
   bool trims_system_ = false, trims_user_ = false, trims_answer_ = false;
 };
 
-/// The date as templates write it, "29 Nov 2026".
+/// The date as templates write it, "29 Nov 2026", or by digits, "2026-11-29".
 std::string today();
+std::string today_in_digits();
 
 /// How many tokens a context that holds `held` keeps when a conversation is `whole`: at least one
 /// is left to be read.

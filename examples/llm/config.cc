@@ -13,13 +13,23 @@
 namespace llm {
 namespace {
 
-constexpr struct {
+// Whether a model of an architecture has experts, and a shared one beside them.
+enum class Has : uint8_t { never, maybe, always, and_shared };
+
+constexpr struct Architecture {
   const char* name;
   RopePairs pairs;
-  bool head_norms;
-} kArchitectures[] = {{"llama", RopePairs::neighbours, false},
-                      {"qwen2", RopePairs::halves, false},
-                      {"qwen3", RopePairs::halves, true}};
+  HeadNorms head_norms = HeadNorms::none;
+  Has experts = Has::never;
+  bool softmax_of_all = false;  // see ExpertsConfig
+  bool gpt_oss = false;
+} kArchitectures[] = {{"llama", RopePairs::neighbours, HeadNorms::none, Has::maybe},
+                      {"qwen2", RopePairs::halves},
+                      {"qwen3", RopePairs::halves, HeadNorms::each},
+                      {"qwen2moe", RopePairs::halves, HeadNorms::none, Has::and_shared, true},
+                      {"qwen3moe", RopePairs::halves, HeadNorms::each, Has::always},
+                      {"olmoe", RopePairs::halves, HeadNorms::all, Has::always, true},
+                      {"gpt-oss", RopePairs::halves, HeadNorms::none, Has::always, false, true}};
 
 constexpr size_t kMostHeadSize = 1 << 16;
 
@@ -100,8 +110,44 @@ void read_rope(const Numbers& numbers, Config& c) {
   }
 }
 
+// What follows attention: one part for every token, or experts.
+void read_feed_forward(const Numbers& numbers, const Architecture& known, Config& c) {
+  ExpertsConfig& e = c.experts;
+  if (known.experts == Has::never) {
+    numbers.only("expert_count", 0, 0);
+  } else if (known.experts == Has::maybe) {
+    e.count = numbers.whole("expert_count", 0, 0);
+  } else {
+    e.count = numbers.whole("expert_count");
+  }
+  if (e.count == 0) {
+    c.ffn = numbers.whole("feed_forward_length");
+    return;
+  }
+  e.chosen = numbers.whole("expert_used_count");
+  numbers.require(e.chosen <= e.count, "expert_used_count", e.chosen, "is more than",
+                  numbers.prefix + "expert_count", e.count);
+  numbers.only("expert_group_count", 0, 1);
+  const char* const own = "expert_feed_forward_length";
+  const bool has_own = numbers.file.find(numbers.prefix + own) != nullptr;
+  e.ffn = numbers.whole(has_own ? own : "feed_forward_length");
+  e.softmax_of_all = known.softmax_of_all;
+  e.clipped = known.gpt_oss;
+  if (known.experts != Has::and_shared) return;
+  const char* const shared = "expert_shared_feed_forward_length";
+  const bool has_shared = numbers.file.find(numbers.prefix + shared) != nullptr;
+  c.ffn = numbers.whole(has_shared ? shared : "feed_forward_length");
+}
+
+// gpt-oss: every other layer sees but the newest positions.
+void read_window(const Numbers& numbers, Config& c) {
+  c.sinks = true;
+  c.window = numbers.whole("attention.sliding_window");
+  numbers.only("attention.sliding_window_pattern", 2, 2);
+}
+
 // The row of kArchitectures for a file. Whatever is no model that writes text says what it is.
-const auto& architecture_of(const gguf::File& file) {
+const Architecture& architecture_of(const gguf::File& file) {
   const auto type = file.get("general.type", std::string_view("model"));
   if (type == "adapter") throw error("it is an adapter (LoRA) for a model, not a model");
   if (type == "imatrix") throw error("it is an importance matrix for quantizing, not a model");
@@ -135,7 +181,6 @@ Config read_config(const gguf::File& file, size_t vocab) {
   const Numbers numbers{file, prefix};
   c.layers = numbers.whole("block_count");
   c.dim = numbers.whole("embedding_length");
-  c.ffn = numbers.whole("feed_forward_length");
   c.context = numbers.whole("context_length");
   c.heads = numbers.whole("attention.head_count");
   c.kv_heads = numbers.whole("attention.head_count_kv", c.heads);
@@ -154,8 +199,9 @@ Config read_config(const gguf::File& file, size_t vocab) {
   numbers.require(c.head_size <= kMostHeadSize, "attention.key_length", c.head_size, "is more than",
                   "the largest head", kMostHeadSize);
   numbers.only("attention.value_length", c.head_size, c.head_size);
-  numbers.only("expert_count", 0, 0);
+  read_feed_forward(numbers, known, c);
   read_rope(numbers, c);
+  if (known.gpt_oss) read_window(numbers, c);
   if (file.parts() == 1) Numbers{file, "split."}.only("count", 0, 1);
   return c;
 }

@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <limits>
 
 #include "threads.h"
 
@@ -31,12 +32,21 @@ constexpr size_t kLeastShared = 128 << 10;
 
 // Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
 // layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
-// weights in place would be packed for each, so there it takes all rows at once.
+// weights in place would be packed for each, so there it takes all rows at once. So it does with
+// experts, among whom the rows are shared out: few would be left for each.
 constexpr size_t kFfnRows = 128;
 
 // What a plan takes for a vector that a model may not have.
 const float* or_null(const std::vector<float>& bias) {
   return bias.empty() ? nullptr : bias.data();
+}
+
+// The epilogue of experts, each with a bias of its own if they have any.
+tessera::GroupEpilogue with_biases(const std::vector<float>& biases, size_t n) {
+  tessera::GroupEpilogue epilogue;
+  epilogue.bias = or_null(biases);
+  epilogue.bias_stride = n;
+  return epilogue;
 }
 
 }  // namespace
@@ -58,8 +68,13 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
   for (auto* b : {&x_, &normed_}) b->reserve(batch * c_.dim);
   for (auto* b : {&q_, &rotated_}) b->reserve(batch * c_.q_dim());
   for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
-  ffn_rows_ = model.packed_bytes > 0 ? std::min(batch, kFfnRows) : batch;
-  for (auto* b : {&gate_, &up_}) b->reserve(ffn_rows_ * c_.ffn);
+  const ExpertsConfig& e = c_.experts;
+  ffn_rows_ = model.packed_bytes > 0 && e.count == 0 ? std::min(batch, kFfnRows) : batch;
+  for (auto* b : {&gate_, &up_}) b->reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
+  scores_.reserve(batch * e.count);
+  shared_scores_.reserve(batch);
+  routes_.reserve(batch * e.chosen);
+  expert_out_.reserve(batch * e.chosen * c_.dim);
 }
 
 // x = embedding[tokens]; each layer adds to x; logits = norm(x) output^T
@@ -112,20 +127,64 @@ void Forward::run_layer(size_t index) {
   }
 }
 
-// x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T
+// x += experts(norm(x)); x += (silu(norm(x) gate^T) * (norm(x) up^T)) down^T, the latter times a
+// factor if that is a shared expert's
 void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
+  if (c_.experts.count > 0) run_experts(l.experts, x, rows);
+  if (c_.ffn == 0) return;
   multiply_weights(normed_.rows(rows, c_.dim),
                    {{&l.gate,
                      gate_.rows(rows, c_.ffn),
                      {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
                     {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
-  for_rows(rows,
-           [&](size_t r) { multiply(up_.data() + r * c_.ffn, c_.ffn, gate_.data() + r * c_.ffn); });
+  const bool shared = c_.experts.count > 0;
+  if (shared) {
+    multiply_weights(normed_.rows(rows, c_.dim),
+                     {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+  }
+  for_rows(rows, [&](size_t r) {
+    float* inner = gate_.data() + r * c_.ffn;
+    multiply(up_.data() + r * c_.ffn, c_.ffn, inner);
+    if (shared) scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
+  });
   multiply_weights(gate_.rows(rows, c_.ffn),
                    {{&l.down,
                      tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
                      {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
+}
+
+// x += for each expert that a row chose: factor * (silu(normed_ gate^T) * (normed_ up^T)) down^T
+void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
+  const ExpertsConfig& e = c_.experts;
+  const size_t routes = rows * e.chosen;
+  const MatView normed = normed_.rows(rows, c_.dim);
+  multiply_weights(normed,
+                   {{&l.router, scores_.rows(rows, e.count), {.bias = or_null(l.router_bias)}}});
+  for_rows(rows, [&](size_t r) {
+    choose_experts(scores_.span().subspan(r * e.count, e.count), e,
+                   routes_.span().subspan(r * e.chosen, e.chosen));
+  });
+  grouped_.set(routes_.span().first(routes), e);
+
+  const MutMatView gate = gate_.rows(routes, e.ffn), up = up_.rows(routes, e.ffn);
+  tessera::GroupEpilogue gated = with_biases(l.gate_bias, e.ffn);
+  if (!e.clipped) gated.activation = tessera::Activation::silu;
+  multiply_weights<ExpertProduct>(
+      normed, {{&l.gate, gate, grouped_.from_tokens(), rows, gated},
+               {&l.up, up, grouped_.from_tokens(), rows, with_biases(l.up_bias, e.ffn)}});
+  for_rows(routes, [&](size_t r) {
+    (e.clipped ? clipped_swiglu : multiply)(up_.data() + r * e.ffn, e.ffn,
+                                            gate_.data() + r * e.ffn);
+  });
+  multiply_weights<ExpertProduct>(
+      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
+              with_biases(l.down_bias, c_.dim)}});
+  for_rows(rows, [&](size_t r) {
+    for (size_t c = 0; c < e.chosen; ++c) {
+      add(expert_out_.data() + (r * e.chosen + c) * c_.dim, c_.dim, x + r * c_.dim);
+    }
+  });
 }
 
 // normed_ = rms_norm(x), an input of multiply_weights()
@@ -142,6 +201,11 @@ void Forward::rotate_and_keep(size_t index) {
   const Layer& l = model_.layers[index];
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size;
   for_rows(m_, [&](size_t r) {
+    if (c_.head_norms == HeadNorms::all) {
+      float *q = q_.data() + r * c_.q_dim(), *k = k_.data() + r * c_.kv_dim();
+      rms_norm(q, l.q_norm.data(), c_.q_dim(), c_.rms_epsilon, q);
+      rms_norm(k, l.k_norm.data(), c_.kv_dim(), c_.rms_epsilon, k);
+    }
     for (size_t h = 0; h < c_.heads; ++h) {
       rotate_head(q_.data() + r * c_.q_dim() + h * size, r, l.q_norm,
                   rotated_.data() + ((h / group * m_ + r) * group + h % group) * size);
@@ -157,7 +221,7 @@ void Forward::rotate_and_keep(size_t index) {
 // One head of row r; `to` may be `from`.
 void Forward::rotate_head(const float* from, size_t r, const std::vector<float>& weight,
                           float* to) {
-  if (!weight.empty()) {
+  if (c_.head_norms == HeadNorms::each) {
     rms_norm(from, weight.data(), c_.head_size, c_.rms_epsilon, to);
     from = to;
   }
@@ -187,10 +251,11 @@ void Forward::attention(size_t index) {
 }
 
 // softmax(q keys^T / sqrt(head_size)) values, for the queries of some rows and of all heads that
-// share the keys: each sees the positions up to its own.
+// share the keys: each sees the positions up to its own, or the newest of them.
 Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
-  const size_t positions = position_ + row + rows;
+  const size_t first = c_.first_seen(index, position_ + row);
+  const size_t positions = position_ + row + rows - first;
   Worker& w = workers_[part.index];
   w.scores.reserve(queries * positions);
   w.sums.reserve(queries);
@@ -200,16 +265,23 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
   double seconds = 0.0;
   Lap lap;
   Status status = multiply_once(tessera::rows_of(std::span(q, queries * size), queries, size),
-                                cache_.keys(index, kv_head, positions), scores, w);
+                                cache_.keys(index, kv_head, first, positions), scores, w);
   if (!status.ok()) return status;
   seconds += lap.seconds();
   const float factor = 1.0f / std::sqrt(static_cast<float>(size));
+  const std::vector<float>& sinks = model_.layers[index].sinks;
   for (size_t i = 0; i < queries; ++i) {
-    w.sums.data()[i] = softmax(w.scores.data() + i * positions, position_ + row + i / group + 1,
-                               positions, factor);
+    const size_t position = position_ + row + i / group;
+    const size_t unseen = c_.first_seen(index, position) - first;
+    float* of_query = w.scores.data() + i * positions;
+    std::fill_n(of_query, unseen, 0.0f);
+    const float sink = sinks.empty() ? -std::numeric_limits<float>::infinity()
+                                     : sinks[kv_head * group + i % group] / factor;
+    w.sums.data()[i] =
+        softmax(of_query + unseen, position + 1 - first - unseen, positions - unseen, factor, sink);
   }
   (void)lap.seconds();
-  status = multiply_once(scores, cache_.values(index, kv_head, positions),
+  status = multiply_once(scores, cache_.values(index, kv_head, first, positions),
                          w.attended.rows(queries, size), w);
   seconds += lap.seconds();
   for (size_t i = 0; i < queries; ++i) {
@@ -230,13 +302,14 @@ void Forward::shift(size_t kept, size_t count) {
 }
 
 // Several products of one x, which is packed once for those that can share it.
-void Forward::multiply_weights(const MatView& x, std::initializer_list<Product> list) {
+template <class Each>
+void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> list) {
   profile_.rest += lap_.seconds();
   const Buffer<std::byte>* packed[kMostProducts] = {};  // of each product
   size_t parts = 1, memory = 0;
   for (size_t i = 0; i < list.size(); ++i) {
-    const Matmul& plan = *list.begin()[i].plan;
-    const tessera::PartCounts counts = plan.parts(x.rows, pool_.threads());
+    const auto& plan = *list.begin()[i].plan;
+    const tessera::PartCounts counts = list.begin()[i].parts(x.rows, pool_.threads());
     parts = std::max(parts, counts.run);
     memory = std::max(memory, plan.worker_bytes(x.rows));
     for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
@@ -252,8 +325,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Product> 
   in_parts(parts, [&](const Part& part) {
     Status status;
     for (size_t i = 0; i < list.size() && status.ok(); ++i) {
-      const auto& [plan, y, epilogue] = list.begin()[i];
-      status = plan->run(packed[i]->span(), y, workers_[part.index].product.span(), epilogue, part);
+      status = list.begin()[i].run(packed[i]->span(), workers_[part.index].product.span(), part);
     }
     return status;
   });

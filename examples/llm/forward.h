@@ -14,6 +14,7 @@
 #include "kv_cache.h"
 #include "memory.h"
 #include "model.h"
+#include "routes.h"
 #include "tessera/thread_pool.h"
 
 namespace llm {
@@ -86,18 +87,49 @@ class Forward {
     const tessera::Matmul* plan;
     tessera::MutMatView y;
     tessera::Epilogue epilogue = {};
+
+    tessera::PartCounts parts(size_t rows, size_t workers) const {
+      return plan->parts(rows, workers);
+    }
+    tessera::Status run(std::span<const std::byte> packed_x, std::span<std::byte> worker,
+                        tessera::Part part) const {
+      return plan->run(packed_x, y, worker, epilogue, part);
+    }
+  };
+  // The same for experts: each multiplies the rows of x that are its group.
+  struct ExpertProduct {
+    const tessera::GroupedMatmul* plan;
+    tessera::MutMatView y;
+    std::span<const tessera::ExpertRows> groups;
+    size_t tokens;  // rows of x
+    tessera::GroupEpilogue epilogue = {};
+
+    // As those of one expert that multiplies all rows.
+    tessera::PartCounts parts(size_t rows, size_t workers) const {
+      const tessera::Matmul expert(plan->value().plan);
+      return {expert.parts(rows, workers).pack, expert.parts(y.rows, workers).run};
+    }
+    tessera::Status run(std::span<const std::byte> packed_x, std::span<std::byte> worker,
+                        tessera::Part part) const {
+      return plan->run(packed_x, tokens, groups, y, worker, epilogue, part);
+    }
   };
 
   void embed(std::span<const TokenId> tokens);
   void run_layer(size_t index);
   void feed_forward(const Layer& layer, float* x, size_t rows);
+  void run_experts(const ExpertLayer& experts, float* x, size_t rows);
   void norm(const float* x, const std::vector<float>& weight, size_t rows);
   void rotate_and_keep(size_t index);
   void rotate_head(const float* from, size_t row, const std::vector<float>& weight, float* to);
   void attention(size_t index);
   tessera::Status attend(size_t index, size_t kv_head, size_t row, size_t rows,
                          const tessera::Part& part);
-  void multiply_weights(const tessera::MatView& x, std::initializer_list<Product> list);
+  template <class Each>
+  void multiply_weights(const tessera::MatView& x, std::initializer_list<Each> list);
+  void multiply_weights(const tessera::MatView& x, std::initializer_list<Product> list) {
+    multiply_weights<Product>(x, list);
+  }
   tessera::Status multiply_once(const tessera::MatView& x, const tessera::MatView& w,
                                 const tessera::MutMatView& y, Worker& worker);
   template <class Work>
@@ -114,12 +146,17 @@ class Forward {
   size_t position_ = 0;
   size_t m_ = 0;         // tokens of this pass
   size_t ffn_rows_ = 0;  // that the feed-forward part takes at a time
+  GroupedRoutes grouped_;
   KvCache cache_;
   Buffer<float> x_, normed_;                   // [batch, dim]
   Buffer<float> q_;                            // [batch, q_dim]; attention's result too
   Buffer<float> rotated_;                      // [kv_heads, batch, heads that share, head_size]
   Buffer<float> k_, v_;                        // [batch, kv_dim]
-  Buffer<float> gate_, up_;                    // [a block of rows, ffn]
+  Buffer<float> gate_, up_;                    // [a block of rows, ffn]; of experts: of all routes
+  Buffer<float> scores_;                       // [batch, experts], the router's
+  Buffer<float> shared_scores_;                // [batch], the shared expert's
+  Buffer<Route> routes_;                       // [batch, chosen]
+  Buffer<float> expert_out_;                   // [batch, chosen, dim]
   Buffer<float> angles_;                       // [batch, 2, pairs] of cosines and sines
   Buffer<float> logits_;                       // [logit_rows, vocab]
   Buffer<std::byte> packed_x_[kMostProducts];  // for products that cannot share one

@@ -191,7 +191,20 @@ File File::open_parts(const std::string& path) {
     for (uint64_t i = 0; i < count; ++i) {
       std::snprintf(end, sizeof(end), "-%05" PRIu64 "-of-%05" PRIu64 ".gguf", i + 1, count);
       if (number != 0) throw error("it is not the first part; that is %s", (begin + end).c_str());
-      if (i > 0) file.add_part(open(begin + end), begin + end);
+      if (i == 0) continue;
+      File part = open(begin + end);
+      in_file(begin + end, [&] {
+        const uint64_t own = part.natural("split.no"), of = part.natural("split.count");
+        if (own == i && of == count) return;
+        throw error("it is part %" PRIu64 " of %" PRIu64 " (split.no and split.count)", own + 1,
+                    of);
+      });
+      file.add_part(std::move(part), begin + end);
+    }
+    const uint64_t tensors = file.natural("split.tensors.count", file.tensors_.size());
+    if (tensors != file.tensors_.size()) {
+      throw error("its parts have %zu tensors, but split.tensors.count = %" PRIu64,
+                  file.tensors_.size(), tensors);
     }
     return std::move(file);
   });
@@ -206,6 +219,7 @@ void File::add_part(File part, const std::string& path) {
   }
   bytes_of_parts_ += part.bytes_.size();
   parts_.push_back(std::move(part.mapping_));
+  more_paths_.push_back(path);
 }
 
 File File::parse(Bytes bytes) {

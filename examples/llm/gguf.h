@@ -138,6 +138,8 @@ class File {
   size_t size() const { return bytes_.size() + bytes_of_parts_; }
   /// Files that it consists of.
   size_t parts() const { return 1 + parts_.size(); }
+  /// The names of all but the first.
+  const std::vector<std::string>& more_paths() const { return more_paths_; }
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   const std::vector<std::pair<std::string_view, Value>>& metadata() const { return metadata_; }
@@ -186,6 +188,7 @@ class File {
 
   Mapping mapping_;  // of bytes_, if they are ours
   std::vector<Mapping> parts_;
+  std::vector<std::string> more_paths_;
   size_t bytes_of_parts_ = 0;
   Bytes bytes_;
   uint32_t version_ = 0;

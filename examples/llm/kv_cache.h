@@ -19,13 +19,14 @@ class KvCache {
   /// Makes room for `context` positions in f32 or f16, or throws std::bad_alloc.
   void reserve(const Config& config, tessera::DType dtype, size_t context);
 
-  /// The first `positions` of a head.
-  tessera::MatView keys(size_t layer, size_t kv_head, size_t positions) const {
-    return {at(layer, kv_head), positions, head_size_, head_size_ * element_bytes_, dtype_};
+  /// Of a head, `positions` from `first` on.
+  tessera::MatView keys(size_t layer, size_t kv_head, size_t first, size_t positions) const {
+    return {at(layer, kv_head) + first * head_size_ * element_bytes_, positions, head_size_,
+            head_size_ * element_bytes_, dtype_};
   }
-  tessera::MatView values(size_t layer, size_t kv_head, size_t positions) const {
-    return {at(layer, kv_head) + head_size_ * context_ * element_bytes_, head_size_, positions,
-            context_ * element_bytes_, dtype_};
+  tessera::MatView values(size_t layer, size_t kv_head, size_t first, size_t positions) const {
+    return {at(layer, kv_head) + (head_size_ * context_ + first) * element_bytes_, head_size_,
+            positions, context_ * element_bytes_, dtype_};
   }
 
   /// Sets key and value, [head_size] each, of one position.

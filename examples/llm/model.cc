@@ -2,10 +2,12 @@
 #include "model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <map>
 #include <unordered_map>
 #include <unordered_set>
+#include <variant>
 
 #include "decode.h"
 #include "text.h"
@@ -45,32 +47,34 @@ class Weights {
 
   // A matrix [rows, cols].
   MatView matrix(const std::string& name, size_t rows, size_t cols) {
-    const gguf::Tensor& t = find(name, rows, cols);
-    const bool foreign = can_decode(t.dtype);
-    const DType type = foreign ? kNearest : t.dtype;
-    const size_t row_bytes = value_of(tessera::row_bytes(type, cols), "tensor " + name);
-    if (!foreign) return {t.data.data(), rows, cols, row_bytes, type};
-    const bool is_new = decoded_.try_emplace(&t, decoded_bytes_).second;
-    if (is_new) decoded_bytes_ += round_up(rows * row_bytes);
-    return {nullptr, rows, cols, row_bytes, type};  // place() knows
+    return rows_of(find(name, {cols, rows, 1, 1}));
   }
   // The same for products with f32 rows: `plan` will be set.
   void matrix(const std::string& name, size_t n, size_t k, tessera::Matmul& plan) {
     matrices_.push_back({&plan, file_.tensor(name), matrix(name, n, k)});
     model_.weight_bytes += n * matrices_.back().w.row_stride;
   }
+  // A matrix [n, k] for each expert, of which a row of x is multiplied with `chosen`; a token has
+  // `rows` such rows.
+  void experts(const std::string& name, size_t n, size_t k, size_t chosen, size_t rows,
+               tessera::GroupedMatmul& plan) {
+    const size_t count = model_.config.experts.count;
+    const MatView w = rows_of(find(name, {k, n, count, 1}));
+    matrices_.push_back({Grouped{&plan, count, chosen}, file_.tensor(name), w});
+    model_.weight_bytes += rows * chosen * n * w.row_stride;
+  }
 
-  // A vector, decoded to f32.
-  std::vector<float> vector(const std::string& name, size_t size) {
-    const gguf::Tensor& t = find(name, 1, size);
-    std::vector<float> out(size);
+  // A vector, decoded to f32; or as many of them as `rows`.
+  std::vector<float> vector(const std::string& name, size_t size, size_t rows = 1) {
+    const gguf::Tensor& t = find(name, {size, rows, 1, 1});
+    std::vector<float> out(rows * size);
     if (can_decode(t.dtype)) {
-      decode(t.dtype, t.data.data(), size, out.data());
+      decode(t.dtype, t.data.data(), out.size(), out.data());
       return out;
     }
     const size_t row_bytes = value_of(tessera::row_bytes(t.dtype, size), "tensor " + name);
-    check(tessera::quantize({t.data.data(), 1, size, row_bytes, t.dtype},
-                            tessera::rows_of(out, 1, size)),
+    check(tessera::quantize({t.data.data(), rows, size, row_bytes, t.dtype},
+                            tessera::rows_of(out, rows, size)),
           "tensor " + name);
     return out;
   }
@@ -78,8 +82,8 @@ class Weights {
     return file_.tensor(name) != nullptr ? vector(name, size) : std::vector<float>();
   }
 
-  // Tensors that nothing asked for: experts, say. The model needs them and would write nonsense
-  // without.
+  // Tensors that nothing asked for: more experts, say. The model needs them and would write
+  // nonsense without.
   void check_all_used() const {
     for (const gguf::Tensor& t : file_.tensors()) {
       if (used_.contains(&t)) continue;
@@ -90,23 +94,43 @@ class Weights {
   void decode_and_pack(const ModelOptions& options, const tessera::Executor& executor);
 
  private:
+  // A plan that will be set, for all experts.
+  struct Grouped {
+    tessera::GroupedMatmul* plan;
+    size_t count, chosen;
+  };
   struct Matrix {
-    tessera::Matmul* plan;
+    std::variant<tessera::Matmul*, Grouped> plan;
     const gguf::Tensor* tensor;
-    MatView w;
+    MatView w;  // the rows of all experts, if it is grouped
   };
 
-  const gguf::Tensor& find(const std::string& name, size_t rows, size_t cols) {
+  // All rows of a tensor, or of what it will be decoded to.
+  MatView rows_of(const gguf::Tensor& t) {
+    const size_t rows = t.rows(), cols = t.dims[0];
+    const bool foreign = can_decode(t.dtype);
+    const DType type = foreign ? kNearest : t.dtype;
+    const size_t row_bytes = value_of(tessera::row_bytes(type, cols), shown(t));
+    if (!foreign) return {t.data.data(), rows, cols, row_bytes, type};
+    const bool is_new = decoded_.try_emplace(&t, decoded_bytes_).second;
+    if (is_new) decoded_bytes_ += round_up(rows * row_bytes);
+    return {nullptr, rows, cols, row_bytes, type};  // place() knows
+  }
+
+  using Dims = std::array<uint64_t, 4>;  // as in a file: the length of a row comes first
+  const gguf::Tensor& find(const std::string& name, const Dims& wanted) {
     const gguf::Tensor* t = file_.tensor(name);
     if (t == nullptr) throw error("tensor %s is missing", name.c_str());
     const std::string type = gguf::type_name(t->dtype);
     if (type != tessera::dtype_name(t->dtype)) {  // the library has not even a name for it
       throw error("tensor %s is of type %s, which is not run", name.c_str(), type.c_str());
     }
-    if (t->dims[0] != cols || t->rows() != rows || t->n_dims > 2) {
-      const std::string more = rows > 1 ? ", " + std::to_string(rows) : "";
-      throw error("tensor %s has the shape %s, the model needs [%zu%s]", name.c_str(),
-                  t->shape().c_str(), cols, more.c_str());
+    if (t->dims != wanted) {
+      gguf::Tensor needed;
+      needed.dims = wanted;
+      needed.n_dims = wanted[2] > 1 ? 3 : wanted[1] > 1 ? 2 : 1;
+      throw error("tensor %s has the shape %s, the model needs %s", name.c_str(),
+                  t->shape().c_str(), needed.shape().c_str());
     }
     used_.insert(t);
     return *t;
@@ -115,6 +139,8 @@ class Weights {
     const auto at = decoded_.find(t);
     if (at != decoded_.end()) w.data = model_.decoded.bytes.data() + at->second;
   }
+  void plan(const Matrix& m, const tessera::PlanOptions& options);
+  size_t panel_bytes(const Matrix& m) const;
   bool reserve_panels(size_t bytes, const ModelOptions& options);
   void decode_once(const gguf::Tensor& t, const MatView& w, const tessera::Executor& executor);
   void pack(const Matrix& m, const tessera::Executor& executor);
@@ -166,16 +192,42 @@ void Weights::decode_once(const gguf::Tensor& t, const MatView& w,
   }
 }
 
+// Calls visit(plan) with the Matmul or the GroupedMatmul of a matrix.
+template <class Plan, class Visit>
+auto with_plan(const Plan& plan, const Visit& visit) {
+  if (const auto* single = std::get_if<tessera::Matmul*>(&plan)) return visit(**single);
+  return visit(*std::get<1>(plan).plan);
+}
+
+void Weights::plan(const Matrix& m, const tessera::PlanOptions& options) {
+  if (const auto* single = std::get_if<tessera::Matmul*>(&m.plan)) {
+    **single = value_of(tessera::Matmul::plan(m.w, DType::f32, options), shown(*m.tensor));
+    return;
+  }
+  const auto& [plan, count, chosen] = std::get<Grouped>(m.plan);
+  MatView first = m.w;
+  first.rows /= count;
+  const tessera::Experts experts{first, count, first.rows * first.row_stride};
+  *plan = value_of(tessera::GroupedMatmul::plan(experts, chosen, DType::f32, options),
+                   shown(*m.tensor));
+}
+
+size_t Weights::panel_bytes(const Matrix& m) const {
+  return with_plan(m.plan, [](const auto& plan) { return plan.packed_w_bytes(); });
+}
+
 // Copies a matrix into panels and gives back the memory of what they are made of.
 void Weights::pack(const Matrix& m, const tessera::Executor& executor) {
   constexpr size_t kPieceBytes = size_t{4} << 20;
-  const size_t bytes = m.plan->packed_w_bytes();
+  const size_t bytes = panel_bytes(m);
   const auto panels = model_.panels.bytes.subspan(model_.packed_bytes, bytes);
   const size_t parts = std::max(executor.workers, bytes / kPieceBytes);
-  const tessera::Status status = for_parts(
-      executor, parts, [&](tessera::Part part) { return m.plan->pack_weights(panels, part); });
-  check(status, shown(*m.tensor));
-  *m.plan = *m.plan->with_packed(panels);
+  with_plan(m.plan, [&](auto& plan) {
+    check(for_parts(executor, parts,
+                    [&](tessera::Part part) { return plan.pack_weights(panels, part); }),
+          shown(*m.tensor));
+    plan = *plan.with_packed(panels);
+  });
   model_.packed_bytes += round_up(bytes);
   const bool needed = decoded_.contains(m.tensor) && m.w.data == model_.embedding.data;
   if (!needed) release_pages({static_cast<const std::byte*>(m.w.data), m.w.rows * m.w.row_stride});
@@ -206,13 +258,13 @@ void Weights::decode_and_pack(const ModelOptions& options, const tessera::Execut
   if (model_.decoded.bytes.size() < decoded_bytes_) {
     throw error("not enough memory to decode weights: %zu bytes", decoded_bytes_);
   }
-  size_t panel_bytes = 0;
+  size_t bytes = 0;  // of panels
   for (Matrix& m : matrices_) {
     place(m.tensor, m.w);
-    *m.plan = value_of(tessera::Matmul::plan(m.w, DType::f32, options.plan), shown(*m.tensor));
-    if (is_packed(m.w, options.packing)) panel_bytes += round_up(m.plan->packed_w_bytes());
+    plan(m, options.plan);
+    if (is_packed(m.w, options.packing)) bytes += round_up(panel_bytes(m));
   }
-  const bool packs = panel_bytes > 0 && reserve_panels(panel_bytes, options);
+  const bool packs = bytes > 0 && reserve_panels(bytes, options);
   const gguf::Tensor* table = file_.tensor("token_embd.weight");
   place(table, model_.embedding);
   decode_once(*table, model_.embedding, executor);
@@ -223,27 +275,53 @@ void Weights::decode_and_pack(const ModelOptions& options, const tessera::Execut
   for (const auto& [type, loss] : losses_) model_.notes.push_back(loss.text(type));
 }
 
+void read_experts(Weights& weights, const Config& c, const std::string& prefix, ExpertLayer& l) {
+  const ExpertsConfig& e = c.experts;
+  weights.matrix(prefix + "ffn_gate_inp.weight", e.count, c.dim, l.router);
+  weights.experts(prefix + "ffn_gate_exps.weight", e.ffn, c.dim, e.chosen, 1, l.gate);
+  weights.experts(prefix + "ffn_up_exps.weight", e.ffn, c.dim, e.chosen, 1, l.up);
+  weights.experts(prefix + "ffn_down_exps.weight", c.dim, e.ffn, 1, e.chosen, l.down);
+  if (e.clipped) {
+    l.router_bias = weights.vector(prefix + "ffn_gate_inp.bias", e.count);
+    l.gate_bias = weights.vector(prefix + "ffn_gate_exps.bias", e.ffn, e.count);
+    l.up_bias = weights.vector(prefix + "ffn_up_exps.bias", e.ffn, e.count);
+    l.down_bias = weights.vector(prefix + "ffn_down_exps.bias", c.dim, e.count);
+  }
+  if (c.ffn > 0) weights.matrix(prefix + "ffn_gate_inp_shexp.weight", 1, c.dim, l.shared_router);
+}
+
 void read_layer(Weights& weights, const Config& c, const std::string& prefix, Layer& l) {
   l.attn_norm = weights.vector(prefix + "attn_norm.weight", c.dim);
-  l.ffn_norm = weights.vector(prefix + "ffn_norm.weight", c.dim);
-  if (c.head_norms) {
-    l.q_norm = weights.vector(prefix + "attn_q_norm.weight", c.head_size);
-    l.k_norm = weights.vector(prefix + "attn_k_norm.weight", c.head_size);
+  // gpt-oss has it by the name of what it follows.
+  const bool follows = c.experts.clipped;
+  l.ffn_norm =
+      weights.vector(prefix + (follows ? "post_attention_norm.weight" : "ffn_norm.weight"), c.dim);
+  if (c.sinks) l.sinks = weights.vector(prefix + "attn_sinks.weight", c.heads);
+  if (c.head_norms != HeadNorms::none) {
+    const bool each = c.head_norms == HeadNorms::each;
+    l.q_norm = weights.vector(prefix + "attn_q_norm.weight", each ? c.head_size : c.q_dim());
+    l.k_norm = weights.vector(prefix + "attn_k_norm.weight", each ? c.head_size : c.kv_dim());
   }
   l.q_bias = weights.optional_vector(prefix + "attn_q.bias", c.q_dim());
   l.k_bias = weights.optional_vector(prefix + "attn_k.bias", c.kv_dim());
   l.v_bias = weights.optional_vector(prefix + "attn_v.bias", c.kv_dim());
   l.attn_output_bias = weights.optional_vector(prefix + "attn_output.bias", c.dim);
-  l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
-  l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
-  l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
   weights.matrix(prefix + "attn_q.weight", c.q_dim(), c.dim, l.q);
   weights.matrix(prefix + "attn_k.weight", c.kv_dim(), c.dim, l.k);
   weights.matrix(prefix + "attn_v.weight", c.kv_dim(), c.dim, l.v);
   weights.matrix(prefix + "attn_output.weight", c.dim, c.q_dim(), l.attn_output);
-  weights.matrix(prefix + "ffn_gate.weight", c.ffn, c.dim, l.gate);
-  weights.matrix(prefix + "ffn_up.weight", c.ffn, c.dim, l.up);
-  weights.matrix(prefix + "ffn_down.weight", c.dim, c.ffn, l.down);
+  if (c.experts.count > 0) read_experts(weights, c, prefix, l.experts);
+  if (c.ffn == 0) return;
+  const bool shared = c.experts.count > 0;
+  const std::string whose = shared ? "_shexp" : "";
+  if (!shared) {
+    l.gate_bias = weights.optional_vector(prefix + "ffn_gate.bias", c.ffn);
+    l.up_bias = weights.optional_vector(prefix + "ffn_up.bias", c.ffn);
+    l.down_bias = weights.optional_vector(prefix + "ffn_down.bias", c.dim);
+  }
+  weights.matrix(prefix + "ffn_gate" + whose + ".weight", c.ffn, c.dim, l.gate);
+  weights.matrix(prefix + "ffn_up" + whose + ".weight", c.ffn, c.dim, l.up);
+  weights.matrix(prefix + "ffn_down" + whose + ".weight", c.dim, c.ffn, l.down);
 }
 
 void read_weights(const gguf::File& file, Weights& weights, Model& model) {

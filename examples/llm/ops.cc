@@ -51,8 +51,8 @@ void rms_norm(const float* x, const float* weight, size_t size, float epsilon, f
   });
 }
 
-float softmax(float* scores, size_t visible, size_t size, float scale) {
-  VF top = hn::Set(DF(), scores[0]);
+float softmax(float* scores, size_t visible, size_t size, float scale, float sink) {
+  VF top = hn::Set(DF(), std::max(scores[0], sink));
   for_vectors(visible, [&](size_t i, size_t lanes) HWY_ATTR {
     const VF v = load(scores + i, lanes);
     top = hn::Max(top, lanes == kLanes ? v : hn::IfThenElse(hn::FirstN(DF(), lanes), v, top));
@@ -67,7 +67,7 @@ float softmax(float* scores, size_t visible, size_t size, float scale) {
     sum = hn::Add(sum, e);
   });
   std::fill(scores + visible, scores + size, 0.0f);
-  return hn::ReduceSum(DF(), sum);
+  return hn::ReduceSum(DF(), sum) + std::exp((sink - hn::GetLane(highest)) * scale);
 }
 
 void scale(const float* x, size_t size, float factor, float* y) {
@@ -76,9 +76,26 @@ void scale(const float* x, size_t size, float factor, float* y) {
   });
 }
 
+void add(const float* x, size_t size, float* y) {
+  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
+    store(hn::Add(load(y + i, lanes), load(x + i, lanes)), y + i, lanes);
+  });
+}
+
 void multiply(const float* x, size_t size, float* y) {
   for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
     store(hn::Mul(load(y + i, lanes), load(x + i, lanes)), y + i, lanes);
+  });
+}
+
+void clipped_swiglu(const float* up, size_t size, float* gate) {
+  const VF most = hn::Set(DF(), 7.0f), least = hn::Neg(most), one = hn::Set(DF(), 1.0f);
+  const VF factor = hn::Set(DF(), -1.702f);
+  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
+    const VF g = hn::Min(load(gate + i, lanes), most);
+    const VF u = hn::Max(least, hn::Min(load(up + i, lanes), most));
+    const VF swish = hn::Div(g, hn::Add(one, simd::exp(hn::Mul(g, factor))));
+    store(hn::MulAdd(swish, u, swish), gate + i, lanes);
   });
 }
 
@@ -129,20 +146,26 @@ namespace llm {
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(softmax);
 HWY_EXPORT(scale);
+HWY_EXPORT(add);
 HWY_EXPORT(multiply);
+HWY_EXPORT(clipped_swiglu);
 HWY_EXPORT(rotate);
 HWY_EXPORT(to_f16);
 
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y) {
   HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, size, epsilon, y);
 }
-float softmax(float* scores, size_t visible, size_t size, float scale) {
-  return HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size, scale);
+float softmax(float* scores, size_t visible, size_t size, float scale, float sink) {
+  return HWY_DYNAMIC_DISPATCH(softmax)(scores, visible, size, scale, sink);
 }
 void scale(const float* x, size_t size, float factor, float* y) {
   HWY_DYNAMIC_DISPATCH(scale)(x, size, factor, y);
 }
+void add(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(add)(x, size, y); }
 void multiply(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(multiply)(x, size, y); }
+void clipped_swiglu(const float* up, size_t size, float* gate) {
+  HWY_DYNAMIC_DISPATCH(clipped_swiglu)(up, size, gate);
+}
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y) {
   HWY_DYNAMIC_DISPATCH(rotate)(x, cosines, sines, pairs, kind, y);

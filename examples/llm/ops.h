@@ -15,14 +15,22 @@ namespace llm {
 void rms_norm(const float* x, const float* weight, size_t size, float epsilon, float* y);
 
 /// The first `visible` scores become exp(scale * (score - the highest)), the others 0; `scale` is
-/// above 0. Returns the sum: who divides by it has the softmax, and mostly fewer values to divide.
-float softmax(float* scores, size_t visible, size_t size, float scale);
+/// above 0. `sink` is one more score, which only counts; -infinity is none. Returns the sum: who
+/// divides by it has the softmax, and mostly fewer values to divide.
+float softmax(float* scores, size_t visible, size_t size, float scale, float sink);
 
 /// y = factor * x
 void scale(const float* x, size_t size, float factor, float* y);
 
+/// y += x
+void add(const float* x, size_t size, float* y);
+
 /// y *= x
 void multiply(const float* x, size_t size, float* y);
+
+/// gate = g / (1 + exp(-1.702 g)) * (u + 1), where g is a value of `gate`, but at most 7, and u one
+/// of `up`, but in -7 .. 7: the SwiGLU of gpt-oss.
+void clipped_swiglu(const float* up, size_t size, float* gate);
 
 /// Which two values of a head are rotated together: neighbours, or one of each half.
 enum class RopePairs : uint8_t { neighbours, halves };

@@ -102,8 +102,12 @@ class NewFile {
   size_t written_ = 0;
 };
 
+// Vectors stay as they are, and so do what is added up with biases (those of experts are as many as
+// there are experts) and routers, whose rounding would send tokens to other experts.
 DType new_type(const gguf::Tensor& t, DType wanted) {
-  if (t.n_dims < 2) return DType::f32;
+  if (t.n_dims < 2 || t.name.ends_with(".bias") || t.name.ends_with("ffn_gate_inp.weight")) {
+    return DType::f32;
+  }
   return tessera::row_bytes(wanted, t.dims[0]) ? wanted : DType::f16;
 }
 
@@ -111,20 +115,25 @@ size_t row_bytes(const gguf::Tensor& t, DType type) {
   return *tessera::row_bytes(type, t.dims[0]);  // new_type() chose one that fits
 }
 
-// Header and tensor records, with every pair as it was but the type of the file.
+// Header and tensor records, with every pair as it was but the type of the file, and those about
+// parts: what is written is one file.
 void write_head(const gguf::File& in, DType wanted, uint32_t file_type, NewFile& out) {
   const uint64_t alignment = in.alignment();
   const bool known = in.find(kFileType) != nullptr;
+  const auto is_dropped = [](const auto& pair) { return pair.first.starts_with("split."); };
+  const auto dropped = std::count_if(in.metadata().begin(), in.metadata().end(), is_dropped);
   out.write("GGUF", 4);
   out.put(uint32_t{3});
   out.put(uint64_t{in.tensors().size()});
-  out.put(uint64_t{in.metadata().size() + (known ? 0 : 1)});
+  out.put(uint64_t{in.metadata().size() - static_cast<size_t>(dropped) + (known ? 0 : 1)});
   const auto put_file_type = [&] {
     out.text(kFileType);
     out.put(static_cast<uint32_t>(Kind::u32));
     out.put(file_type);
   };
-  for (const auto& [key, value] : in.metadata()) {
+  for (const auto& pair : in.metadata()) {
+    if (is_dropped(pair)) continue;
+    const auto& [key, value] = pair;
     if (key == kFileType) {
       put_file_type();
       continue;
@@ -213,10 +222,13 @@ void quantize(const QuantizeArguments& arguments) {
                 is_decoded_only(name) ? "can be decoded only" : "is unknown",
                 quantize_types().c_str());
   }
-  if (is_same_file(arguments.in, arguments.out)) {
-    throw error("%s and %s are the same file", arguments.in.c_str(), arguments.out.c_str());
-  }
-  const gguf::File in = gguf::File::open(arguments.in);
+  const gguf::File in = gguf::File::open_parts(arguments.in);
+  const auto check_other = [&](const std::string& path) {
+    if (!is_same_file(path, arguments.out)) return;
+    throw error("%s and %s are the same file", path.c_str(), arguments.out.c_str());
+  };
+  check_other(arguments.in);
+  for (const std::string& path : in.more_paths()) check_other(path);
   in_file(arguments.in, [&] { check_tensors(in); });
   NewFile out(arguments.out);
   write_head(in, wanted->type, wanted->file_type, out);

@@ -34,7 +34,9 @@ void report(const LoadedModel& loaded, const std::vector<Speed>& speeds,
     log[s.what] = {{"tokens", s.tokens}, {"seconds", s.seconds}, {"tokens_per_second", rate(s)}};
   }
   std::map<tessera::DType, size_t> matrices;
-  for (const gguf::Tensor& t : loaded.file.tensors()) matrices[t.dtype] += t.n_dims == 2 ? 1 : 0;
+  for (const gguf::Tensor& t : loaded.file.tensors()) {  // of experts, each has one
+    if (t.n_dims > 1 && t.name.ends_with(".weight")) matrices[t.dtype] += t.rows() / t.dims[1];
+  }
   std::fprintf(stderr, "target %s, %zu threads, weights", target, loaded.pool->threads());
   for (const auto& [dtype, count] : matrices) {
     if (count > 0) std::fprintf(stderr, " %s (%zu matrices)", tessera::dtype_name(dtype), count);

@@ -39,6 +39,14 @@ constexpr char kTekken[] =
     "|\\p{N}| ?[^" SPACE "\\p{L}\\p{N}]+[\\r\\n/]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE
     "])|[" SPACE "]+";
 
+// GPT-4o and gpt-oss: the same with what Unicode calls capitals, marks, and the endings of a word.
+#define CAPITALS "\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}"
+#define SMALL "\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}"
+constexpr char kGpt4o[] =
+    "[^\\r\\n\\p{L}\\p{N}]?[" CAPITALS "]*[" SMALL "]+(?i:" WORDS
+    ")?|[^\\r\\n\\p{L}\\p{N}]?[" CAPITALS "]+[" SMALL "]*(?i:" WORDS ")?|\\p{N}{1,3}| ?[^" SPACE
+    "\\p{L}\\p{N}]+[\\r\\n/]*|[" SPACE "]*[\\r\\n]+|[" SPACE "]+(?![^" SPACE "])|[" SPACE "]+";
+
 // What llama.cpp does where nothing is known: punctuation, then as for GPT-2, then numbers and
 // three digits at a time.
 constexpr char kPunctuation[] = "[\\p{P}$+<=>^~|]+|[^\\p{P}$+<=>^~|]+";
@@ -57,6 +65,7 @@ constexpr struct {
               {"deepseek-r1-qwen", MODERN("")},
               {"dbrx", MODERN("{1,3}")},
               {"tekken", kTekken},
+              {"gpt-4o", kGpt4o},
               {"default", kPunctuation}};  // and more
 
 struct FreeMatch {

@@ -2,6 +2,7 @@
 // Every architecture against the obvious program: small random models, in double, one position at a
 // time, nothing kept but keys and values.
 #include <catch2/catch_test_macros.hpp>
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -19,6 +20,7 @@ namespace {
 using Vector = std::vector<double>;
 
 constexpr size_t kVocab = 24, kDim = 32, kLayers = 2, kHeads = 4, kKvHeads = 2, kFfn = 48;
+constexpr size_t kExperts = 5, kChosen = 2, kExpertFfn = 20;
 constexpr double kEpsilon = 1e-5;
 
 // What a model of the test has of what not all have.
@@ -26,6 +28,10 @@ struct Kind {
   std::string name;
   size_t head_size = 8;
   bool halves = false, biases = false, head_norms = false, own_output = false;
+  bool norm_of_all = false;  // of queries and keys, all heads at once
+  bool experts = false, softmax_of_all = false, shared_expert = false;
+  bool gpt_oss = false;  // sinks, biases of experts, a clipped SwiGLU
+  size_t window = 0;     // of layers 0, 2, ...; 0: none
   size_t rope_dims = 0;  // 0: all
   std::function<void(Builder&)> keys = [](Builder&) {};
   std::function<double(size_t)> stretch = [](size_t) { return 1.0; };  // of a pair's frequency
@@ -46,6 +52,13 @@ struct TestModel {
     b.u32(p + "embedding_length", kDim).u32(p + "feed_forward_length", kFfn);
     b.u32(p + "context_length", 64).u32(p + "attention.head_count", kHeads);
     b.u32(p + "attention.head_count_kv", kKvHeads);
+    if (kind.experts) {
+      b.u32(p + "expert_count", kExperts).u32(p + "expert_used_count", kChosen);
+      b.u32(p + "expert_feed_forward_length", kExpertFfn);
+    }
+    if (kind.window > 0) {
+      b.u32(p + "attention.sliding_window", static_cast<uint32_t>(kind.window));
+    }
     b.number(p + "attention.layer_norm_rms_epsilon", gguf::Kind::f32, 1e-5f);
     if (kind.head_size * kHeads != kDim) {
       b.u32(p + "attention.key_length", static_cast<uint32_t>(kind.head_size));
@@ -61,15 +74,37 @@ struct TestModel {
       const auto add = [&](const char* part, const std::vector<uint64_t>& dims) {
         b.f32("blk." + std::to_string(i) + "." + part, dims);
       };
-      add("attn_norm.weight", {kDim}), add("ffn_norm.weight", {kDim});
+      add("attn_norm.weight", {kDim});
+      add(kind.gpt_oss ? "post_attention_norm.weight" : "ffn_norm.weight", {kDim});
       add("attn_q.weight", {kDim, q}), add("attn_k.weight", {kDim, kv});
       add("attn_v.weight", {kDim, kv}), add("attn_output.weight", {q, kDim});
-      add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
-      add("ffn_down.weight", {kFfn, kDim});
+      if (kind.experts) {
+        add("ffn_gate_inp.weight", {kDim, kExperts});
+        add("ffn_gate_exps.weight", {kDim, kExpertFfn, kExperts});
+        add("ffn_up_exps.weight", {kDim, kExpertFfn, kExperts});
+        add("ffn_down_exps.weight", {kExpertFfn, kDim, kExperts});
+        if (kind.shared_expert) {
+          add("ffn_gate_inp_shexp.weight", {kDim});
+          add("ffn_gate_shexp.weight", {kDim, kFfn}), add("ffn_up_shexp.weight", {kDim, kFfn});
+          add("ffn_down_shexp.weight", {kFfn, kDim});
+        }
+      } else {
+        add("ffn_gate.weight", {kDim, kFfn}), add("ffn_up.weight", {kDim, kFfn});
+        add("ffn_down.weight", {kFfn, kDim});
+      }
       if (kind.biases) {
         add("attn_q.bias", {q}), add("attn_k.bias", {kv}), add("attn_v.bias", {kv});
-        add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+        if (!kind.experts) {
+          add("ffn_gate.bias", {kFfn}), add("ffn_up.bias", {kFfn}), add("ffn_down.bias", {kDim});
+        }
       }
+      if (kind.gpt_oss) {
+        add("attn_sinks.weight", {kHeads}), add("attn_output.bias", {kDim});
+        add("ffn_gate_inp.bias", {kExperts}), add("ffn_gate_exps.bias", {kExpertFfn, kExperts});
+        add("ffn_up_exps.bias", {kExpertFfn, kExperts});
+        add("ffn_down_exps.bias", {kDim, kExperts});
+      }
+      if (kind.norm_of_all) add("attn_q_norm.weight", {q}), add("attn_k_norm.weight", {kv});
       if (kind.head_norms) {
         add("attn_q_norm.weight", {kind.head_size}), add("attn_k_norm.weight", {kind.head_size});
       }
@@ -84,6 +119,9 @@ struct TestModel {
       Vector& values = tensors[t.name];
       for (size_t i = 0; i < count; ++i) {
         float value = random.value();
+        // Some of what is clipped is then beyond the limit.
+        if (kind.gpt_oss && t.name.find("_exps.bias") != t.name.npos) value *= 24.0f;
+        if (kind.gpt_oss && t.name.find("down_exps") != t.name.npos) value *= 0.05f;
         if (t.name.find("norm") != t.name.npos) value += 1.0f;
         if (t.name == "rope_freqs.weight") value = static_cast<float>(i + 1);
         std::memcpy(bytes.data() + data + t.offset + i * sizeof(float), &value, sizeof(value));
@@ -120,10 +158,16 @@ class Reference {
       keys_[i].push_back(k);
       values_[i].push_back(product(p + "attn_v", h));
       add(x, product(p + "attn_output", attend(i, q)));
-      const Vector g = norm(x, p + "ffn_norm.weight");
-      Vector gate = product(p + "ffn_gate", g), up = product(p + "ffn_up", g);
-      for (size_t j = 0; j < kFfn; ++j) gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
-      add(x, product(p + "ffn_down", gate));
+      const Vector g =
+          norm(x, p + (kind_.gpt_oss ? "post_attention_norm" : "ffn_norm") + ".weight");
+      if (kind_.experts) add(x, experts(p, g));
+      if (kind_.shared_expert) {
+        Vector out = feed_forward(p + "ffn_", g, "_shexp");
+        const double score = product(p + "ffn_gate_inp_shexp", g)[0];
+        for (double& v : out) v /= 1.0 + std::exp(-score);
+        add(x, out);
+      }
+      if (tensors_.contains(p + "ffn_gate.weight")) add(x, feed_forward(p + "ffn_", g));
     }
     ++position_;
     const bool own = tensors_.contains("output.weight");
@@ -143,22 +187,60 @@ class Reference {
     }
     return y;
   }
-  Vector product(const std::string& name, const Vector& x) const {
+  // With matrix `index` of `count` that lie one after the other.
+  Vector product(const std::string& name, const Vector& x, size_t index = 0,
+                 size_t count = 1) const {
     const Vector& w = tensors_.at(name + ".weight");
-    Vector y(w.size() / x.size());
-    if (tensors_.contains(name + ".bias")) y = tensors_.at(name + ".bias");
+    Vector y(w.size() / x.size() / count);
+    const size_t first = index * y.size();
+    if (tensors_.contains(name + ".bias")) {
+      for (size_t n = 0; n < y.size(); ++n) y[n] = tensors_.at(name + ".bias")[first + n];
+    }
     for (size_t n = 0; n < y.size(); ++n) {
-      for (size_t k = 0; k < x.size(); ++k) y[n] += w[n * x.size() + k] * x[k];
+      for (size_t k = 0; k < x.size(); ++k) y[n] += w[(first + n) * x.size() + k] * x[k];
     }
     return y;
   }
-  // Every head: its norm, if there is one, then RoPE.
+  Vector feed_forward(const std::string& p, const Vector& x, const std::string& end = "",
+                      size_t index = 0, size_t count = 1) const {
+    Vector gate = product(p + "gate" + end, x, index, count);
+    const Vector up = product(p + "up" + end, x, index, count);
+    for (size_t j = 0; j < gate.size(); ++j) {
+      if (kind_.gpt_oss) {
+        gate[j] = std::min(gate[j], 7.0);
+        gate[j] *= (std::clamp(up[j], -7.0, 7.0) + 1.0) / (1.0 + std::exp(-1.702 * gate[j]));
+      } else {
+        gate[j] *= up[j] / (1.0 + std::exp(-gate[j]));
+      }
+    }
+    return product(p + "down" + end, gate, index, count);
+  }
+  // Of all experts, those of the highest scores, weighed by their softmax.
+  Vector experts(const std::string& p, const Vector& x) const {
+    const Vector scores = product(p + "ffn_gate_inp", x);
+    std::vector<size_t> order = {0, 1, 2, 3, 4};
+    static_assert(kExperts == 5);
+    std::sort(order.begin(), order.end(),
+              [&](size_t a, size_t b) { return scores[a] > scores[b]; });
+    double sum = 0.0;
+    const size_t summed = kind_.softmax_of_all ? kExperts : kChosen;
+    for (size_t i = 0; i < summed; ++i) sum += std::exp(scores[order[i]]);
+    Vector y(kDim);
+    for (size_t i = 0; i < kChosen; ++i) {
+      Vector out = feed_forward(p + "ffn_", x, "_exps", order[i], kExperts);
+      for (double& v : out) v *= std::exp(scores[order[i]]) / sum;
+      add(y, out);
+    }
+    return y;
+  }
+  // The norm, if there is one, of all heads or of every head, then RoPE of every head.
   void rotate(Vector& all, const std::string& norm_name) const {
+    if (kind_.norm_of_all) all = norm(all, norm_name);
     const size_t size = kind_.head_size, dims = kind_.rope_dims > 0 ? kind_.rope_dims : size;
     for (size_t h = 0; h < all.size() / size; ++h) {
       Vector head(all.begin() + static_cast<ptrdiff_t>(h * size),
                   all.begin() + static_cast<ptrdiff_t>((h + 1) * size));
-      if (tensors_.contains(norm_name)) head = norm(head, norm_name);
+      if (kind_.head_norms) head = norm(head, norm_name);
       Vector rotated = head;
       for (size_t i = 0; i < dims / 2; ++i) {
         const double angle =
@@ -178,7 +260,16 @@ class Reference {
       const size_t kv = h / (kHeads / kKvHeads) * size;
       Vector weights;
       double sum = 0.0;
+      if (kind_.gpt_oss) {
+        const std::string name = "blk." + std::to_string(layer) + ".attn_sinks.weight";
+        sum = std::exp(tensors_.at(name)[h]);
+      }
       for (const Vector& key : keys_[layer]) {
+        const size_t newer = keys_[layer].size() - 1 - weights.size();
+        if (kind_.window > 0 && layer % 2 == 0 && newer >= kind_.window) {
+          weights.push_back(0.0);
+          continue;
+        }
         double score = 0.0;
         for (size_t i = 0; i < size; ++i) score += q[h * size + i] * key[kv + i];
         weights.push_back(std::exp(score / std::sqrt(static_cast<double>(size))));
@@ -232,7 +323,33 @@ std::vector<Kind> kinds() {
        .keys = [](Builder& b) { b.f32("rope_freqs.weight", {4}); },
        .stretch = [](size_t i) { return 1.0 / static_cast<double>(i + 1); }},
       {.name = "qwen2", .halves = true, .biases = true},
-      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true}};
+      {.name = "qwen3", .head_size = 72, .halves = true, .head_norms = true, .own_output = true},
+      {.name = "qwen3moe", .head_size = 16, .halves = true, .head_norms = true, .experts = true},
+      {.name = "llama with experts", .experts = true},
+      {.name = "qwen2moe",
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .softmax_of_all = true,
+       .shared_expert = true},
+      {.name = "olmoe",
+       .halves = true,
+       .norm_of_all = true,
+       .experts = true,
+       .softmax_of_all = true},
+      {.name = "gpt-oss",
+       .head_size = 16,
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .gpt_oss = true,
+       .window = 7},
+      {.name = "gpt-oss with a short window",
+       .halves = true,
+       .biases = true,
+       .experts = true,
+       .gpt_oss = true,
+       .window = 1}};
 }
 
 // The largest difference of any logit behind any of 30 tokens, run in batches.
@@ -271,7 +388,8 @@ TEST_CASE("architectures give what the obvious program gives", "[architecture]")
 
 TEST_CASE("a shifted context is that of the tokens that are left", "[architecture]") {
   // In one layer, keys and values depend on a token and its position alone.
-  for (const Kind& kind : {kinds().front(), kinds().back()}) {
+  for (const Kind& kind : kinds()) {
+    if (kind.name != "llama" && kind.name != "qwen3") continue;
     TestModel test(kind);
     test.model.layers.resize(1);
     test.model.config.layers = 1;

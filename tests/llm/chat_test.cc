@@ -32,6 +32,8 @@ TEST_CASE("chat templates are recognized by their marks", "[chat]") {
   CHECK(form("{{ '<|user|>\n' + m['content'] }}{{ '<|assistant|>' + eos_token }}") == "");
   CHECK(form("{{ '<|user|>' + m['content'] + '<|end|>' }}{{ '<|assistant|>' }}") == "");
   CHECK(form("<|user|><|assistant|>") == "");
+  CHECK(form("{{ '<|start|>user<|message|>' + m.content }}{{ '<|channel|>' }}") == "gpt-oss");
+  CHECK(form("{{ '<|start|>user<|message|>' + m.content }}") == "");
   CHECK(form("") == "");
 }
 
@@ -65,7 +67,7 @@ TEST_CASE("turns of a chat", "[chat]") {
   CHECK(
       turn(chat, "", "U", false).starts_with("<|eot_id|><|start_header_id|>user<|end_header_id|>"));
   constexpr const char* kNames =
-      "chatml, llama2, llama3, mistral-v1, mistral-v3, mistral-v3-tekken, zephyr";
+      "chatml, gpt-oss, llama2, llama3, mistral-v1, mistral-v3, mistral-v3-tekken, zephyr";
   CHECK(refused([&] { (void)find("jinja"); }) ==
         std::string("--chat-template \"jinja\" is not one of: ") + kNames);
   CHECK(refused([&] { (void)find(""); }) ==
@@ -144,9 +146,11 @@ struct Context {
 
 // Vocabularies with <s> and </s>: of letters, and with the special tokens of all forms.
 std::vector<Builder> vocabularies() {
-  const std::vector<std::string> marks = {
-      "<|im_start|>", "<|im_end|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>",
-      "[INST]",       "[/INST]"};
+  const std::vector<std::string> marks = {"<|im_start|>",      "<|im_end|>",  "<|start_header_id|>",
+                                          "<|end_header_id|>", "<|eot_id|>",  "[INST]",
+                                          "[/INST]",           "<|start|>",   "<|end|>",
+                                          "<|message|>",       "<|channel|>", "<|return|>",
+                                          "<|call|>"};
   std::vector<std::string> texts = {"<unk>", "<s>", "</s>"};
   std::vector<int32_t> types = {2, 3, 3};
   const auto add = [&](const std::string& text, TokenType type) {
@@ -181,8 +185,11 @@ std::vector<Builder> vocabularies() {
 }
 
 std::string with_date(std::string text) {
-  const std::string mark = "{today}";
-  if (const size_t at = text.find(mark); at != text.npos) text.replace(at, mark.size(), today());
+  const std::pair<std::string, std::string> marks[] = {{"{today}", today()},
+                                                       {"{day}", today_in_digits()}};
+  for (const auto& [mark, day] : marks) {
+    if (const size_t at = text.find(mark); at != text.npos) text.replace(at, mark.size(), day);
+  }
   return text;
 }
 
@@ -222,7 +229,7 @@ TEST_CASE("a chat feeds what the template makes of the whole conversation", "[ch
       }
     }
   }
-  CHECK(conversations == 5 * 588);
+  CHECK(conversations == 5 * 619);
   CHECK(read_again > 0);
   CHECK(read_again < conversations / 2);
 }
@@ -243,6 +250,26 @@ TEST_CASE("an answer in usual spelling is not read again", "[chat]") {
   }
 }
 
+TEST_CASE("only the final channel of an answer is read again", "[chat]") {
+  const Loaded loaded(vocabularies()[1]);
+  const ChatTemplate chat(loaded.file, *loaded.tokenizer, "gpt-oss");
+  const auto reread = [&](const std::string& answer) {
+    const std::string text = chat.text("", std::vector<Turn>{{"U", answer}, {"V", ""}});
+    const std::string before = "<|start|>user<|message|>U<|end|><|start|>assistant",
+                      after = "<|end|><|start|>user<|message|>V<|end|><|start|>assistant";
+    REQUIRE(text.ends_with(after));
+    const size_t begin = text.find(before) + before.size();
+    return text.substr(begin, text.size() - after.size() - begin);
+  };
+  const std::string thought = "<|channel|>analysis<|message|>hm",
+                    final = "<|channel|>final<|message|>";
+  CHECK(reread(thought + "<|end|><|start|>assistant" + final + "ok") == final + "ok");
+  CHECK(reread(final + "ok") == final + "ok");
+  CHECK(reread("ok") == final + "ok");
+  CHECK(reread(thought) == final);
+  CHECK(reread("") == final);
+}
+
 TEST_CASE("special tokens of a form that the vocabulary lacks are told", "[chat]") {
   const std::vector<Builder> all = vocabularies();
   const Loaded plain(all[0]), marked(all[1]);
@@ -251,6 +278,9 @@ TEST_CASE("special tokens of a form that the vocabulary lacks are told", "[chat]
   };
   CHECK(note(plain, "chatml")
             .starts_with("the vocabulary has no special token <|im_start|>, <|im_end|>: "));
+  CHECK(note(plain, "gpt-oss")
+            .starts_with("the vocabulary has no special token <|start|>, <|end|>, <|message|>, "
+                         "<|channel|>: "));
   CHECK(note(plain, "llama3")
             .starts_with("the vocabulary has no special token <|start_header_id|>, "
                          "<|end_header_id|>, <|eot_id|>: "));
@@ -258,8 +288,8 @@ TEST_CASE("special tokens of a form that the vocabulary lacks are told", "[chat]
     CHECK(note(plain, form).starts_with("the vocabulary has no special token [INST], [/INST]: "));
   }
   for (const char* form : {"llama2", "mistral-v1", "zephyr"}) CHECK(note(plain, form) == "");
-  for (const char* form :
-       {"chatml", "llama2", "llama3", "mistral-v1", "mistral-v3", "mistral-v3-tekken", "zephyr"}) {
+  for (const char* form : {"chatml", "gpt-oss", "llama2", "llama3", "mistral-v1", "mistral-v3",
+                           "mistral-v3-tekken", "zephyr"}) {
     CHECK(note(marked, form) == "");
   }
 }

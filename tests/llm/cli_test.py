@@ -12,6 +12,7 @@ for builds that are ten times slower, the long checks take fewer cases.
 import csv
 import glob
 import json
+import math
 import os
 import pty
 import re
@@ -221,14 +222,14 @@ def check_cases(program):
                                                                        "--ignore-eos").split()), "--n-predict")
 
 
-def perplexities(program, name, wanted, *args):
+def perplexities(program, name, wanted, *args, most=0.005):
     """Of each accuracy that the model's format knows: printed, and within half a percent of what is wanted."""
     blocks = re.search(r"-i?q\d_", name) is not None
     for accuracy in ("exact", "fast", "coarse") if blocks and not QUICK else ("fast",):
         out = program.text("perplexity", *args, "--accuracy", accuracy)
         check(re.fullmatch(r"\d+\.\d{4}\n", out), f"stdout is {out!r}")
         print(f"{name} {accuracy}: {out.strip()}, wanted {wanted}")
-        check(abs(float(out) / float(wanted) - 1) < 0.005, f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
+        check(abs(float(out) / float(wanted) - 1) < most, f"{name} {accuracy}: perplexity {out.strip()}, not {wanted}")
 
 
 def check_perplexity(program):
@@ -277,6 +278,65 @@ def check_quantized(program):
         if not QUICK:
             perplexities(program, f"austen-3.7M-{kind}", wanted, "-m", model, "-f", os.path.join(program.models, "holdout.txt"),
                          "-c", 512)
+
+
+def tensors_of(program, model):
+    """Name -> (type, shape, size, place in the file), as `info` shows them."""
+    lines = re.findall(r"^(\S+) +(\w+) +\[([\d, ]+)\] +(\d+) bytes at (\d+)$", program.text("info", "-m", model), re.M)
+    return {name: (kind, [int(d) for d in shape.split(",")], int(size), int(at)) for name, kind, shape, size, at in lines}
+
+
+def check_experts(program):
+    """Mixtures of experts against what llama.cpp computed; and that bench and quantize know what experts are."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "experts")
+    with open(os.path.join(folder, "perplexity.tsv"), encoding="utf-8") as f:
+        rows = [line.split() for line in f.read().splitlines()[1:]]
+    check(len(rows) > 1, "nothing was recorded")
+    prompt = "It is a truth universally acknowledged"
+    with tempfile.TemporaryDirectory() as place:
+        text, out = os.path.join(place, "text"), os.path.join(place, "out.gguf")
+        with open(os.path.join(program.models, "holdout.txt"), "rb") as a, open(text, "wb") as b:
+            b.write(a.read(800))
+        for name, wanted in rows:
+            model = os.path.join(folder, name + ".gguf")
+            # 300 tokens; where x is rounded, some of them go to another expert, of nearly the same score.
+            perplexities(program, name, wanted, "-m", model, "-f", text, "-c", 64, most=1e-5 if "f32" in name else 0.02)
+            with open(os.path.join(folder, name + ".tokens"), encoding="utf-8") as f:
+                prompt_ids, following = ([int(i) for i in line.split()] for line in f.read().splitlines())
+            check(program.tokens(prompt, model=model) == prompt_ids, f"{name}: other tokens")
+            kind = name.split("-")[-1]
+            if kind == "f32":
+                for more in ("--pack", "always"), ("--pack", "never", "-t", 1):
+                    got = program.ids(model, prompt, len(following), *more)
+                    check(got == following, f"{name} {more}: {got}, not {following}")
+            tensors = tensors_of(program, model)
+            # A token is multiplied with all matrices but the embedding table, and of experts with those it chose.
+            used = int(re.search(r"expert_used_count +u32 +(\d+)", program.text("info", "-m", model)).group(1))
+            bytes_of_token, bytes_of = 0, {}
+            for tensor, (form, shape, size, _) in tensors.items():
+                bytes_of[form] = bytes_of.get(form, 0) + size
+                if form == "q3_K":  # runs as q8_0
+                    size = math.prod(shape) // 32 * 34
+                if tensor.endswith(".weight") and tensor != "token_embd.weight" and (len(shape) > 1 or "_shexp" in tensor):
+                    bytes_of_token += size * used // shape[2] if len(shape) == 3 else size
+            row = json.loads(program.text("bench", "-m", model, "-p", 4, "-n", 0, "-r", 1, "-o", "json"))[0]
+            wanted_row = {"model_n_params": sum(math.prod(shape) for _, shape, _, _ in tensors.values()),
+                          "weight_bytes": bytes_of_token}
+            check({key: row[key] for key in wanted_row} == wanted_row, f"bench {name}: {row}, not {wanted_row}")
+            check(row["model_type"].split()[1] == max(bytes_of, key=bytes_of.get), f"bench {name}: {row['model_type']}")
+            # The bytes that llama.cpp's own program makes of the experts.
+            source = os.path.join(folder, name.removesuffix(kind) + "f32.gguf")
+            if kind == "f32" or any(tensors[t][0] != kind for t in tensors if t.endswith("_exps.weight")):
+                continue
+            program.text("quantize", source, out, kind)
+            ours = tensors_of(program, out)
+            with open(model, "rb") as a, open(out, "rb") as b:
+                theirs_bytes, ours_bytes = a.read(), b.read()
+            for tensor, (_, shape, size, at) in tensors.items():
+                mine = ours[tensor]
+                if tensor.endswith("_exps.weight") or len(shape) < 2 or tensor.endswith((".bias", "ffn_gate_inp.weight")):
+                    check(mine[0] == tensors[tensor][0] and
+                          ours_bytes[mine[3]:mine[3] + size] == theirs_bytes[at:at + size], f"{name} {tensor}: other bytes")
 
 
 def check_published(program):
@@ -813,7 +873,7 @@ def check_files(program):
                                ([("general.type", "adapter"), ("general.architecture", "llama")], "it is an adapter (LoRA)"),
                                ([("general.type", "imatrix")], "it is an importance matrix"),
                                ([("general.architecture", "nomic-bert")], "nomic-bert\" is not supported (it is a model for embeddings)"),
-                               ([("general.architecture", "gpt-oss"), ("tokenizer.ggml.pre", "gpt-4o")], "gpt-oss\" is not supported")):
+                               ([("general.architecture", "qwen35"), ("tokenizer.ggml.pre", "qwen35")], "qwen35\" is not supported")):
             write_gguf(path, pairs)
             status, _, err = program.run("-m", path, "-p", "hi")
             check(status == 1 and message in err and "tokenizer" not in err, f"{pairs}: {status} {err}")

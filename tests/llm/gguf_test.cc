@@ -225,8 +225,8 @@ TEST_CASE("files that are no model of ours are called what they are", "[gguf]") 
         "it is an importance matrix for quantizing, not a model");
   CHECK(refused_by(named("nomic-bert")) ==
         "general.architecture = \"nomic-bert\" is not supported (it is a model for embeddings); "
-        "llama, qwen2, qwen3 are");
-  CHECK(refused_by(named("gpt-oss")).starts_with("general.architecture = \"gpt-oss\" is not"));
+        "llama, qwen2, qwen3, qwen2moe, qwen3moe, olmoe, gpt-oss are");
+  CHECK(refused_by(named("qwen35")).starts_with("general.architecture = \"qwen35\" is not"));
   CHECK(refused_by(named("llama")) == "");
 }
 
@@ -286,7 +286,23 @@ TEST_CASE("a model in parts is opened by its first one", "[gguf]") {
   REQUIRE(whole.tensor("d") != nullptr);
   CHECK(whole.tensor("d")->data.size() == 128);
   CHECK(whole.tensor("d")->data[127] == std::byte{0});
+  CHECK(whole.more_paths() == std::vector<std::string>{path(2), path(3)});
   CHECK(File::open(path(1)).tensors().size() == 1);
+  write(1, part(0).f32("a", {4}).number("split.tensors.count", Kind::i32, int32_t{4}));
+  CHECK(File::open_parts(path(1)).tensors().size() == 4);
+  write(1, part(0).f32("a", {4}).number("split.tensors.count", Kind::i32, int32_t{5}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": its parts have 4 tensors, but split.tensors.count = 5");
+  write(2, part(2).f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": it is part 3 of 3 (split.no and split.count)");
+  write(2, Builder().u32("split.count", 2).u32("split.no", 1).f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": it is part 2 of 2 (split.no and split.count)");
+  write(2, Builder().f32("b", {8}));
+  CHECK(refused([&] { (void)File::open_parts(path(1)); }) ==
+        path(1) + ": " + path(2) + ": split.no is missing");
+  write(2, part(1).f32("b", {8}));
   CHECK(refused([&] { (void)File::open_parts(path(2)); }) ==
         path(2) + ": it is not the first part; that is " + path(1));
   write(3, part(2).f32("a", {16}));
@@ -445,12 +461,13 @@ TEST_CASE("numbers of the model", "[gguf]") {
   CHECK_REFUSED(with("llama.attention.value_length", 16), "= 16 is not supported, only 8 is");
   CHECK_REFUSED(with("llama.rope.scaling.original_context_length", 0),
                 "llama.rope.scaling.original_context_length = 0 is not in 1 .. 4294967295");
-  CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_count = 8 is not supported, only 0");
+  CHECK_REFUSED(with("llama.expert_count", 8), "llama.expert_used_count is missing");
   CHECK_REFUSED(with("split.count", 3), "split.count = 3 is not supported, only 1 is");
   CHECK_REFUSED(tiny_model().string("llama.rope.scaling.type", "longrope"),
                 "llama.rope.scaling.type = \"longrope\" is not supported; none, linear and yarn");
   CHECK_REFUSED(tiny_model().drop("general.architecture").string("general.architecture", "gpt2"),
-                "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3 are");
+                "general.architecture = \"gpt2\" is not supported; llama, qwen2, qwen3, qwen2moe, "
+                "qwen3moe, olmoe, gpt-oss are");
   for (const char* key :
        {"general.architecture", "llama.block_count", "llama.embedding_length",
         "llama.feed_forward_length", "llama.context_length", "llama.attention.head_count",

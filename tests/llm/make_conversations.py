@@ -7,7 +7,7 @@
 
 The templates are short ones that write what the published ones of their families write; the
 environment is the one in which transformers renders a template. The texts begin with BOS only where
-the template writes it. {today} stands for the day of the rendering.
+the template writes it. {today} and {day} stand for the day of the rendering.
 """
 import json
 import os
@@ -165,6 +165,44 @@ ZEPHYR = """{% for message in messages %}
 {% endif %}
 {% endfor %}"""
 
+GPT_OSS = """{{- "<|start|>system<|message|>" }}
+{{- "You are ChatGPT, a large language model trained by OpenAI.\\n" }}
+{{- "Knowledge cutoff: 2024-06\\n" }}
+{{- "Current date: " + strftime_now("%Y-%m-%d") + "\\n\\n" }}
+{%- if reasoning_effort is not defined %}
+    {%- set reasoning_effort = "medium" %}
+{%- endif %}
+{{- "Reasoning: " + reasoning_effort + "\\n\\n" }}
+{{- "# Valid channels: analysis, commentary, final. Channel must be included for every message." }}
+{{- "<|end|>" }}
+{%- if messages[0].role == "developer" or messages[0].role == "system" %}
+    {%- set developer_message = messages[0].content %}
+    {%- set loop_messages = messages[1:] %}
+{%- else %}
+    {%- set developer_message = "" %}
+    {%- set loop_messages = messages %}
+{%- endif %}
+{%- if developer_message %}
+    {{- "<|start|>developer<|message|>" }}
+    {{- "# Instructions\\n\\n" }}
+    {{- developer_message }}
+    {{- "\\n\\n" }}
+    {{- "<|end|>" }}
+{%- endif %}
+{%- for message in loop_messages -%}
+    {%- if message.role == 'assistant' -%}
+        {%- if "<|channel|>" in message.content %}
+            {{- raise_exception("channels do not belong into what is said") }}
+        {%- endif %}
+        {{- "<|start|>assistant<|channel|>final<|message|>" + message.content + "<|end|>" }}
+    {%- elif message.role == 'user' -%}
+        {{- "<|start|>user<|message|>" + message.content + "<|end|>" }}
+    {%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+<|start|>assistant
+{%- endif -%}"""
+
 
 def mistral(before, after, answer, which="first", tools=False):
     text = MISTRAL.replace("WHICH", which).replace("BEFORE", before).replace("AFTER", after).replace("ANSWER", answer)
@@ -196,6 +234,7 @@ TEMPLATES = {
     "mistral-v3-tekken": ("mistral-v3-tekken", mistral("[INST]", "[/INST]", 'message["content"]', "last", True), False),
     "mistral-v3-tekken, system first": ("mistral-v3-tekken", mistral("[INST]", "[/INST]", 'message["content"]', "first", True), True),
     "zephyr": ("zephyr", ZEPHYR, True),
+    "gpt-oss": ("gpt-oss", GPT_OSS, True),
 }
 
 USERS = ["hi", "  hi  ", "\n hi\n\n", "   ", "caf\u00e9 \u65e5\u672c\u8a9e \U0001f44d", "\u00a0x\u3000", "\u2003\x1c\u0085y\u2028",
@@ -228,7 +267,8 @@ def refuse(message):
 def main():
     env = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     env.globals["raise_exception"] = refuse
-    env.globals["strftime_now"] = lambda form: "{today}" if form == "%d %b %Y" else refuse(form)
+    days = {"%d %b %Y": "{today}", "%Y-%m-%d": "{day}"}
+    env.globals["strftime_now"] = lambda form: days[form] if form in days else refuse(form)
     record = {"bos": BOS, "eos": EOS, "templates": []}
     for name, (form, source, named) in TEMPLATES.items():
         template, cases = env.from_string(source), []
@@ -243,6 +283,8 @@ def main():
             cases.append({"system": system or "", "said": said, "text": text})
         # What the template writes in front of an answer, which a model taught by it writes itself.
         blank = " " if "mistral-v1, blank before" == name or form == "llama2" or "|trim + eos_token" in source else ""
+        if form == "gpt-oss":
+            blank = "<|channel|>final<|message|>"
         record["templates"].append({"name": name, "blank": blank, "form": form, "named": named, "source": source, "cases": cases})
     path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "golden", "conversations.json")
     with open(path, "w", encoding="ascii") as out:

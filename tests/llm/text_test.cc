@@ -217,7 +217,11 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
   CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
   CHECK(refused([] { (void)Splitter("falcon"); }) ==
         "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
-        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, tekken, default");
+        "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, tekken, gpt-4o, default");
+  // As the published expression has it, by the Python package `regex`.
+  CHECK(
+      pieces("gpt-4o", "helloWorld HTMLPage it'S 12345 a/\n\u00C9t\u00E9 \u65E5\u672C, e\u0301") ==
+      "hello|World| HTMLPage| it'S| |123|45| a|/\n|\u00C9t\u00E9| \u65E5\u672C|,| e\u0301");
   CHECK(pieces("tekken", "helloWorld HTMLPage it's 123 a/\n\u00C9t\u00E9 \u65E5\u672C") ==
         "hello|World| HTMLPage| it|'s| |1|2|3| a|/\n|\u00C9t\u00E9| \u65E5\u672C");
   // Punctuation, then as for GPT-2, then numbers and three digits at a time.

@@ -81,7 +81,7 @@ class CaseOracle {
   // Not finite before the epilogue. An activation may make 0 of -Inf.
   std::string check_poisoned(size_t row, size_t col, float got) const {
     if (!std::isfinite(got)) return "";
-    if (is_gated(case_.door) && std::isfinite(gating_of(case_).limit)) return "";
+    if (is_gated(case_.door) && gating_of(case_).clips) return "";
     if (got == 0 && case_.epilogue.activation != Activation::none) return "";
     return complain(row, col, got, "with a NaN or Inf in its row of x or of W");
   }

@@ -129,6 +129,7 @@ inline Gating gating_of(const RandomCase& c) {
   g.activation = c.epilogue.activation;
   if (c.seed % 2 == 0) {
     g.alpha = 1.702f;
+    g.clips = true;
     g.limit = 7.0f;
     g.offset = 1.0f;
   }

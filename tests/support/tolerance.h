@@ -33,6 +33,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -94,7 +95,9 @@ inline Bounded with_bias(Bounded v, double bias) {
 }
 
 inline Bounded bounded_gated(const Gating& g, Bounded gate, Bounded up) {
-  const double limit = static_cast<double>(g.limit), offset = static_cast<double>(g.offset);
+  const double offset = static_cast<double>(g.offset);
+  const double limit =
+      g.clips ? static_cast<double>(g.limit) : std::numeric_limits<double>::infinity();
   const double alpha = g.activation == Activation::silu ? static_cast<double>(g.alpha) : 1.0;
   gate = {alpha * std::min(gate.value, limit), alpha * gate.bound};
   if (alpha != 1.0) gate.bound += gamma(2) * std::fabs(gate.value);

@@ -4,7 +4,6 @@
 #define TESSERA_CORE_EPILOGUE_H_
 
 #include <cstdint>
-#include <limits>
 
 #include "tessera/base/config.h"
 
@@ -29,13 +28,15 @@ struct Epilogue {
 };
 
 /// How the two products of a gated layer become one:
-///   activation(min(gate, limit)) * (clamp(up, -limit, limit) + offset)
-/// where silu is v / (1 + exp(-alpha v)). gpt-oss has silu, alpha 1.702, limit 7 and offset 1.
+///   activation(gate) * (up + offset)
+/// where silu is v / (1 + exp(-alpha v)) and, if it clips, gate is min(gate, limit) and up is clamped
+/// to [-limit, limit]. gpt-oss has silu, alpha 1.702, a limit of 7 and offset 1.
 struct Gating {
   Activation activation = Activation::silu;
   float alpha = 1.0f;
-  float limit = std::numeric_limits<float>::infinity();
   float offset = 0.0f;
+  bool clips = false;
+  float limit = 0.0f;
 };
 
 }  // namespace tessera::inline v0_1

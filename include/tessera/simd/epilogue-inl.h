@@ -58,10 +58,12 @@ HWY_INLINE VF activate(Activation activation, VF v) {
 
 HWY_INLINE VF gated(const Gating& g, VF gate, VF up) {
   const DF df;
-  const VF limit = hn::Set(df, g.limit), lowest = hn::Neg(limit);
-  gate = hn::IfThenElse(hn::Gt(gate, limit), limit, gate);  // keeps NaN
-  up = hn::IfThenElse(hn::Gt(up, limit), limit, up);
-  up = hn::IfThenElse(hn::Lt(up, lowest), lowest, up);
+  if (g.clips) {  // NaN stays
+    const VF limit = hn::Set(df, g.limit), lowest = hn::Neg(limit);
+    gate = hn::IfThenElse(hn::Gt(gate, limit), limit, gate);
+    up = hn::IfThenElse(hn::Gt(up, limit), limit, up);
+    up = hn::IfThenElse(hn::Lt(up, lowest), lowest, up);
+  }
   if (g.activation == Activation::silu) {
     const VF e = exp(hn::Mul(gate, hn::Set(df, -g.alpha)));
     gate = hn::Div(gate, hn::Add(hn::Set(df, 1.0f), e));
