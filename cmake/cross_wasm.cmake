@@ -5,6 +5,7 @@ find_file(emscripten Emscripten.cmake REQUIRED NO_CACHE
           PATHS "$ENV{EMSDK}/upstream/emscripten/cmake/Modules/Platform"
                 /usr/share/emscripten/cmake/Modules/Platform)
 include("${emscripten}")
+set(CMAKE_C_FLAGS_INIT -pthread)  # the linker wants it of every object
 set(CMAKE_CXX_FLAGS_INIT "-msimd128 -pthread")
 set(CMAKE_EXE_LINKER_FLAGS_INIT
     "-sENVIRONMENT=node,worker -sPTHREAD_POOL_SIZE=8 -sPROXY_TO_PTHREAD -sEXIT_RUNTIME -sINITIAL_MEMORY=1GB")

@@ -24,12 +24,12 @@ if(tessera_highway_sources)
     DESTINATION "${CMAKE_INSTALL_DOCDIR}/highway")
 endif()
 if(TARGET tessera_c)
-  target_include_directories(tessera_c INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
   list(APPEND targets tessera_c)
 endif()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 install(TARGETS ${targets} EXPORT tesseraTargets
+  INCLUDES DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"  # CMake before 3.23 reads no file sets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
   FILE_SET bodies DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 set(package "${CMAKE_INSTALL_LIBDIR}/cmake/tessera")

@@ -206,8 +206,9 @@ typedef struct tessera_epilogue {
   { 1.0f, 0.0f, NULL, TESSERA_NONE, NULL, NULL }
 
 /// How to multiply with one W: a value that may be copied, to be filled by tessera_make_plan().
-/// Owns nothing, so there is nothing to free; refers to the bytes of W, which must outlive it.
-/// Memory of zeros is an empty plan, with which every call fails (wrong_plan).
+/// Owns nothing, so there is nothing to free; refers to the bytes of W, which must outlive it, and
+/// is good in the process that made it. Memory of zeros is an empty plan, with which every call
+/// fails (wrong_plan).
 typedef struct tessera_plan {
   uint64_t opaque[24];
 } tessera_plan;
@@ -303,73 +304,11 @@ TESSERA_C tessera_status tessera_matmul(const tessera_mut_view* y, const tessera
                                         const tessera_executor* executor,
                                         const tessera_options* options);
 
-// ---- Grouped products, for mixtures of experts --------------------------------------------------
-//
-//   y[pair.y] = factor * epilogue(x[pair.x] * W[expert]^T)      for each pair of each group
-
-/// The weights of `count` experts, all of one shape and format.
-typedef struct tessera_experts {
-  tessera_view first;  // [n, k]
-  size_t count;
-  size_t stride;  // bytes from one expert's first row to the next one's
-} tessera_experts;
-
-/// A row of x and the row of y that its product becomes.
-typedef struct tessera_row_pair {
-  size_t x, y;
-} tessera_row_pair;
-
-/// The rows that one expert multiplies.
-typedef struct tessera_expert_rows {
-  size_t expert;
-  const tessera_row_pair* pairs;  // [count]
-  size_t count;
-  const float* factors;  // [count]; null: 1
-} tessera_expert_rows;
-
-/// `common`, and the floats from one expert's bias and column scales to the next one's; 0: they
-/// share them.
-typedef struct tessera_group_epilogue {
-  tessera_epilogue common;
-  size_t bias_stride, column_scale_stride;
-} tessera_group_epilogue;
-
-/// A plan, as tessera_plan.
-typedef struct tessera_group_plan {
-  uint64_t opaque[28];
-} tessera_group_plan;
-
-/// For tokens that go to `chosen` experts each. Errors: those of tessera_make_plan();
-/// group_out_of_range (chosen is 0 or above experts->count).
-TESSERA_C tessera_status tessera_make_group_plan(tessera_group_plan* plan,
-                                                 const tessera_experts* experts, size_t chosen,
-                                                 int32_t x_dtype, const tessera_options* options);
-/// For so many tokens, whatever they choose; the sizes of a tile are 0. Errors: wrong_plan,
-/// size_overflow.
-TESSERA_C tessera_status tessera_group_sizes(const tessera_group_plan* plan, size_t tokens,
-                                             tessera_sizes* sizes);
-/// As the calls of the same names above, for all experts.
-TESSERA_C tessera_status tessera_group_pack_weights(const tessera_group_plan* plan, void* panels,
-                                                    size_t bytes, const tessera_part* part);
-TESSERA_C tessera_status tessera_group_with_packed(const tessera_group_plan* plan,
-                                                   const void* panels, size_t bytes,
-                                                   tessera_group_plan* packed);
-TESSERA_C int tessera_group_shares_packed_x(const tessera_group_plan* plan,
-                                            const tessera_group_plan* other);
-TESSERA_C tessera_status tessera_group_pack(const tessera_group_plan* plan, const tessera_view* x,
-                                            void* packed_x, size_t packed_x_bytes,
-                                            const tessera_part* part);
-/// Computes this part of all groups. `tokens` is x->rows as it was packed. No two pairs may name
-/// the same row of y; rows that no pair names are left as they are. Errors: those of tessera_run();
-/// group_out_of_range (an expert, a row of x or of y that there is none of).
-TESSERA_C tessera_status tessera_group_run(
-    const tessera_group_plan* plan, const void* packed_x, size_t packed_x_bytes, size_t tokens,
-    const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
-    size_t worker_bytes, const tessera_group_epilogue* epilogue, const tessera_part* part);
-
 #ifdef __cplusplus
 }
 #endif
 // NOLINTEND(modernize-use-using,performance-enum-size)
+
+#include "tessera/c_products.h"
 
 #endif  // TESSERA_C_API_H_

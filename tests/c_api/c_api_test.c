@@ -1,48 +1,14 @@
 // SPDX-License-Identifier: MIT
-// The C API from C99: every call, its bits against those of the C++ API, and what it refuses.
+// The C API from C99: every call of c_api.h, its bits against those of the C++ API, and what it
+// refuses.
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "c_api/check.h"
 #include "c_api/in_cpp.h"
 #include "tessera/c_api.h"
-
-static int failures = 0;
-
-static void check(int holds, const char* text, int line) {
-  if (holds) return;
-  printf("line %d: %s\n", line, text);
-  ++failures;
-}
-#define CHECK(condition) check(condition, #condition, __LINE__)
-
-static void check_status(tessera_status s, int32_t code, const char* call, int line) {
-  char text[320];
-  if (s.code == code) return;
-  printf("line %d: %s\n  gave %d, not %d: %s\n", line, call, (int)s.code, (int)code,
-         tessera_status_text(&s, text, sizeof text));
-  ++failures;
-}
-#define OK(call) check_status(call, TESSERA_OK, #call, __LINE__)
-#define REFUSED(code, call) check_status(call, code, #call, __LINE__)
-
-static void* memory(size_t bytes) {
-  void* p = malloc(bytes + 1);
-  if (p == NULL) exit(2);
-  memset(p, 0xFF, bytes + 1);
-  return p;
-}
-
-static float* numbers(size_t count, unsigned seed) {
-  float* v = memory(count * sizeof *v);
-  size_t i;
-  for (i = 0; i < count; ++i) {
-    seed = seed * 1664525u + 1013904223u;
-    v[i] = (float)(int)(seed >> 8) / 8388608.0f - 1.0f;
-  }
-  return v;
-}
 
 // ---- Products -----------------------------------------------------------------------------------
 
@@ -214,88 +180,6 @@ static void compare_products(void) {
   free(wanted);
   free(w);
   free(w_wanted);
-}
-
-// More groups than are turned into those of C++ at once.
-static void compare_groups(void) {
-  enum { kExperts = 5, kTokens = 150, kChosen = 2, kGroups = kTokens * kChosen, kN = 48, kK = 64 };
-  float* w = numbers(kExperts * kN * kK, 5);
-  float* x = numbers(kTokens * kK, 6);
-  float* bias = numbers(kExperts * kN, 7);
-  float* column_scale = numbers(kExperts * kN, 11);
-  float* factors = numbers(kGroups, 8);
-  const size_t bytes = kGroups * kN * sizeof(float);
-  void *y = memory(bytes), *wanted = memory(bytes);
-  static tessera_row_pair pairs[kGroups];
-  static tessera_expert_rows groups[kGroups];
-  tessera_experts experts = {{NULL, kN, kK, kK * 4, TESSERA_F32}, kExperts, kN * kK * 4};
-  tessera_view x_view = {NULL, kTokens, kK, kK * 4, TESSERA_F32};
-  tessera_mut_view y_view = {NULL, kGroups, kN, kN * 4, TESSERA_F32};
-  tessera_group_epilogue epilogue = {TESSERA_EPILOGUE, kN, kN};
-  int packed_w;
-  size_t i;
-  experts.first.data = w;
-  x_view.data = x;
-  epilogue.common.bias = bias;
-  epilogue.common.column_scale = column_scale;
-  epilogue.common.activation = TESSERA_GELU;
-  for (i = 0; i < kGroups; ++i) {
-    pairs[i].x = i / kChosen;
-    pairs[i].y = (i * 7) % kGroups;
-    groups[i].expert = (i * 3) % kExperts;
-    groups[i].pairs = pairs + i;
-    groups[i].count = 1;
-    groups[i].factors = i % 2 ? factors + i : NULL;
-  }
-  for (packed_w = 0; packed_w < 2; ++packed_w) {
-    tessera_group_plan plan;
-    tessera_sizes sizes, sizes_wanted;
-    tessera_part part = {0, 3};
-    void *panels, *packed_x, *worker;
-    memset(y, 0, bytes);
-    memset(wanted, 0, bytes);
-    OK(tessera_make_group_plan(&plan, &experts, kChosen, TESSERA_F32, NULL));
-    OK(tessera_group_sizes(&plan, kTokens, &sizes));
-    panels = memory(sizes.packed_w_bytes);
-    if (packed_w) {
-      OK(tessera_group_pack_weights(&plan, panels, sizes.packed_w_bytes, NULL));
-      OK(tessera_group_with_packed(&plan, panels, sizes.packed_w_bytes, &plan));
-      OK(tessera_group_sizes(&plan, kTokens, &sizes));
-    }
-    CHECK(tessera_group_shares_packed_x(&plan, &plan) == 1);
-    packed_x = memory(sizes.packed_x_bytes);
-    worker = memory(sizes.worker_bytes);
-    for (part.index = 0; part.index < part.count; ++part.index) {
-      OK(tessera_group_pack(&plan, &x_view, packed_x, sizes.packed_x_bytes, &part));
-    }
-    y_view.data = y;
-    // A wrong last group: nothing is written.
-    groups[kGroups - 1].expert = kExperts;
-    REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
-            tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups,
-                              &y_view, worker, sizes.worker_bytes, &epilogue, NULL));
-    CHECK(memcmp(y, wanted, bytes) == 0);
-    groups[kGroups - 1].expert = (kGroups - 1) * 3 % kExperts;
-    for (part.index = 0; part.index < part.count; ++part.index) {
-      OK(tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups, &y_view,
-                           worker, sizes.worker_bytes, &epilogue, &part));
-    }
-    y_view.data = wanted;
-    CHECK(group_in_cpp(&experts, kChosen, packed_w, &x_view, groups, kGroups, &y_view, &epilogue,
-                       &sizes_wanted));
-    CHECK(memcmp(y, wanted, bytes) == 0);
-    CHECK(memcmp(&sizes, &sizes_wanted, sizeof sizes) == 0);
-    free(panels);
-    free(packed_x);
-    free(worker);
-  }
-  free(w);
-  free(x);
-  free(bias);
-  free(column_scale);
-  free(factors);
-  free(y);
-  free(wanted);
 }
 
 // ---- Names --------------------------------------------------------------------------------------
@@ -590,100 +474,6 @@ static void refuse(void) {
   REFUSED(TESSERA_SHAPE_MISMATCH, tessera_matmul(&yv, &v, &wv, NULL, NULL, NULL));
   OK(tessera_matmul(&yv, &xv, &wv, NULL, &executor, NULL));  // without a function: this thread
 
-  {  // Groups.
-    tessera_group_plan group, no_group, group_out;
-    tessera_experts experts;
-    tessera_row_pair pair = {0, 0};
-    tessera_group_epilogue group_epilogue = {TESSERA_EPILOGUE, 0, 0};
-    tessera_expert_rows rows;
-    experts.first = wv;
-    experts.first.rows = kN / 2;
-    experts.count = 2;
-    experts.stride = kN / 2 * kK * 4;
-    rows.expert = 1;
-    rows.pairs = &pair;
-    rows.count = 1;
-    rows.factors = NULL;
-    mv = yv;
-    mv.cols = kN / 2;
-    memset(&no_group, 0, sizeof no_group);
-    OK(tessera_make_group_plan(&group, &experts, 1, TESSERA_F32, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_make_group_plan(NULL, &experts, 1, TESSERA_F32, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_make_group_plan(&group_out, NULL, 1, TESSERA_F32, NULL));
-    REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
-            tessera_make_group_plan(&group_out, &experts, huge, TESSERA_F32, NULL));
-    REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
-            tessera_make_group_plan(&group_out, &experts, 0, TESSERA_F32, NULL));
-    REFUSED(TESSERA_UNSUPPORTED_DTYPE, tessera_make_group_plan(&group_out, &experts, 1, 256, NULL));
-    options.accuracy = 3;
-    REFUSED(TESSERA_UNKNOWN_CHOICE,
-            tessera_make_group_plan(&group_out, &experts, 1, TESSERA_F32, &options));
-    options.accuracy = 0;
-    experts.stride = huge;
-    REFUSED(TESSERA_SIZE_OVERFLOW,
-            tessera_make_group_plan(&group_out, &experts, 1, TESSERA_F32, NULL));
-    experts.stride = 4;
-    REFUSED(TESSERA_STRIDE_TOO_SMALL,
-            tessera_make_group_plan(&group_out, &experts, 1, TESSERA_F32, NULL));
-    CHECK(memcmp(&group_out, &no_group, sizeof no_group) == 0);
-
-    REFUSED(TESSERA_NULL_DATA, tessera_group_sizes(NULL, kM, &sizes));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_sizes(&group, kM, NULL));
-    REFUSED(TESSERA_SIZE_OVERFLOW, tessera_group_sizes(&group, huge, &sizes));
-    OK(tessera_group_sizes(&group, kM, &sizes));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_pack_weights(NULL, buffer, big, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_pack_weights(&group, NULL, huge, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_with_packed(NULL, buffer, big, &group_out));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_with_packed(&group, buffer, big, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_with_packed(&group, NULL, huge, &group_out));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_pack(NULL, &xv, buffer, big, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_pack(&group, NULL, buffer, big, NULL));
-    REFUSED(TESSERA_NULL_DATA, tessera_group_pack(&group, &xv, NULL, huge, NULL));
-    OK(tessera_group_pack(&group, &xv, buffer, big, NULL));
-    CHECK(tessera_group_shares_packed_x(NULL, &group) == 0);
-    CHECK(tessera_group_shares_packed_x(&group, &no_group) == 0);
-#define GROUP_RUN(code, plan, x, x_bytes, tokens, groups, count, y, worker, bytes, epilogue, part) \
-  REFUSED(code, tessera_group_run(plan, x, x_bytes, tokens, groups, count, y, worker, bytes,       \
-                                  epilogue, part))
-    GROUP_RUN(TESSERA_OK, &group, buffer, big, kM, &rows, 1, &mv, buffer + big / 2, big / 2, NULL,
-              NULL);
-    GROUP_RUN(TESSERA_OK, &group, buffer, big, kM, NULL, 0, &mv, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, NULL, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, &group, NULL, huge, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, NULL, 1, &mv, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, NULL, huge, &mv, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, &rows, 1, NULL, buffer, big, NULL, NULL);
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, &rows, 1, &mv, NULL, huge, NULL, NULL);
-    GROUP_RUN(TESSERA_SIZE_OVERFLOW, &group, buffer, big, huge, &rows, 1, &mv, buffer, big, NULL,
-              NULL);
-    GROUP_RUN(TESSERA_PART_OUT_OF_RANGE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL,
-              &past);
-    group_epilogue.common.activation = 256;
-    GROUP_RUN(TESSERA_UNKNOWN_CHOICE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big,
-              &group_epilogue, NULL);
-    rows.pairs = NULL;
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
-    rows.count = huge;
-    GROUP_RUN(TESSERA_NULL_DATA, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
-    rows.pairs = &pair;
-    rows.count = 1;
-    rows.expert = huge;
-    GROUP_RUN(TESSERA_GROUP_OUT_OF_RANGE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL,
-              NULL);
-    rows.expert = 0;
-    pair.x = huge;
-    GROUP_RUN(TESSERA_GROUP_OUT_OF_RANGE, &group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL,
-              NULL);
-    REFUSED(TESSERA_WRONG_PLAN, tessera_group_sizes(&no_group, kM, &sizes));
-    REFUSED(TESSERA_WRONG_PLAN, tessera_group_pack_weights(&no_group, buffer, big, NULL));
-    REFUSED(TESSERA_WRONG_PLAN, tessera_group_with_packed(&no_group, buffer, big, &group_out));
-    REFUSED(TESSERA_WRONG_PLAN, tessera_group_pack(&no_group, &xv, buffer, big, NULL));
-    GROUP_RUN(TESSERA_WRONG_PLAN, &no_group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL,
-              NULL);
-    // The plan of one sort in the memory of the other.
-    memcpy(&group_out, &plan, sizeof plan);
-    REFUSED(TESSERA_WRONG_PLAN, tessera_group_sizes(&group_out, kM, &sizes));
-  }
   free(w);
   free(x);
   free(buffer);
@@ -692,8 +482,6 @@ static void refuse(void) {
 int main(void) {
   compare_names();
   compare_products();
-  compare_groups();
   refuse();
-  if (failures > 0) printf("%d failures\n", failures);
-  return failures > 0 ? 1 : 0;
+  return result();
 }

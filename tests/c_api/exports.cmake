@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# cmake -D NM=... -D LIBRARY=<shared library> -D "HEADER=<c_api.h, or empty>" -P exports.cmake: a shared
-# library exports what the header declares and nothing else, or without one no symbol of ours; and none
+# cmake -D NM=... -D LIBRARY=<shared library> -D "HEADERS=<a|b, or empty>" -P exports.cmake: a shared
+# library exports what the headers declare and nothing else, or without one no symbol of ours; and none
 # that is unique in the process (STB_GNU_UNIQUE, type u), which would keep it from being unloaded.
 cmake_minimum_required(VERSION 3.24)
 execute_process(COMMAND "${NM}" -D --defined-only "${LIBRARY}" OUTPUT_VARIABLE output
@@ -17,9 +17,14 @@ foreach(line IN LISTS lines)
 endforeach()
 list(SORT exported)
 
-if(HEADER)
-  file(STRINGS "${HEADER}" lines REGEX "^TESSERA_C ")
-  list(TRANSFORM lines REPLACE ".*(tessera_[a-z_]+)[(].*" "\\1" OUTPUT_VARIABLE declared)
+if(HEADERS)
+  string(REPLACE "|" ";" HEADERS "${HEADERS}")
+  set(declared)
+  foreach(header IN LISTS HEADERS)
+    file(STRINGS "${header}" lines REGEX "^TESSERA_C ")
+    list(TRANSFORM lines REPLACE ".*(tessera_[a-z_]+)[(].*" "\\1")
+    list(APPEND declared ${lines})
+  endforeach()
   list(SORT declared)
   if(NOT exported STREQUAL declared OR NOT exported)
     message(FATAL_ERROR "exported: ${exported}\ndeclared: ${declared}")

@@ -102,6 +102,54 @@ int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, co
              : 0;
 }
 
+int gated_in_cpp(const tessera_view* gate, const tessera_view* up, int packed_w,
+                 const tessera_view* x, const tessera_mut_view* y, const tessera_gating* g,
+                 tessera_sizes* sizes) {
+  tessera::Matmul plans[2];
+  std::vector<std::byte> panels[2];
+  const tessera_view* w[2] = {gate, up};
+  size_t w_bytes = 0;
+  bool ok = true;
+  for (size_t i = 0; i < 2; ++i) {
+    plans[i] = *tessera::Matmul::plan(view(*w[i]), DType::f32);
+    panels[i].resize(plans[i].packed_w_bytes());
+    w_bytes += plans[i].packed_w_bytes();
+    if (packed_w == 0) continue;
+    ok = ok && plans[i].pack_weights(panels[i]).ok();
+    plans[i] = *plans[i].with_packed(panels[i]);
+  }
+  const auto plan = tessera::GatedMatmul::plan(plans[0], plans[1]);
+  const size_t m = x->rows;
+  *sizes = {w_bytes, plan->packed_x_bytes(m), plan->worker_bytes(m), plans[0].tile_rows(m),
+            plans[0].tile_cols()};
+  std::vector<std::byte> packed_x(sizes->packed_x_bytes), worker(sizes->worker_bytes);
+  const tessera::GatedEpilogue e{g->gate_bias,
+                                 g->up_bias,
+                                 {static_cast<tessera::Activation>(g->activation), g->alpha,
+                                  g->offset, g->clips != 0, g->limit}};
+  return ok && plan.ok() && plan->pack(view(*x), packed_x).ok() &&
+                 plan->run(packed_x, view(*y), worker, e).ok()
+             ? 1
+             : 0;
+}
+
+int batch_in_cpp(const tessera_view* w, size_t count, size_t w_stride, const tessera_batch_view* x,
+                 const tessera_mut_batch_view* y, const float* bias, tessera_sizes* sizes) {
+  const auto first = tessera::Matmul::plan(view(*w), DType::f32);
+  const auto plan = tessera::BatchedMatmul::plan(*first, count, w_stride);
+  const size_t m = x->outer * x->inner.rows;
+  *sizes = {first->packed_w_bytes(), plan->packed_x_bytes(m), plan->worker_bytes(m),
+            first->tile_rows(m), first->tile_cols()};
+  std::vector<std::byte> packed_x(sizes->packed_x_bytes), worker(sizes->worker_bytes);
+  tessera::Epilogue e;
+  e.bias = bias;
+  const tessera::BatchView from{view(x->inner), x->stride, x->outer, x->outer_stride};
+  const tessera::MutBatchView to{view(y->inner), y->stride, y->outer, y->outer_stride};
+  return plan.ok() && plan->pack(from, packed_x).ok() && plan->run(packed_x, to, worker, e).ok()
+             ? 1
+             : 0;
+}
+
 void partial_block_in_cpp(size_t k, char text[320]) {
   copy(text, tessera::row_bytes(DType::q4_0, k).status().message());
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The same by the C++ API, for c_api_test.c to compare with: in_cpp.cc.
+// The same by the C++ API, for the tests in C to compare with: in_cpp.cc.
 #ifndef TESSERA_TESTS_C_API_IN_CPP_H_
 #define TESSERA_TESTS_C_API_IN_CPP_H_
 
@@ -28,6 +28,14 @@ int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst);
 int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
                  const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
                  const tessera_group_epilogue* epilogue, tessera_sizes* sizes);
+
+// Two plans for gate and up, and the product of both.
+int gated_in_cpp(const tessera_view* gate, const tessera_view* up, int packed_w,
+                 const tessera_view* x, const tessera_mut_view* y, const tessera_gating* gating,
+                 tessera_sizes* sizes);
+// Equal products, with a bias or none.
+int batch_in_cpp(const tessera_view* w, size_t count, size_t w_stride, const tessera_batch_view* x,
+                 const tessera_mut_batch_view* y, const float* bias, tessera_sizes* sizes);
 
 // The sentence of a status that C++ gives for a k that is no whole number of blocks.
 void partial_block_in_cpp(size_t k, char text[320]);

@@ -30,7 +30,7 @@ endfunction()
 function(configure sources build)
   run("${CMAKE_COMMAND}" -S "${sources}" -B "${WORK}/${build}" -G "${GENERATOR}"
       -D "CMAKE_CXX_COMPILER=${COMPILER}" -D "CMAKE_C_COMPILER=${C_COMPILER}"
-      -D CMAKE_BUILD_TYPE=Release ${ARGN})
+      -D CMAKE_BUILD_TYPE=Release -D CMAKE_CXX_FLAGS_RELEASE=-O1 ${ARGN})
 endfunction()
 
 # build_consumer(<build folder> <option>...)

@@ -4,8 +4,6 @@
 #ifndef TESSERA_IMPL_C_API_H_
 #define TESSERA_IMPL_C_API_H_
 
-#include <limits>
-
 #include "tessera/impl/c_values.h"
 
 namespace tessera::inline v0_1::detail {
@@ -67,30 +65,6 @@ tessera_status c_run(const CPlan* plan, const tessera_mut_view* y, const CEpilog
   if (s.ok()) s = epilogue_from_c(epilogue, e);
   if (s.ok()) s = run(p, view, e);
   return to_c(s);
-}
-
-// Groups are turned into those of C++ so many at a time, on the stack.
-inline constexpr size_t kGroupsAtOnce = 256;
-
-inline Status run_groups(const GroupedMatmul& plan, std::span<const std::byte> packed_x,
-                         size_t tokens, std::span<const tessera_expert_rows> groups,
-                         const MutMatView& y, std::span<std::byte> worker,
-                         const GroupEpilogue& epilogue, const Part& part) noexcept {
-  ExpertRows some[kGroupsAtOnce];
-  size_t done = 0;
-  do {
-    const auto next = groups.subspan(done, (min)(groups.size() - done, kGroupsAtOnce));
-    for (size_t i = 0; i < next.size(); ++i) {
-      const tessera_expert_rows& group = next[i];
-      some[i] = {group.expert,
-                 {reinterpret_cast<const RowPair*>(group.pairs), group.count},
-                 group.factors};
-    }
-    const std::span<const ExpertRows> these(some, next.size());
-    if (Status s = plan.run(packed_x, tokens, these, y, worker, epilogue, part); !s.ok()) return s;
-    done += next.size();
-  } while (done < groups.size());
-  return {};
 }
 
 // As functions of C they are the same in any namespace; GCC wants the visibility told again.
@@ -308,83 +282,9 @@ TESSERA_C_IMPL tessera_status tessera_matmul(const tessera_mut_view* y, const te
   return to_c(s);
 }
 
-// ---- Grouped products ---------------------------------------------------------------------------
-
-TESSERA_C_IMPL tessera_status tessera_make_group_plan(tessera_group_plan* plan,
-                                                      const tessera_experts* experts, size_t chosen,
-                                                      int32_t x_dtype,
-                                                      const tessera_options* options) {
-  if (plan == nullptr) return to_c(null_pointer("plan"));
-  *plan = {};
-  if (experts == nullptr) return to_c(null_pointer("experts"));
-  MatView first;
-  DType x;
-  PlanOptions with;
-  Status s = view_from_c(&experts->first, "w", first);
-  if (s.ok()) s = dtype_from_c(x_dtype, "x", x);
-  if (s.ok()) s = options_from_c(options, with);
-  if (!s.ok()) return to_c(s);
-  return c_plan(GroupedMatmul::plan({first, experts->count, experts->stride}, chosen, x, with),
-                plan);
-}
-
-TESSERA_C_IMPL tessera_status tessera_group_sizes(const tessera_group_plan* plan, size_t tokens,
-                                                  tessera_sizes* sizes) {
-  GroupedMatmul p;
-  Status s = plan_from_c(plan, "plan", p);
-  if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
-  if (s.ok()) s = check_count(p.value().plan, tokens, p.packed_x_bytes(tokens));
-  if (s.ok()) {
-    *sizes = {p.packed_w_bytes(), p.packed_x_bytes(tokens), p.worker_bytes(tokens), 0, 0};
-  }
-  return to_c(s);
-}
-
-TESSERA_C_IMPL tessera_status tessera_group_pack_weights(const tessera_group_plan* plan,
-                                                         void* panels, size_t bytes,
-                                                         const tessera_part* part) {
-  return c_pack_weights<GroupedMatmul>(plan, panels, bytes, part);
-}
-
-TESSERA_C_IMPL tessera_status tessera_group_with_packed(const tessera_group_plan* plan,
-                                                        const void* panels, size_t bytes,
-                                                        tessera_group_plan* packed) {
-  return c_with_packed<GroupedMatmul>(plan, panels, bytes, packed);
-}
-
-TESSERA_C_IMPL int tessera_group_shares_packed_x(const tessera_group_plan* plan,
-                                                 const tessera_group_plan* other) {
-  return c_shares_packed_x<GroupedMatmul>(plan, other);
-}
-
-TESSERA_C_IMPL tessera_status tessera_group_pack(const tessera_group_plan* plan,
-                                                 const tessera_view* x, void* packed_x,
-                                                 size_t packed_x_bytes, const tessera_part* part) {
-  return c_pack<GroupedMatmul>(plan, x, packed_x, packed_x_bytes, part);
-}
-
-TESSERA_C_IMPL tessera_status tessera_group_run(
-    const tessera_group_plan* plan, const void* packed_x, size_t packed_x_bytes, size_t tokens,
-    const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
-    size_t worker_bytes, const tessera_group_epilogue* epilogue, const tessera_part* part) {
-  return c_run<GroupedMatmul, GroupEpilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
-    if (groups == nullptr && group_count != 0) return null_pointer("groups");
-    const std::span<const tessera_expert_rows> all(groups, group_count);
-    const auto run = [&](const Part& mine) {
-      return run_groups(p, bytes_from_c(packed_x, packed_x_bytes), tokens, all, to,
-                        bytes_from_c(worker, worker_bytes), e, mine);
-    };
-    if (group_count > kGroupsAtOnce) {
-      // Nothing is written unless all is right: a part of so many only checks.
-      constexpr size_t kMany = (std::numeric_limits<size_t>::max)();
-      if (Status s = run({kMany - 1, kMany}); !s.ok()) return s;
-    }
-    return run(part_from_c(part));
-  });
-}
-
 }  // extern "C"
-#undef TESSERA_C_IMPL
 }  // namespace tessera::inline v0_1::detail
+
+#include "tessera/impl/c_products.h"
 
 #endif  // TESSERA_IMPL_C_API_H_
