@@ -62,7 +62,7 @@ struct Config {
   Rope rope;
   size_t q_dim() const { return heads * head_size; }
   size_t kv_dim() const { return kv_heads * head_size; }
-  /// The first position that a layer sees from one.
+  /// The first position that a layer sees from `position`.
   size_t first_seen(size_t layer, size_t position) const {
     const bool all = window == 0 || layer % 2 != 0 || position < window;
     return all ? 0 : position + 1 - window;

@@ -57,6 +57,7 @@ constexpr struct {
   const char* name;
   const char* expression;
 } kKnown[] = {{"gpt-2", kGpt2},
+              {"olmo", kGpt2},
               {"smollm", kSmolLm},
               {"llama-bpe", MODERN("{1,3}")},
               {"llama3", MODERN("{1,3}")},

@@ -389,7 +389,7 @@ TEST_CASE("architectures give what the obvious program gives", "[architecture]")
 TEST_CASE("a shifted context is that of the tokens that are left", "[architecture]") {
   // In one layer, keys and values depend on a token and its position alone.
   for (const Kind& kind : kinds()) {
-    if (kind.name != "llama" && kind.name != "qwen3") continue;
+    if (kind.name != "llama" && kind.name != "qwen3" && kind.name != "gpt-oss") continue;
     TestModel test(kind);
     test.model.layers.resize(1);
     test.model.config.layers = 1;

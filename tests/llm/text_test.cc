@@ -206,6 +206,7 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
     return out;
   };
   CHECK(pieces("gpt-2", "it's 1234  5,\n\nx") == "it|'s| 1234| | 5|,|\n|\n|x");
+  CHECK(pieces("olmo", "it's 1234  5,\n\nx") == "it|'s| 1234| | 5|,|\n|\n|x");
   CHECK(pieces("smollm", "it's 1234  5,\n\nx") == "it|'s| |1|2|3|4|  |5|,|\n|\n|x");
   CHECK(pieces("llama-bpe", "it'S 1234  5,\n\nx") == "it|'S| |123|4| | |5|,\n\n|x");
   CHECK(pieces("qwen2", "it's 1234  5,\n\nx") == "it|'s| |1|2|3|4| | |5|,\n\n|x");
@@ -216,7 +217,8 @@ TEST_CASE("what pre-tokenizers do not agree on", "[tokenizer]") {
                "ab\xE2\x82") == "\xFF|ab|\xE2|\x82");
   CHECK(pieces("gpt-2", "\xED\xA0\x80") == "\xED|\xA0|\x80");  // half of a surrogate pair
   CHECK(refused([] { (void)Splitter("falcon"); }) ==
-        "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, smollm, llama-bpe, "
+        "tokenizer.ggml.pre = \"falcon\" is not supported; known are: gpt-2, olmo, smollm, "
+        "llama-bpe, "
         "llama3, llama-v3, qwen2, deepseek-r1-qwen, dbrx, tekken, gpt-4o, default");
   // As the published expression has it, by the Python package `regex`.
   CHECK(

@@ -171,7 +171,7 @@ def make_qwen2moe():
 
 def make_olmoe():
     model = Model("olmoe", kv_heads=HEADS, ffn=EXPERT_FFN)
-    model.outside_layers(add_bpe(model.writer, "gpt-2", ["<|endoftext|>"], "<|endoftext|>", "<|endoftext|>"))
+    model.outside_layers(add_bpe(model.writer, "olmo", ["<|endoftext|>"], "<|endoftext|>", "<|endoftext|>"))
     for block in ("blk.%d." % i for i in range(LAYERS)):
         model.attention(block)
         model.norm(block + "attn_q_norm", DIM)
