@@ -20,7 +20,10 @@ class Rng {
     return z ^ (z >> 31);
   }
   /// 0 .. count - 1.
-  constexpr size_t below(size_t count) { return static_cast<size_t>(next() % count); }
+  constexpr size_t below(size_t count) {
+    const uint64_t drawn = next();
+    return count == 0 ? 0 : static_cast<size_t>(drawn % count);
+  }
   /// low .. high, both included.
   constexpr int between(int low, int high) {
     return low + static_cast<int>(below(static_cast<size_t>(high - low) + 1));

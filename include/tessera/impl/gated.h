@@ -95,11 +95,11 @@ TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const 
     const size_t row_end = std::min(mine.row_end, x.rows(last).end);
     for (size_t col = mine.col_begin; col < mine.col_end; col += piece.cols) {
       const Rect rect{row, row_end, col, std::min(mine.col_end, col + piece.cols)};
-      const uintptr_t at =
-          reinterpret_cast<uintptr_t>(worker.data()) - row * piece.stride - col * sizeof(float);
-      const MutMatView sums{reinterpret_cast<void*>(at), m, gate.n, piece.stride, DType::f32};
-      detail::run(gate, g, packed_x.data(), sums, {piece.stride}, scratch, gate_epilogue, rect);
-      const GateSums gated{at, piece.stride, epilogue.gating};
+      const MutMatView sums{worker.data(), m, gate.n, piece.stride, DType::f32};
+      RowPlaces at{piece.stride};
+      at.start = 0 - row * piece.stride - col * sizeof(float);
+      detail::run(gate, g, packed_x.data(), sums, at, scratch, gate_epilogue, rect);
+      const GateSums gated{worker.data(), at, epilogue.gating};
       detail::run(up, up_g, packed_x.data(), y, {y.row_stride}, scratch, up_epilogue, rect, &gated);
     }
     row = row_end;

@@ -272,11 +272,10 @@ struct RowPair {
   size_t x = 0, y = 0;
 };
 
-/// Finished sums of gate: those of row r, column c of y are at `at` + r * stride + 4 * c. `at`
-/// itself may lie outside of the memory that holds them.
+/// Finished sums of gate: those of row r, column c of y are 4 * c bytes behind data + at(r).
 struct GateSums {
-  uintptr_t at = 0;
-  size_t stride = 0;  // bytes
+  const std::byte* data = nullptr;
+  RowPlaces at;
   Gating gating;
 };
 

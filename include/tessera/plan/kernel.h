@@ -64,15 +64,18 @@ struct XAux {
   friend constexpr bool operator==(const XAux&, const XAux&) = default;
 };
 
-/// Bytes from row 0 to a row of x or y: `inner` rows lie a stride apart, and as many again an outer
-/// stride further.
+/// Where rows of x or y are, in bytes: `inner` rows lie a stride apart, and as many again an outer
+/// stride further. `start` is the place of row 0, which may lie in front of the memory (and then be
+/// a number that wraps around) if only later rows and columns are there.
 struct RowPlaces {
   size_t stride = 0;
   size_t inner = ~size_t{0};
   size_t outer_stride = 0;
+  size_t start = 0;
 
   constexpr size_t operator()(size_t row) const noexcept {
-    return row < inner ? row * stride : row / inner * outer_stride + row % inner * stride;
+    if (row < inner) return start + row * stride;
+    return start + row / inner * outer_stride + row % inner * stride;
   }
 };
 

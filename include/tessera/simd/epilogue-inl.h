@@ -75,6 +75,10 @@ HWY_INLINE VF gated(const Gating& g, VF gate, VF up) {
 
 constexpr size_t bytes_of_y(DType dtype) { return dtype == DType::f32 ? 4 : 2; }
 
+inline std::byte* y_place(const RunArgs& a, size_t row, size_t col) {
+  return static_cast<std::byte*>(a.y.data) + (a.y_at(row) + col * bytes_of_y(a.y.dtype));
+}
+
 // A vector of y, as f32.
 HWY_INLINE VF load_y(DType dtype, const std::byte* y) {
   const DF df;
@@ -152,16 +156,17 @@ inline void finish(const RunArgs& a, const float* sums, size_t sums_stride, Rang
     const size_t y_row = a.pairs == nullptr ? row : a.pairs[row].y;
     const float factor = a.factors == nullptr ? 1.0f : a.factors[row];
     const float scale = e.row_scale == nullptr ? e.scale : e.scale * e.row_scale[y_row];
-    std::byte* y = static_cast<std::byte*>(a.y.data) + a.y_at(y_row);
+    std::byte* y = y_place(a, y_row, cols.begin);
     const float* gate = nullptr;
     if (a.gate != nullptr) {
-      gate = reinterpret_cast<const float*>(a.gate->at + row * a.gate->stride) + cols.begin;
+      const size_t at = a.gate->at(row) + cols.begin * sizeof(float);
+      gate = reinterpret_cast<const float*>(a.gate->data + at);
     }
     for (size_t col = cols.begin; col < cols.end; col += kLanes) {
       const size_t i = col - cols.begin;
       finish_vector(a, scale, factor,
                     {sums + i, from(e.bias, col), from(e.column_scale, col), from(gate, i),
-                     y + col * bytes_of_y(a.y.dtype), std::min(kLanes, cols.end - col)});
+                     y + i * bytes_of_y(a.y.dtype), std::min(kLanes, cols.end - col)});
     }
   }
 }

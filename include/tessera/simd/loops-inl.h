@@ -73,7 +73,6 @@ struct Loops {
             e.bias == nullptr && e.activation == Activation::none && e.row_scale == nullptr &&
             e.column_scale == nullptr;
   }
-  std::byte* y_row(size_t row) const { return static_cast<std::byte*>(a.y.data) + a.y_at(row); }
 };
 
 // The panel of W that begins at row `first`, over `units`, as the i-th that tiles read: W's own, or
@@ -162,7 +161,7 @@ HWY_INLINE void run_tile(const Loops& l, const PanelGroup& g, size_t i, size_t c
   const bool direct =
       g.last && l.plain && cols.end - cols.begin == width && rows.end - rows.begin == height;
   if (direct) {
-    tile.out = reinterpret_cast<float*>(l.y_row(tall.begin)) + col;
+    tile.out = reinterpret_cast<float*>(y_place(a, tall.begin, col));
     tile.out_stride = a.y_at.stride / sizeof(float);
   }
   const size_t x_unit = g.units.begin * kernel.x.unit_bytes;  // of one row
