@@ -32,14 +32,7 @@ class Tessera : public Backend {
       const tessera::MatView w{p.copy(i), p.n, p.k, dense_row_bytes(p.format, p.k), p.format};
       plans_.push_back(take(tessera::Matmul::plan(w, x.dtype, options_)));
     }
-    if (!p.packed) return;
-    const size_t bytes = plans_[0].packed_w_bytes(), stride = (bytes + 63) / 64 * 64;
-    panels_ = Arena(stride * p.copies, p.pages);
-    for (size_t i = 0; i < p.copies; ++i) {
-      const std::span panels(panels_.data() + i * stride, bytes);
-      take(plans_[i].pack_weights(panels));
-      plans_[i] = take(plans_[i].with_packed(panels));
-    }
+    if (p.packed) pack(plans_);
   }
 
   void prepare(size_t m) override {
@@ -86,6 +79,18 @@ class Tessera : public Backend {
     return {p_->x, m, p_->k, p_->k * 4, DType::f32};
   }
 
+  // The panels of every copy of W.
+  template <class Plan>
+  void pack(std::vector<Plan>& plans) {
+    const size_t bytes = plans[0].packed_w_bytes(), stride = (bytes + 63) / 64 * 64;
+    panels_ = Arena(stride * plans.size(), p_->pages);
+    for (size_t i = 0; i < plans.size(); ++i) {
+      const std::span panels(panels_.data() + i * stride, bytes);
+      take(plans[i].pack_weights(panels));
+      plans[i] = take(plans[i].with_packed(panels));
+    }
+  }
+
   void open_experts() {
     const Problem& p = *p_;
     const size_t row = dense_row_bytes(p.format, p.k);
@@ -94,14 +99,7 @@ class Tessera : public Backend {
       grouped_.push_back(
           take(tessera::GroupedMatmul::plan(experts, p.chosen, x_view(1).dtype, options_)));
     }
-    if (!p.packed) return;
-    const size_t bytes = grouped_[0].packed_w_bytes(), stride = (bytes + 63) / 64 * 64;
-    panels_ = Arena(stride * p.copies, p.pages);
-    for (size_t i = 0; i < p.copies; ++i) {
-      const std::span panels(panels_.data() + i * stride, bytes);
-      take(grouped_[i].pack_weights(panels));
-      grouped_[i] = take(grouped_[i].with_packed(panels));
-    }
+    if (p.packed) pack(grouped_);
   }
 
   void prepare_experts() {
