@@ -77,8 +77,10 @@ Data::Data(const Shape& shape, DType format, const std::vector<size_t>& ms, bool
   if (shape.experts > 0) {
     p.experts = shape.experts;
     p.chosen = shape.chosen;
-    choice_ = choices(rows, p.experts, p.chosen);
-    p.choice = choice_.data();
+    const std::vector<int32_t> list = choices(rows, p.experts, p.chosen);
+    choice_ = Arena(list.size() * sizeof(int32_t), Pages::huge);  // ggml wants it aligned
+    std::memcpy(choice_.data(), list.data(), list.size() * sizeof(int32_t));
+    p.choice = reinterpret_cast<const int32_t*>(choice_.data());
   }
   const bool u8s8 = format == DType::i8;
   p.w_bytes = p.experts * p.n * dense_row_bytes(format, p.k);

@@ -44,8 +44,7 @@ class Data {
 
  private:
   Problem problem_;
-  Arena w_, x_, x_bf16_, x_u8_;
-  std::vector<int32_t> choice_;
+  Arena w_, x_, x_bf16_, x_u8_, choice_;
 };
 
 class Group {
