@@ -21,6 +21,7 @@ namespace {
 struct Options {
   std::string field, w = "f32", mode = "packed", target, pages = "2m";
   std::vector<size_t> values, ms = {1, 8, 32, 128, 512};
+  std::vector<std::pair<std::string, size_t>> with;  // fields that all values go with
   size_t n = 4096, k = 4096, rounds = 15;
   double seconds = 0.02;
 };
@@ -164,6 +165,7 @@ void sweep(const Options& o, const std::string& command) {
     tessera::PlanOptions options;
     options.target = o.target.empty() ? nullptr : o.target.c_str();
     candidates[i].tuning = *take(tessera::Matmul::plan(w, DType::f32, options)).value().tuning;
+    for (const auto& [field, value] : o.with) set_field(field, value, candidates[i]);
     set_field(o.field, o.values[i], candidates[i]);
     plans.push_back(plans_of(o, candidates[i], data));
   }
@@ -200,6 +202,9 @@ int run(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields))));
   app.add_option("--values", o.values, "what it takes in turn")->required()->delimiter(',');
+  app.add_option("--with", o.with, "another choice, and what it is throughout")
+      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields)))
+                  .application_index(0));
   app.add_option("--w", o.w, "format of W")->capture_default_str();
   app.add_option("--mode", o.mode, "packed or in_place")
       ->check(CLI::IsMember({"packed", "in_place"}))
