@@ -23,7 +23,7 @@ enum class KernelKind : uint8_t {
   f16,           // the same on f16, widened
   bf16,          // the same on bf16, widened
   bf16_dot,      // an instruction for two products of bf16
-  codes_of_8,    // integer dot of 8-bit codes
+  codes_of_8,    // integer dot of 8-bit codes, and of those that are multiplied as such
   codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
   pairs_of_5,    // the same of 5-bit codes where bytes are multiplied in pairs
   super_blocks,  // integer dot of blocks of 256 codes
@@ -142,15 +142,12 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::sapphire_rapids,
      KernelKind::codes_of_8,
      0,
-     {.dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "avx2_early"},
     {CpuFamily::sapphire_rapids,
      KernelKind::codes_of_4,
      0,
-     {.prepare_above = detail::kAny,
-      .prepare_above_in_place = detail::kAny,
-      .dot_early_bytes = size_t{16} << 10,
-      .slow_l3 = true},
+     {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "avx2_early"},
     {CpuFamily::sapphire_rapids,
      KernelKind::pairs_of_5,
@@ -230,7 +227,8 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::other,
      KernelKind::codes_of_8,
      0,
-     {.early_rows = 6,
+     {.prepare_above = 4,
+      .early_rows = 6,
       .early_bytes = 8192,
       .dot_early_rows = 2,
       .dot_early_bytes = size_t{16} << 10},
@@ -238,8 +236,7 @@ inline constexpr TuningRow kTuningRows[] = {
     {CpuFamily::other,
      KernelKind::codes_of_4,
      0,
-     {.prepare_above = detail::kAny,
-      .prepare_above_in_place = detail::kAny,
+     {.prepare_above = 4,
       .early_rows = 3,
       .early_bytes = 8192,
       .dot_early_bytes = size_t{16} << 10},

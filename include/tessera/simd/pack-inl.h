@@ -187,6 +187,12 @@ struct BlockPanel {
     return load_bytes(DU(), at + F::kScaleBytes * kNr + (word * kNr + r * kLanes) * 4);
   }
   HWY_INLINE VU quad(size_t r, size_t quad) const { return SimdOf<F>::quad(of_row(r), quad); }
+  /// What step kStep of a dot multiplies.
+  template <class Dots, size_t kStep>
+  HWY_INLINE VU codes(size_t r, size_t quad) const {
+    if constexpr (kIsUnpacked<F>) return word(r, quad * Dots::kSteps + kStep);
+    return Dots::template codes<kStep>(this->quad(r, quad));
+  }
 
  private:
   HWY_INLINE auto of_row(size_t r) const {
@@ -195,19 +201,20 @@ struct BlockPanel {
 };
 
 // What tiles read where unpacking codes with each use of them would cost too much, 32 values of k
-// after 32: scale and min of each of kSubs sub-blocks in f32, and a byte a code. Formats share what
-// a tile does with it: kHasStart says whether its dots start from what an offset takes away. kMost
-// is the largest code, rounded up to that of formats that are multiplied alike.
-template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
+// after 32: scale and min of each of kSubs sub-blocks in f32, and for each quad of codes a word for
+// each step of its dot. Formats share what a tile does with it: kHasStart says whether its dots
+// start from what an offset takes away. kMost is the largest code, rounded up to that of formats
+// that are multiplied alike.
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost, size_t kSteps>
 struct UnpackedCodes {
   static constexpr size_t kBlockValues = 32, kSubValues = 32 / kSubs;
   static constexpr int kOffset = kHasStart ? 1 : 0;  // a tile asks only whether there is one
   static constexpr int kMostCode = kMost;
   static constexpr bool kHasMin = kMin;
   static constexpr size_t kScaleBytes = kSubs * (kMin ? 8 : 4);
-  static constexpr size_t kWords = 8;
+  static constexpr size_t kWords = 8 * kSteps;
   struct Block {
-    std::byte bytes[kScaleBytes + 32];
+    std::byte bytes[kScaleBytes + 4 * kWords];
   };
 };
 // Where dots see signed bytes, codes are stored without their offset: all rows of x then start from
@@ -223,13 +230,13 @@ constexpr int most_code() {
   return most;
 }
 template <class F>
-using Unpacked =
-    UnpackedCodes<F::kHasMin, kSubBlocks<F>, kDotOffset<F> != kTooHigh<F>, most_code<F>()>;
+using Unpacked = UnpackedCodes<F::kHasMin, kSubBlocks<F>, kDotOffset<F> != kTooHigh<F>,
+                               most_code<F>(), DotsOf<F>::kSteps>;
 
-template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
-inline constexpr bool kIsUnpacked<UnpackedCodes<kMin, kSubs, kHasStart, kMost>> = true;
-template <bool kMin, size_t kSubs, bool kHasStart, int kMost>
-struct SimdOf<UnpackedCodes<kMin, kSubs, kHasStart, kMost>> {
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost, size_t kSteps>
+inline constexpr bool kIsUnpacked<UnpackedCodes<kMin, kSubs, kHasStart, kMost, kSteps>> = true;
+template <bool kMin, size_t kSubs, bool kHasStart, int kMost, size_t kSteps>
+struct SimdOf<UnpackedCodes<kMin, kSubs, kHasStart, kMost, kSteps>> {
   static constexpr size_t kQuadOrder[8] = {0, 1, 2, 3, 4, 5, 6, 7};
 
   template <class Words>
@@ -274,7 +281,9 @@ HWY_INLINE void unpack_panel(const std::byte* panel, size_t blocks, std::byte* t
       }
       TESSERA_UNROLL
       for (size_t quad = 0; quad < 8; quad += 2) {
-        words(block, part * 8 + quad, out + (Unpacked<F>::kScaleBytes + quad * 4) * kNr);
+        constexpr size_t kQuadWords = Unpacked<F>::kWords / 8;
+        words(block, part * 8 + quad,
+              out + (Unpacked<F>::kScaleBytes + quad * kQuadWords * 4) * kNr);
       }
       out += kBlockPanelBytes<Unpacked<F>, R>;
     }
@@ -283,12 +292,17 @@ HWY_INLINE void unpack_panel(const std::byte* panel, size_t blocks, std::byte* t
 
 template <class F, size_t R>
 void unpack_block_panel(const std::byte* panel, size_t blocks, std::byte* to) {
+  using Dots = DotsOf<F>;
   unpack_panel<F, R>(panel, blocks, to,
                      [](const BlockPanel<F, R>& block, size_t quad, std::byte* words) TESSERA_ATTR {
                        TESSERA_UNROLL
                        for (size_t i = 0; i < 2 * R; ++i) {
-                         const VU codes = block.quad(i % R, quad + i / R);
-                         store_bytes(unpacked_codes<F>(codes), DU(), words + i * kLanes * 4);
+                         const VU codes = unpacked_codes<F>(block.quad(i % R, quad + i / R));
+                         std::byte* word = words + (i / R * Dots::kSteps * R + i % R) * kLanes * 4;
+                         store_bytes(Dots::template codes<0>(codes), DU(), word);
+                         if constexpr (Dots::kSteps == 2) {
+                           store_bytes(Dots::template codes<1>(codes), DU(), word + R * kLanes * 4);
+                         }
                        }
                      });
 }

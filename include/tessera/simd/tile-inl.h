@@ -430,7 +430,7 @@ struct Int8Tile {
     VU codes[kVectors];
     TESSERA_UNROLL
     for (size_t i = 0; i < kVectors; ++i)
-      codes[i] = Dots::template codes<kStep>(w.quad(first + i, part * 8 + kQuad));
+      codes[i] = w.template codes<Dots, kStep>(first + i, part * 8 + kQuad);
     if constexpr (TESSERA_SIGNED_DOT) {
       add_rows<C, kXWord>(codes, x, dots, std::make_index_sequence<C>());
     } else {
