@@ -54,7 +54,8 @@ using tessera::Status;
 ggml_backend_buffer_type_t packed_buffer_type();
 
 size_t size(int64_t v) { return static_cast<size_t>(v); }
-size_t aligned(size_t bytes) { return (bytes + 63) / 64 * 64; }
+constexpr size_t kAlign = tessera::kScratchAlign;
+size_t aligned(size_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 DType dtype(const ggml_tensor* t) { return static_cast<DType>(t->type); }  // ids are ggml's
 
 bool is_packed(const ggml_tensor* w) {
@@ -88,7 +89,8 @@ size_t panel_bytes(const ggml_tensor* w) {
   return plan.ok() ? plan->packed_w_bytes() : 0;
 }
 
-// What this file adds nothing to: an error of a call whose arguments were checked before.
+// For calls whose arguments were checked before: that they fail is a bug, and other threads may be
+// past the point where they could leave the product to ggml.
 void must(const Status& status) {
   if (!status.ok()) GGML_ABORT("tessera: %s", status.message().c_str());
 }
@@ -334,12 +336,15 @@ void mul_mat_id(const ggml_compute_params* params, ggml_tensor* op, const Routed
 
 // ---- What ggml calls ----------------------------------------------------------------------------
 
-// Whether this operation is a product that ggml itself would multiply so.
+bool is_multiplication(const ggml_tensor* op) {
+  return op->op == GGML_OP_MUL_MAT || op->op == GGML_OP_MUL_MAT_ID;
+}
+
+// Whether this multiplication has a layout that the library takes. Formats are left to plan().
 bool is_product(const ggml_tensor* op) {
-  if (op->op != GGML_OP_MUL_MAT && op->op != GGML_OP_MUL_MAT_ID) return false;
   const ggml_tensor *w = op->src[0], *x = op->src[1];
   if (op->op == GGML_OP_MUL_MAT && op->op_params[1] == GGML_HINT_SRC0_IS_HADAMARD) return false;
-  return x->nb[1] >= ggml_row_size(x->type, x->ne[0]) && x->nb[0] == ggml_type_size(x->type) &&
+  return x->nb[0] == ggml_type_size(x->type) && x->nb[1] >= ggml_row_size(x->type, x->ne[0]) &&
          w->nb[0] == ggml_type_size(w->type) && op->type == GGML_TYPE_F32 && is_plain(x) &&
          (is_packed(w) ? w->view_src == nullptr : is_plain(w));
 }
@@ -373,6 +378,7 @@ Counts counts;
 
 class Products final : public ggml::cpu::tensor_traits {
   bool work_size(int threads, const ggml_tensor* op, size_t& bytes) override {
+    if (!is_product(op)) return false;
     size_t ours = 0;
     if (op->op == GGML_OP_MUL_MAT) {
       const auto p = product_of(op);
@@ -383,45 +389,48 @@ class Products final : public ggml::cpu::tensor_traits {
       if (!r.ok()) return false;
       ours = r->work_bytes(threads);
     }
-    bytes = std::max(64 + ours, is_packed(op->src[0]) ? 0 : ggml_work_bytes(threads, op));
+    bytes = std::max(kAlign + ours, is_packed(op->src[0]) ? 0 : ggml_work_bytes(threads, op));
     return true;
   }
 
   bool compute_forward(ggml_compute_params* params, ggml_tensor* op) override {
     const bool packed = is_packed(op->src[0]);
     if (params->use_ref && !packed) return false;
-    const Work work(params);
-    bool taken = false;
-    if (op->op == GGML_OP_MUL_MAT) {
-      const auto p = product_of(op);
-      taken = p.ok() && p->work_bytes(params->nth) <= work.bytes;
-      if (taken) mul_mat(params, op, *p, work);
-    } else {
-      const auto r = routed_of(op);
-      taken = r.ok() && r->work_bytes(params->nth) <= work.bytes;
-      if (taken) mul_mat_id(params, op, *r, work);
-    }
-    if (!taken && packed) GGML_ABORT("tessera: %s: packed weights of no use", op->src[0]->name);
+    const bool taken = is_product(op) && compute(params, op);
+    if (packed && !taken)
+      GGML_ABORT("tessera: %s is packed, and %s is not for that", op->src[0]->name, op->name);
     if (params->ith == 0) ++(taken ? counts.taken : counts.left);
     return taken;
+  }
+
+  static bool compute(const ggml_compute_params* params, ggml_tensor* op) {
+    const Work work(params);
+    if (op->op == GGML_OP_MUL_MAT) {
+      const auto p = product_of(op);
+      if (!p.ok() || p->work_bytes(params->nth) > work.bytes) return false;
+      mul_mat(params, op, *p, work);
+    } else {
+      const auto r = routed_of(op);
+      if (!r.ok() || r->work_bytes(params->nth) > work.bytes) return false;
+      mul_mat_id(params, op, *r, work);
+    }
+    return true;
   }
 };
 
 class PackedBuffers final : public ggml::cpu::extra_buffer_type {
+  // Asked when weights are loaded too, before there is any data.
   bool supports_op(ggml_backend_dev_t, const ggml_tensor* op) override {
-    if (!is_product(op) || !is_packed(op->src[0])) return false;
-    return op->op == GGML_OP_MUL_MAT ? plan_of(op->src[0], op->src[1]).ok() : routed_of_shape(op);
-  }
-  ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* op) override {
-    static Products products;
-    return is_product(op) ? &products : nullptr;
+    if (!is_multiplication(op) || !is_packed(op->src[0]) || !is_product(op)) return false;
+    const ggml_tensor *w = op->src[0], *x = op->src[1];
+    MatView rows = rows_of(x);
+    return plan_of(w, x).ok() &&
+           (op->op == GGML_OP_MUL_MAT || (merge_rows(x, rows) && w->ne[3] == 1));
   }
 
-  // Asked when weights are loaded: there is no data yet.
-  static bool routed_of_shape(const ggml_tensor* op) {
-    MatView x = rows_of(op->src[1]);
-    return plan_of(op->src[0], op->src[1]).ok() && merge_rows(op->src[1], x) &&
-           op->src[0]->ne[3] == 1;
+  ggml::cpu::tensor_traits* get_tensor_traits(const ggml_tensor* op) override {
+    static Products products;
+    return is_multiplication(op) ? &products : nullptr;
   }
 };
 
@@ -462,7 +471,7 @@ size_t get_alloc_size(ggml_backend_buffer_type_t, const ggml_tensor* w) {
 }
 
 const char* get_name(ggml_backend_buffer_type_t) { return "CPU_TESSERA"; }
-size_t get_alignment(ggml_backend_buffer_type_t) { return 64; }
+size_t get_alignment(ggml_backend_buffer_type_t) { return kAlign; }
 
 ggml_backend_buffer_type_t packed_buffer_type() {
   static ggml_backend_buffer_type type = [] {

@@ -26,7 +26,7 @@ function(tessera_ggml_adapter)
   set_target_properties(tessera_ggml PROPERTIES POSITION_INDEPENDENT_CODE ON)
   target_link_libraries(tessera_ggml PRIVATE tessera::impl ggml-base)
   target_sources(ggml-cpu PRIVATE $<TARGET_OBJECTS:tessera_ggml>)
-  target_link_libraries(ggml-cpu PRIVATE $<BUILD_INTERFACE:tessera::impl>)
+  target_link_libraries(ggml-cpu PRIVATE $<LINK_ONLY:tessera::impl>)
   # Nothing refers to the object by name: without this, a static library would lose it.
   target_link_options(ggml-cpu INTERFACE "LINKER:-u,tessera_ggml_is_on")
 
