@@ -24,9 +24,10 @@ namespace {
 
 struct Case {
   ggml_type type;
-  int64_t k, n, w2;  // W[k, n, w2]
-  int64_t m, x2;     // x[k, m, x2]; of experts: m choices (or 1) of x2 tokens
+  int64_t k, n, w2;  // W[k, n, w2, w3]
+  int64_t m, x2;     // x[k, m, x2, x3]; of experts: m choices (or 1) of x2 tokens
   int64_t used = 0;  // experts a token; 0: MUL_MAT
+  int64_t w3 = 1, x3 = 1;
   bool packed = false;
   int threads = 1;
 };
@@ -57,8 +58,8 @@ std::vector<float> random_values(size_t count, std::mt19937& random) {
 double run(const Case& c, std::mt19937& random) {
   const Context weights(ggml_init({1 << 20, nullptr, true}));
   const Context rest(ggml_init({1 << 20, nullptr, true}));
-  ggml_tensor* w = ggml_new_tensor_3d(weights.get(), c.type, c.k, c.n, c.w2);
-  ggml_tensor* x = ggml_new_tensor_3d(rest.get(), GGML_TYPE_F32, c.k, c.m, c.x2);
+  ggml_tensor* w = ggml_new_tensor_4d(weights.get(), c.type, c.k, c.n, c.w2, c.w3);
+  ggml_tensor* x = ggml_new_tensor_4d(rest.get(), GGML_TYPE_F32, c.k, c.m, c.x2, c.x3);
   ggml_tensor* ids = nullptr;
   ggml_tensor* y = nullptr;
   if (c.used == 0) {
@@ -76,7 +77,7 @@ double run(const Case& c, std::mt19937& random) {
   const Buffer w_memory(ggml_backend_alloc_ctx_tensors_from_buft(weights.get(), type));
   const Buffer x_memory(ggml_backend_alloc_ctx_tensors(rest.get(), backend.get()));
 
-  const int64_t rows = c.n * c.w2;
+  const int64_t rows = c.n * c.w2 * c.w3;
   const std::vector<float> w_values = random_values(static_cast<size_t>(rows * c.k), random);
   std::vector<char> w_bytes(ggml_nbytes(w));
   ggml_quantize_chunk(c.type, w_values.data(), w_bytes.data(), 0, rows, c.k, nullptr);
@@ -87,7 +88,8 @@ double run(const Case& c, std::mt19937& random) {
   } else {
     ggml_get_type_traits(c.type)->to_float(w_bytes.data(), w_used.data(), rows * c.k);
   }
-  const std::vector<float> x_values = random_values(static_cast<size_t>(c.k * c.m * c.x2), random);
+  const std::vector<float> x_values =
+      random_values(static_cast<size_t>(c.k * c.m * c.x2 * c.x3), random);
   ggml_backend_tensor_set(x, x_values.data(), 0, ggml_nbytes(x));
   std::vector<int32_t> id_values(static_cast<size_t>(c.used * c.x2));
   for (size_t i = 0; i < id_values.size(); ++i) {  // no expert twice for a token
@@ -110,11 +112,13 @@ double run(const Case& c, std::mt19937& random) {
                           static_cast<double>(c.k + 8) * std::ldexp(1.0, -24);
   double worst = 0;
   for (int64_t i = 0; i < ggml_nelements(y); ++i) {
-    const int64_t row = i % c.n, i1 = i / c.n % y->ne[1], i2 = i / c.n / y->ne[1];
-    const int64_t matrix =
-        ids == nullptr ? i2 / (c.x2 / c.w2) : id_values[static_cast<size_t>(i2 * c.used + i1)];
+    const int64_t row = i % c.n, i1 = i / c.n % y->ne[1];
+    const int64_t i2 = i / c.n / y->ne[1] % c.x2, i3 = i / c.n / y->ne[1] / c.x2;
+    const int64_t matrix = ids == nullptr ? i2 / (c.x2 / c.w2) + i3 / (c.x3 / c.w3) * c.w2
+                                          : id_values[static_cast<size_t>(i2 * c.used + i1)];
     const float* wr = w_used.data() + (matrix * c.n + row) * c.k;
-    const float* xr = x_values.data() + (i2 * c.m + (c.m == 1 ? 0 : i1)) * c.k;
+    const int64_t x_row = ids != nullptr && c.m == 1 ? 0 : i1;
+    const float* xr = x_values.data() + ((i3 * c.x2 + i2) * c.m + x_row) * c.k;
     double want = 0, bound = 0;
     for (int64_t begin = 0; begin < c.k; begin += 32) {
       double most = 0, w_sum = 0, sum = 0;
@@ -148,8 +152,9 @@ int main() {
       for (int threads : {1, 2, 3}) {
         for (Case c : {Case{type, 256, 50, 1, 1, 1}, Case{type, 512, 67, 1, 5, 1},
                        Case{type, 256, 130, 1, 40, 1}, Case{type, 256, 33, 1, 1, 3},
-                       Case{type, 256, 64, 2, 3, 6}, Case{type, 256, 31, 5, 1, 1, 2},
-                       Case{type, 256, 48, 4, 1, 70, 3}, Case{type, 512, 20, 4, 2, 9, 2}}) {
+                       Case{type, 256, 64, 2, 3, 6}, Case{type, 256, 40, 2, 3, 4, 0, 2, 4},
+                       Case{type, 256, 31, 5, 1, 1, 2}, Case{type, 256, 48, 4, 1, 70, 3},
+                       Case{type, 512, 20, 4, 2, 9, 2}}) {
           c.packed = packed;
           c.threads = threads;
           const double share = run(c, random);
@@ -158,10 +163,12 @@ int main() {
           if (share <= 1) continue;
           ++failed;
           std::printf(
-              "FAILED %s: W[%d, %d, %d] x[., %d, %d], %d experts a token, %s, %d threads: %g\n",
+              "FAILED %s: W[%d, %d, %d, %d] x[., %d, %d, %d], %d experts a token, %s, %d threads: "
+              "%g\n",
               ggml_type_name(type), static_cast<int>(c.k), static_cast<int>(c.n),
-              static_cast<int>(c.w2), static_cast<int>(c.m), static_cast<int>(c.x2),
-              static_cast<int>(c.used), packed ? "packed" : "in place", threads, share);
+              static_cast<int>(c.w2), static_cast<int>(c.w3), static_cast<int>(c.m),
+              static_cast<int>(c.x2), static_cast<int>(c.x3), static_cast<int>(c.used),
+              packed ? "packed" : "in place", threads, share);
         }
       }
     }
