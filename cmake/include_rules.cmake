@@ -77,14 +77,16 @@ foreach(file IN LISTS headers)
 endforeach()
 
 # The licence.
-set(sources bootstrap .ci/run .clang-format .clang-tidy .gitignore CMakeLists.txt
+set(sources bootstrap .ci/run docs/build docs/Doxyfile .clang-format .clang-tidy .gitignore CMakeLists.txt
     README.md CONTRIBUTING.md CHANGELOG.md)
-foreach(folder include tests examples bench cmake packaging)
+foreach(folder include tests examples bench cmake packaging docs)
   foreach(pattern *.h *.cc *.c *.cmake CMakeLists.txt *.py *.sh *.in *.map)
     file(GLOB_RECURSE found RELATIVE "${ROOT}" "${ROOT}/${folder}/${pattern}")
     list(APPEND sources ${found})
   endforeach()
 endforeach()
+file(GLOB_RECURSE found RELATIVE "${ROOT}" "${ROOT}/docs/*.md")
+list(APPEND sources ${found})
 foreach(file IN LISTS sources)
   file(STRINGS "${ROOT}/${file}" spdx LIMIT_COUNT 1 REGEX "SPDX-License-Identifier: MIT")
   if(NOT spdx)

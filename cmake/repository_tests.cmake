@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Tests that look at the sources rather than run them.
-foreach(name include_rules readme_example versions)
+foreach(name docs include_rules readme_example versions)
   add_test(NAME repository.${name}
     COMMAND ${CMAKE_COMMAND} -D "ROOT=${PROJECT_SOURCE_DIR}" -D "VERSION=${PROJECT_VERSION}"
             -P "${CMAKE_CURRENT_LIST_DIR}/${name}.cmake")
