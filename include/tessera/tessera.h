@@ -20,6 +20,7 @@
 #include "tessera/plan/group.h"
 #include "tessera/plan/matmul.h"
 #include "tessera/plan/packed_weights.h"
+#include "tessera/plan/panel_file.h"
 #include "tessera/plan/quantize.h"
 #include "tessera/plan/targets.h"
 

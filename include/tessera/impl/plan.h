@@ -171,10 +171,14 @@ inline size_t packed_w_bytes(const Plan& p) noexcept {
   return rounded_up(p.panels * p.units * p.kernel->panel_unit_bytes, alignof(float));
 }
 
-// This part of W -> panels.
-inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept {
+// Where the panel that begins with this row of W lies in all of them.
+inline size_t panel_at(const Plan& p, size_t row) noexcept {
+  return row / p.kernel->nr * p.units * p.kernel->panel_unit_bytes;
+}
+
+// Rows of W, whole panels of them unless they end with W -> these panels.
+inline void pack_w(const Plan& p, Range rows, std::byte* panels) noexcept {
   const size_t nr = p.kernel->nr;
-  const Range rows = split(p.n, nr, part.index, part.count);
   if (p.k == 0) return;
   for (size_t first = rows.begin; first < rows.end; first += nr) {
     p.kernel->pack_panel({p.w,
@@ -182,10 +186,16 @@ inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept 
                           p.w_k_major,
                           p.k,
                           first,
-                          std::min(first + nr, p.n),
+                          std::min(first + nr, rows.end),
                           {0, p.units},
-                          panels + first / nr * p.units * p.kernel->panel_unit_bytes});
+                          panels + panel_at(p, first - rows.begin)});
   }
+}
+
+// This part of W -> all panels.
+inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept {
+  const Range rows = split(p.n, p.kernel->nr, part.index, part.count);
+  pack_w(p, rows, panels + panel_at(p, rows.begin));
 }
 
 inline Plan over_panels(Plan p, const std::byte* panels) noexcept {

@@ -23,6 +23,7 @@
 #include "tessera/core/partition.h"
 #include "tessera/core/view.h"
 #include "tessera/plan/geometry.h"
+#include "tessera/plan/layout_id.h"
 
 namespace tessera::inline v0_1 {
 
@@ -94,6 +95,19 @@ class Matmul {
   /// The plan that reads `panels` (filled by pack_weights of all parts of this plan) instead of W,
   /// whose bytes it then no longer needs.
   Result<Matmul> with_packed(std::span<const std::byte> panels) const noexcept;
+  /// The same for rows [first, first + rows.rows) of W, wherever they are at the moment: for
+  /// loaders that read W piece by piece. The range is of whole panels (multiples of tile_cols()),
+  /// or ends with W. Any plan of W's shape and format does. Errors: wrong_plan, shape_mismatch,
+  /// unsupported_dtype, stride_too_small, size_overflow, null_data, rect_out_of_range,
+  /// partial_block (the range), buffer_too_small, misaligned.
+  Status pack_rows(const MatView& rows, size_t first, std::span<std::byte> panels) const noexcept;
+  /// Back again, bit by bit: panels -> rows [first, first + rows.rows) of W, any of them, in W's
+  /// format. Calls for different rows may run at once. For saving and merging, not for each token:
+  /// some 4 ns for each byte. Errors as of pack_rows().
+  Status unpack_rows(std::span<const std::byte> panels, size_t first,
+                     const MutMatView& rows) const noexcept;
+  /// What panels this plan writes and reads. Of an empty plan, zeros.
+  LayoutId layout_id() const noexcept;
 
   /// Bytes of x packed for m rows, a multiple of kScratchAlign; 0 if that would overflow. The
   /// buffer is aligned to 4 bytes, best to kScratchAlign, as is a worker's.
