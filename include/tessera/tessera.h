@@ -13,6 +13,7 @@
 #include "tessera/core/epilogue.h"
 #include "tessera/core/executor.h"
 #include "tessera/core/partition.h"
+#include "tessera/core/shared_parts.h"
 #include "tessera/core/view.h"
 #include "tessera/format/list.h"
 #include "tessera/plan/batch.h"

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "tessera/core/shared_parts.h"
 #include "tessera/impl/plan.h"
 
 namespace tessera::inline v0_1 {
@@ -25,6 +26,7 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
     bool x_k_major;
     const Epilogue& epilogue;
     PartCounts count;
+    SharedParts parts;
     std::byte *packed_x = nullptr, *workers = nullptr;
   } work{plan,
          geometry_of(plan, y.rows),
@@ -32,7 +34,8 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
          x,
          x_k_major,
          epilogue,
-         part_counts(plan, y.rows, std::min(executor.workers, kMostWorkers))};
+         part_counts(plan, y.rows, std::min(executor.workers, kMostWorkers)),
+         SharedParts(small_part_count(plan, y.rows, std::min(executor.workers, kMostWorkers)))};
   const size_t x_bytes = packed_x_bytes(plan, work.geometry);
   const size_t worker_bytes = work.geometry.worker.bytes;
   if (worker_bytes != 0 && work.count.run > (kMaxBytes - x_bytes) / worker_bytes) {
@@ -56,10 +59,12 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
   executor(
       work.count.run,
       [](void* argument, size_t i) {
-        const Work& w = *static_cast<const Work*>(argument);
-        run(w.plan, w.geometry, w.packed_x, w.y, {w.y.row_stride},
-            w.workers + i * w.geometry.worker.bytes, w.epilogue,
-            rect_of(w.plan, w.geometry, w.y.rows, {i, w.count.run}));
+        Work& w = *static_cast<Work*>(argument);
+        for (Part part; w.parts.take(part);) {  // a slow core takes fewer
+          run(w.plan, w.geometry, w.packed_x, w.y, {w.y.row_stride},
+              w.workers + i * w.geometry.worker.bytes, w.epilogue,
+              rect_of(w.plan, w.geometry, w.y.rows, part));
+        }
       },
       &work);
   return {};
@@ -160,6 +165,10 @@ TESSERA_IMPL bool Matmul::shares_packed_x(const Matmul& other) const noexcept {
 TESSERA_IMPL PartCounts Matmul::parts(size_t m, size_t workers) const noexcept {
   if (plan_.kernel == nullptr) return {};
   return detail::part_counts(plan_, m, workers);
+}
+
+TESSERA_IMPL size_t Matmul::small_parts(size_t m, size_t workers) const noexcept {
+  return plan_.kernel == nullptr ? 1 : detail::small_part_count(plan_, m, workers);
 }
 
 TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x,

@@ -312,6 +312,19 @@ inline PartCounts part_counts(const Plan& p, size_t m, size_t workers, size_t co
       at_most(real(count) * real(std::max<size_t>(m, 8)) * real(p.n) * real(p.k) / kRunProducts)};
 }
 
+// For m rows and so many workers: see Matmul::small_parts.
+inline size_t small_part_count(const Plan& p, size_t m, size_t workers) noexcept {
+  constexpr size_t kPartsEach = 8;  // then a slow worker's last part is an eighth of a share
+  const size_t usual = part_counts(p, m, workers).run;
+  if (usual < 2) return usual;
+  const double products = static_cast<double>(std::max<size_t>(m, 8)) * static_cast<double>(p.n) *
+                          static_cast<double>(p.k) / Matmul::kSmallPartProducts;
+  const size_t most =
+      std::min(p.panels, workers > kMaxBytes / kPartsEach ? kMaxBytes : workers * kPartsEach);
+  return std::max(usual,
+                  products < static_cast<double>(most) ? static_cast<size_t>(products) : most);
+}
+
 }  // namespace tessera::inline v0_1::detail
 
 #endif  // TESSERA_IMPL_PLAN_H_

@@ -123,6 +123,15 @@ class Matmul {
   /// another thread (some 2 us if it is awake) would cost more than it saves. With pack == 1 the
   /// caller packs and needs no barrier. A hint: any other parts give the same bits.
   PartCounts parts(size_t m, size_t workers) const noexcept;
+  /// For threads that take parts of run() from a shared counter (SharedParts) or steal them, as
+  /// cores of different speed should: eight for each worker, but only as many as columns of y can
+  /// be cut into, so that W is read and packed once, and none with fewer than kSmallPartProducts
+  /// products, where eight rows and fewer count as eight. In parts or rectangles of so many the
+  /// whole costs some 1 % more, of a quarter as many 3 % (bench/sweeps/small_parts.tsv).
+  /// parts().run where that is more.
+  size_t small_parts(size_t m, size_t workers) const noexcept;
+  static constexpr size_t kSmallPartProducts = size_t{2} << 20;
+
 
   /// Converts or quantizes this part of x[m, k] into `packed_x`. All parts must be done before any
   /// run() begins: the caller's barrier. Parts may run at once.
