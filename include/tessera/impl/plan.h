@@ -5,6 +5,7 @@
 #define TESSERA_IMPL_PLAN_H_
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "tessera/format/list.h"
@@ -100,6 +101,12 @@ inline Status check_x(const Plan& p, const MatView& x) noexcept {
   return check_rows(p, x.rows);
 }
 
+// The same of an x whose data may not be known yet.
+inline Status check_x_shape(const Plan& p, MatView x) noexcept {
+  if (x.data == nullptr) x.data = &p;  // anything: it is not read
+  return check_x(p, x);
+}
+
 inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
   if (y.dtype != DType::f32 && y.dtype != DType::f16 && y.dtype != DType::bf16) {
     return unsupported("y", y.dtype, "is not f32, f16 or bf16");
@@ -107,6 +114,24 @@ inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
   if (Status s = check_view(y, "y"); !s.ok()) return s;
   if (y.cols != p.n) return error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n, "w.rows");
   return check_rows(p, y.rows);
+}
+
+// Bytes of packed x, of which a lent one needs only its address.
+inline size_t packed_x_bytes_of(const Plan& p, const Geometry& g, const MatView& x) noexcept {
+  return can_borrow(p, g, x) ? kBorrowedXBytes : tessera::packed_x_bytes(p, g);
+}
+
+// Packed x of m rows, or only the address of a lent one.
+inline Status check_packed_x(const Plan& p, const Geometry& g,
+                             std::span<const std::byte> packed_x) noexcept {
+  size_t bytes = tessera::packed_x_bytes(p, g);
+  if (p.borrow_x && g.path != Path::matvec) {
+    if (Status s = check_buffer(packed_x, kBorrowedXBytes, "packed_x"); !s.ok()) return s;
+    BorrowedX borrowed;
+    std::memcpy(&borrowed, packed_x.data(), sizeof(borrowed));
+    if (borrowed.rows != nullptr) bytes = kBorrowedXBytes;
+  }
+  return check_buffer(packed_x, bytes, "packed_x");
 }
 
 // ---- Planning
