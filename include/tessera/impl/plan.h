@@ -276,6 +276,7 @@ inline void pack(const Plan& p, const Geometry& g, const XRows& x, std::byte* pa
     if (in_place) return;
     to += kBorrowedXBytes;
   }
+  if (p.k == 0) return;  // of rows without bytes there can be any number
   const Panels panels(x.m, g.mr);
   const bool single = g.path == Path::matvec;
   const XLayout& layout = single ? p.kernel->x_single : p.kernel->x;
