@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 // How an inference engine calls the library: it plans and packs the weights once, at load time;
 // then, for each product, it packs x and runs, both in parts, with its own threads and memory.
-#include <algorithm>
 #include <atomic>
 #include <barrier>
 #include <cmath>
@@ -29,14 +28,11 @@ int main() {
   std::vector<CacheLine> panels(plan.packed_w_bytes() / 64 + 1);
   if (!plan.pack_weights(std::as_writable_bytes(std::span(panels))).ok()) return 1;
   plan = *plan.with_packed(std::as_bytes(std::span(panels)));
-  size_t x_bytes = 0, worker_bytes = 0;
-  for (size_t m = 1; m <= kMostRows; ++m) {
-    x_bytes = std::max(x_bytes, plan.packed_x_bytes(m));
-    worker_bytes = std::max(worker_bytes, plan.worker_bytes(m));
-  }
-  std::vector<CacheLine> lines((x_bytes + kThreads * worker_bytes) / 64);
+  const tessera::ScratchSizes sizes = *plan.scratch(kMostRows, kThreads);
+  std::vector<CacheLine> lines(sizes.bytes / 64);
   const std::span scratch = std::as_writable_bytes(std::span(lines));
-  const std::span packed_x = scratch.first(x_bytes), workers = scratch.subspan(x_bytes);
+  const std::span packed_x = scratch.first(sizes.packed_x_bytes);
+  const std::span workers = scratch.subspan(sizes.packed_x_bytes);
 
   // One product after another: each thread packs its part of x, all meet, each runs its part of y.
   for (const size_t m : {kMostRows, size_t{1}}) {
@@ -48,7 +44,7 @@ int main() {
     for (size_t i = 0; i < kThreads; ++i) {
       threads.emplace_back([&, i] {
         const tessera::Part part{i, kThreads};
-        const std::span worker = workers.subspan(i * worker_bytes, worker_bytes);
+        const std::span worker = workers.subspan(i * sizes.worker_bytes, sizes.worker_bytes);
         bool ok = plan.pack(tessera::rows_of(x, m, kK), packed_x, part).ok();
         packed.arrive_and_wait();
         ok = ok && plan.run(packed_x, tessera::rows_of(y, m, kN), worker, {}, part).ok();

@@ -50,7 +50,8 @@ enum tessera_status_code {
   TESSERA_UNKNOWN_TARGET,      // no such target was compiled in
   TESSERA_UNAVAILABLE_TARGET,  // compiled in, but this CPU does not run it
   TESSERA_WRONG_PLAN,          // the plan is empty, or does not offer this call
-  TESSERA_OUT_OF_MEMORY        // an allocation failed
+  TESSERA_OUT_OF_MEMORY,       // an allocation failed
+  TESSERA_OTHER_PANELS         // a file of panels is not what the plans would write
 };
 
 /// Outcome of a call: a code (tessera_status_code), the argument that is wrong, and the numbers

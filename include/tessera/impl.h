@@ -40,6 +40,8 @@
 #include "tessera/impl/group.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"
+#include "tessera/impl/panel_file.h"
+#include "tessera/impl/panels.h"
 #include "tessera/impl/quantize.h"
 
 #pragma pop_macro("min")

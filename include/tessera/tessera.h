@@ -13,6 +13,7 @@
 #include "tessera/core/epilogue.h"
 #include "tessera/core/executor.h"
 #include "tessera/core/partition.h"
+#include "tessera/core/shared_parts.h"
 #include "tessera/core/view.h"
 #include "tessera/format/list.h"
 #include "tessera/plan/batch.h"
@@ -20,6 +21,7 @@
 #include "tessera/plan/group.h"
 #include "tessera/plan/matmul.h"
 #include "tessera/plan/packed_weights.h"
+#include "tessera/plan/panel_file.h"
 #include "tessera/plan/quantize.h"
 #include "tessera/plan/targets.h"
 

@@ -211,14 +211,14 @@ static void compare_names(void) {
   CHECK(strcmp(tessera_status_text(NULL, text, sizeof text), "status is a null pointer") == 0);
   memset(&s, 0, sizeof s);
   CHECK(strcmp(tessera_status_text(&s, text, sizeof text), "ok") == 0);
-  for (id = 1; id <= TESSERA_OUT_OF_MEMORY; ++id) {  // without strings
+  for (id = 1; id <= TESSERA_OTHER_PANELS; ++id) {  // without strings
     s.code = id;
     CHECK(strlen(tessera_status_text(&s, text, sizeof text)) < sizeof text);
   }
   memset(s.name, 'x', sizeof s.name);  // without an end
   s.code = TESSERA_UNKNOWN_TARGET;
   CHECK(strstr(tessera_status_text(&s, text, sizeof text), "xxx\"") != NULL);
-  s.code = TESSERA_OUT_OF_MEMORY + 1;
+  s.code = TESSERA_OTHER_PANELS + 1;
   CHECK(strstr(tessera_status_text(&s, text, sizeof text), "unknown") != NULL);
   s.code = -1;
   CHECK(strstr(tessera_status_text(&s, text, sizeof text), "unknown") != NULL);

@@ -33,6 +33,7 @@ enum class StatusCode : uint8_t {
   unavailable_target,  // compiled in, but this CPU does not run it
   wrong_plan,          // the plan does not offer this call (see the text)
   out_of_memory,       // an allocation failed
+  other_panels,        // a file of panels is not what the plans would write
 };
 
 /// The text of a Status, in place.
@@ -128,6 +129,13 @@ inline StatusText Status::message() const noexcept {
       break;
     case StatusCode::out_of_memory:
       print("could not allocate %llu bytes for %s", g, subject);
+      break;
+    case StatusCode::other_panels:
+      if (name[0] != '\0') {
+        print("panel file: its %s is %s, not %s", subject, name, detail);
+      } else {
+        print("panel file: its %s is %llu, not %llu", subject, g, w);
+      }
       break;
   }
   return out;

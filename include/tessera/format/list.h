@@ -61,6 +61,11 @@ constexpr bool multiplies(DType w) noexcept {
   return detail::visit_format(Formats{}, w, [](auto /*format*/) {});
 }
 
+/// Whether there are products of W in one format with x in another.
+constexpr bool supports(DType w, DType x) noexcept {
+  return multiplies(w) && (x == DType::f32 || x == DType::f16 || x == DType::bf16);
+}
+
 /// Size facts of a format; block_values is 0 for a DType that the library does not have.
 struct DTypeInfo {
   size_t block_values = 0;

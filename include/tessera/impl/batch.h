@@ -106,6 +106,7 @@ TESSERA_IMPL Status BatchedMatmul::pack(const BatchView& x, std::span<std::byte>
   size_t each = 0;
   if (Status s = detail::check_packed(p, m, count_, packed_x, g, each); !s.ok()) return s;
   // A part is a piece of the panels of all products, one product after the other.
+  if (each == 0) return {};  // of products without bytes there can be any number
   const size_t panels = Panels(m, g.mr).count;
   const Range mine = split(count_ * panels, 1, part.index, part.count);
   for (size_t at = mine.begin; at < mine.end;) {
@@ -143,7 +144,11 @@ TESSERA_IMPL Status BatchedMatmul::run(std::span<const std::byte> packed_x, cons
                 detail::row_places(y), worker.data(), epilogue, rect);
   };
   const size_t nr = p.kernel->nr, steps = detail::steps_of(p.n, nr);
-  if (steps == 0 || count_ == 0) return {};
+  if (steps == 0 || count_ == 0 || m == 0) return {};
+  if (count_ > 1 && y.stride == 0) {
+    return detail::error(StatusCode::stride_too_small, "y", 0, *row_bytes(y.inner.dtype, p.n),
+                         dtype_name(y.inner.dtype));
+  }
   if (count_ > part.count / steps) {  // columns enough: a part is a piece of those of all products
     const Range mine = split(count_ * steps, 1, part.index, part.count);
     for (size_t at = mine.begin; at < mine.end;) {

@@ -53,6 +53,8 @@ constexpr int c_value(StatusCode code) noexcept {
       return TESSERA_WRONG_PLAN;
     case StatusCode::out_of_memory:
       return TESSERA_OUT_OF_MEMORY;
+    case StatusCode::other_panels:
+      return TESSERA_OTHER_PANELS;
   }
   return -1;
 }

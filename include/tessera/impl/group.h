@@ -182,6 +182,7 @@ TESSERA_IMPL Status GroupedMatmul::pack_weights(std::span<std::byte> panels,
   if (Status s = detail::check_part(part); !s.ok()) return s;
   if (Status s = detail::check_buffer(panels, packed_w_bytes(), "panels"); !s.ok()) return s;
   const size_t each = detail::packed_w_bytes(plan_.plan);
+  if (each == 0) return {};  // of experts without bytes there can be any number
   for (size_t expert = 0; expert < plan_.experts; ++expert) {
     Plan plan = plan_.plan;
     plan.w += expert * plan_.stride;
@@ -232,7 +233,7 @@ TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> p
   const size_t bytes = detail::rounded_up(x.rows * g.row_bytes, kScratchAlign);
   if (Status s = detail::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
   const Range rows = split(x.rows, 1, part.index, part.count);
-  if (rows.begin == rows.end) return {};
+  if (rows.begin == rows.end || g.row_bytes == 0) return {};
   const XLayout& layout = g.single ? plan.kernel->x_single : plan.kernel->x;
   layout.pack({static_cast<const std::byte*>(x.data),
                {x.row_stride},

@@ -6,6 +6,7 @@
 #include <memory>
 #include <new>
 
+#include "tessera/core/shared_parts.h"
 #include "tessera/impl/plan.h"
 
 namespace tessera::inline v0_1 {
@@ -25,6 +26,7 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
     bool x_k_major;
     const Epilogue& epilogue;
     PartCounts count;
+    SharedParts parts;
     std::byte *packed_x = nullptr, *workers = nullptr;
   } work{plan,
          geometry_of(plan, y.rows),
@@ -32,7 +34,8 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
          x,
          x_k_major,
          epilogue,
-         part_counts(plan, y.rows, std::min(executor.workers, kMostWorkers))};
+         part_counts(plan, y.rows, std::min(executor.workers, kMostWorkers)),
+         SharedParts(small_part_count(plan, y.rows, std::min(executor.workers, kMostWorkers)))};
   const size_t x_bytes = packed_x_bytes(plan, work.geometry);
   const size_t worker_bytes = work.geometry.worker.bytes;
   if (worker_bytes != 0 && work.count.run > (kMaxBytes - x_bytes) / worker_bytes) {
@@ -56,10 +59,12 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
   executor(
       work.count.run,
       [](void* argument, size_t i) {
-        const Work& w = *static_cast<const Work*>(argument);
-        run(w.plan, w.geometry, w.packed_x, w.y, {w.y.row_stride},
-            w.workers + i * w.geometry.worker.bytes, w.epilogue,
-            rect_of(w.plan, w.geometry, w.y.rows, {i, w.count.run}));
+        Work& w = *static_cast<Work*>(argument);
+        for (Part part; w.parts.take(part);) {  // a slow core takes fewer
+          run(w.plan, w.geometry, w.packed_x, w.y, {w.y.row_stride},
+              w.workers + i * w.geometry.worker.bytes, w.epilogue,
+              rect_of(w.plan, w.geometry, w.y.rows, part));
+        }
       },
       &work);
   return {};
@@ -73,12 +78,7 @@ TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView&
   Result<Plan> plan = detail::make_plan(w, x.dtype, options);
   if (!plan.ok()) return plan.status();
   plan->borrow_x = true;
-  if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
-  if (Status s = detail::check_x(*plan, x); !s.ok()) return s;
-  if (x.rows != y.rows) {
-    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
-  }
-  if (Status s = detail::check_y(*plan, y); !s.ok()) return s;
+  if (Status s = Matmul(*plan).check(x, y, epilogue); !s.ok()) return s;
   return detail::run_once(*plan, y, x, false, epilogue, executor);
 }
 
@@ -141,6 +141,31 @@ TESSERA_IMPL size_t Matmul::packed_x_bytes(size_t m) const noexcept {
   return tessera::packed_x_bytes(plan_, detail::geometry_of(plan_, m));
 }
 
+TESSERA_IMPL size_t Matmul::packed_x_bytes(const MatView& x) const noexcept {
+  if (plan_.kernel == nullptr || !detail::check_x_shape(plan_, x).ok()) return 0;
+  return detail::packed_x_bytes_of(plan_, detail::geometry_of(plan_, x.rows), x);
+}
+
+TESSERA_IMPL Result<ScratchSizes> Matmul::scratch(size_t most_rows, size_t workers) const noexcept {
+  if (Status s = detail::check_plan(plan_); !s.ok()) return s;
+  if (most_rows > kMostScratchRows) {
+    return detail::error(StatusCode::size_overflow, "scratch", most_rows, packed_x_bytes(1));
+  }
+  if (Status s = detail::check_rows(plan_, most_rows); !s.ok()) return s;
+  ScratchSizes sizes;
+  for (size_t m = 0; m <= most_rows; ++m) {
+    const Geometry g = detail::geometry_of(plan_, m);
+    sizes.packed_x_bytes = std::max(sizes.packed_x_bytes, tessera::packed_x_bytes(plan_, g));
+    sizes.worker_bytes = std::max(sizes.worker_bytes, g.worker.bytes);
+  }
+  if (sizes.worker_bytes != 0 &&
+      workers > (detail::kMaxBytes - sizes.packed_x_bytes) / sizes.worker_bytes) {
+    return detail::error(StatusCode::size_overflow, "scratch", workers, sizes.worker_bytes);
+  }
+  sizes.bytes = sizes.packed_x_bytes + workers * sizes.worker_bytes;
+  return sizes;
+}
+
 TESSERA_IMPL size_t Matmul::worker_bytes(size_t m) const noexcept {
   if (plan_.kernel == nullptr || !detail::check_rows(plan_, m).ok()) return 0;
   return detail::geometry_of(plan_, m).worker.bytes;
@@ -162,13 +187,28 @@ TESSERA_IMPL PartCounts Matmul::parts(size_t m, size_t workers) const noexcept {
   return detail::part_counts(plan_, m, workers);
 }
 
+TESSERA_IMPL size_t Matmul::small_parts(size_t m, size_t workers) const noexcept {
+  return plan_.kernel == nullptr ? 1 : detail::small_part_count(plan_, m, workers);
+}
+
+TESSERA_IMPL Status Matmul::check(const MatView& x, const MutMatView& y,
+                                  const Epilogue& epilogue) const noexcept {
+  if (Status s = detail::check_bound(plan_); !s.ok()) return s;
+  if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
+  if (Status s = detail::check_x(plan_, x); !s.ok()) return s;
+  if (x.rows != y.rows) {
+    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
+  }
+  return detail::check_y(plan_, y);
+}
+
 TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x,
                                  Part part) const noexcept {
   if (Status s = detail::check_plan(plan_); !s.ok()) return s;
   if (Status s = detail::check_x(plan_, x); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const Geometry g = detail::geometry_of(plan_, x.rows);
-  const size_t bytes = tessera::packed_x_bytes(plan_, g);
+  const size_t bytes = detail::packed_x_bytes_of(plan_, g, x);
   if (Status s = detail::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
   detail::pack(plan_, g, detail::rows_of_view(x), packed_x.data(),
                detail::panels_of(g, x.rows, part));
@@ -185,8 +225,7 @@ inline Status check_run(const Plan& p, std::span<const std::byte> packed_x, cons
   if (Status s = check_epilogue(epilogue); !s.ok()) return s;
   if (Status s = check_y(p, y); !s.ok()) return s;
   g = geometry_of(p, y.rows);
-  const size_t bytes = tessera::packed_x_bytes(p, g);
-  if (Status s = check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
+  if (Status s = check_packed_x(p, g, packed_x); !s.ok()) return s;
   return check_buffer(worker, g.worker.bytes, "worker");
 }
 

