@@ -52,6 +52,10 @@ inline Status gated_from_c(const tessera_plan* gate, const tessera_plan* up,
   if (s.ok()) s = plan_from_c(up, "up", u);
   if (!s.ok()) return s;
   const Result<GatedMatmul> both = GatedMatmul::plan(g, u);
+  if (both.ok() && !g.shares_packed_x(u)) {
+    return error(StatusCode::wrong_plan, "plan", 0, 0,
+                 "gate and up take x packed in two ways: run them one after the other");
+  }
   to = *both;
   return both.status();
 }
