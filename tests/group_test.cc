@@ -2,9 +2,12 @@
 // Grouped products: each row of y has the bits that the plain product of its row of x and its
 // expert has, whatever else is in the groups and however the work is cut.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "support/guarded.h"
+#include "support/random_case.h"
 #include "support/suite.h"
 
 namespace tessera::test {
@@ -191,6 +194,37 @@ TESSERA_FORMAT_TEST(shared_x, "grouped products that share packed x", "[group]")
                 .ok());
     CHECK(y == grouped_rows(other, sharer, 1));
   });
+}
+
+TEST_CASE("parts of grouped products are even if one expert has all rows", "[group]") {
+  constexpr size_t tokens = 400, parts = 16;
+  Rng rng = suite_rng();
+  for (const DType w_dtype : {all_formats().front(), all_formats().back()}) {
+    const size_t depth = whole_blocks(w_dtype, size_t{8});
+    const Matrix x = random_x(DType::f32, tokens, depth, rng);
+    const size_t nr = tile_of(w_dtype, default_target(), Accuracy::fast).nr, n = 3 * nr;
+    const Matrix w = random_weights(w_dtype, 2 * n, depth, rng);
+    const GroupedMatmul plan = *GroupedMatmul::plan(
+        {{w.bytes.data(), n, depth, w.row_bytes, w_dtype}, 2, n * w.row_bytes}, 1, DType::f32);
+    std::vector<std::byte> packed_x(plan.packed_x_bytes(tokens)), worker(plan.worker_bytes(tokens));
+    REQUIRE(plan.pack(x.view(), packed_x).ok());
+    std::vector<RowPair> pairs;
+    for (size_t t = 0; t < tokens; ++t) pairs.push_back({t, t});
+    const ExpertRows groups[] = {{1, pairs}, {0, {}}};
+    size_t all = 0;
+    for (size_t i = 0; i < parts; ++i) {
+      std::vector<float> y(tokens * n, std::numeric_limits<float>::quiet_NaN());
+      REQUIRE(plan.run(packed_x, tokens, groups, {y.data(), tokens, n, n * 4, DType::f32}, worker,
+                       {}, {i, parts})
+                  .ok());
+      const auto written = static_cast<size_t>(
+          std::count_if(y.begin(), y.end(), [](float v) { return !std::isnan(v); }));
+      INFO(dtype_name(w_dtype) << ", part " << i << " of " << parts);
+      CHECK(2 * written <= 3 * tokens * n / parts);
+      all += written;
+    }
+    CHECK(all == tokens * n);
+  }
 }
 
 TEST_CASE("what grouped products refuse", "[group]") {

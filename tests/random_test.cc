@@ -23,6 +23,7 @@
 
 #include "support/case_check.h"
 #include "support/case_data.h"
+#include "support/case_many.h"
 #include "support/case_run.h"
 #include "support/random_case.h"
 
@@ -144,7 +145,7 @@ class Tally {
     count("activation", name_of(c.epilogue.activation));
     count("values", to_string(c.values));
     count("cut", to_string(c.cut));
-    if (!is_packed(c.door) && c.door != Door::in_place && c.door != Door::grouped)
+    if (!is_packed(c.door) && c.door != Door::in_place && is_plain(c.door))
       count("tasks", to_string(c.tasks));
     count("x lent", s.borrow_x ? "yes" : "no");
     count("tuning", s.tuning == nullptr ? "of this CPU" : "drawn");

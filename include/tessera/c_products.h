@@ -106,6 +106,17 @@ TESSERA_C tessera_status tessera_gated_run(const tessera_plan* gate, const tesse
                                            size_t worker_bytes, const tessera_gating* gating,
                                            const tessera_part* part);
 
+/// The same for groups of two plans for as many experts, packed by tessera_group_pack() of either.
+/// Biases of an expert lie bias_stride floats behind those of the one before; 0: they share them.
+TESSERA_C tessera_status tessera_gated_group_sizes(const tessera_group_plan* gate,
+                                                   const tessera_group_plan* up, size_t tokens,
+                                                   tessera_sizes* sizes);
+TESSERA_C tessera_status tessera_gated_group_run(
+    const tessera_group_plan* gate, const tessera_group_plan* up, const void* packed_x,
+    size_t packed_x_bytes, size_t tokens, const tessera_expert_rows* groups, size_t group_count,
+    const tessera_mut_view* y, void* worker, size_t worker_bytes, const tessera_gating* gating,
+    size_t bias_stride, const tessera_part* part);
+
 // ---- Batches ------------------------------------------------------------------------------------
 //
 //   y[i] = epilogue(x[i] * W[i]^T)      for each i < count

@@ -37,6 +37,7 @@
 #include "tessera/impl/dispatch.h"
 #include "tessera/impl/explain.h"
 #include "tessera/impl/gated.h"
+#include "tessera/impl/gated_group.h"
 #include "tessera/impl/group.h"
 #include "tessera/impl/matmul.h"
 #include "tessera/impl/packed_weights.h"

@@ -18,6 +18,7 @@
 #include "tessera/format/list.h"
 #include "tessera/plan/batch.h"
 #include "tessera/plan/gated.h"
+#include "tessera/plan/gated_group.h"
 #include "tessera/plan/group.h"
 #include "tessera/plan/matmul.h"
 #include "tessera/plan/packed_weights.h"

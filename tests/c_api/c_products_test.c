@@ -25,6 +25,7 @@ static void compare_groups(void) {
   tessera_view x_view = {NULL, kTokens, kK, kK * 4, TESSERA_F32};
   tessera_mut_view y_view = {NULL, kGroups, kN, kN * 4, TESSERA_F32};
   tessera_group_epilogue epilogue = {TESSERA_EPILOGUE, kN, kN};
+  tessera_gating gating = TESSERA_GATING;
   int packed_w;
   size_t i;
   experts.first.data = w;
@@ -78,6 +79,37 @@ static void compare_groups(void) {
                        &sizes_wanted));
     CHECK(memcmp(y, wanted, bytes) == 0);
     CHECK(memcmp(&sizes, &sizes_wanted, sizeof sizes) == 0);
+    // The same experts as gate and up.
+    free(worker);
+    OK(tessera_gated_group_sizes(&plan, &plan, kTokens, &sizes));
+    worker = memory(sizes.worker_bytes);
+    memset(y, 0, bytes);
+    memset(wanted, 0, bytes);
+    y_view.data = y;
+    gating.gate_bias = bias;
+    gating.up_bias = column_scale;
+    for (part.index = 0; part.index < part.count; ++part.index) {
+      OK(tessera_gated_group_run(&plan, &plan, packed_x, sizes.packed_x_bytes, kTokens, groups,
+                                 kGroups, &y_view, worker, sizes.worker_bytes, &gating, kN, &part));
+    }
+    y_view.data = wanted;
+    CHECK(gated_group_in_cpp(&experts, kChosen, packed_w, &x_view, groups, kGroups, &y_view,
+                             &gating, kN, &sizes_wanted));
+    CHECK(memcmp(y, wanted, bytes) == 0);
+    CHECK(memcmp(&sizes, &sizes_wanted, sizeof sizes) == 0);
+    y_view.data = y;
+    REFUSED(TESSERA_NULL_DATA, tessera_gated_group_sizes(&plan, NULL, kTokens, &sizes));
+    REFUSED(TESSERA_NULL_DATA, tessera_gated_group_sizes(&plan, &plan, kTokens, NULL));
+    REFUSED(TESSERA_SIZE_OVERFLOW, tessera_gated_group_sizes(&plan, &plan, SIZE_MAX, &sizes));
+    REFUSED(TESSERA_NULL_DATA,
+            tessera_gated_group_run(&plan, &plan, packed_x, sizes.packed_x_bytes, kTokens, NULL,
+                                    kGroups, &y_view, worker, sizes.worker_bytes, NULL, 0, NULL));
+    REFUSED(TESSERA_NULL_DATA,
+            tessera_gated_group_run(&plan, &plan, packed_x, sizes.packed_x_bytes, kTokens, groups,
+                                    kGroups, NULL, worker, sizes.worker_bytes, NULL, 0, NULL));
+    REFUSED(TESSERA_BUFFER_TOO_SMALL,
+            tessera_gated_group_run(&plan, &plan, packed_x, sizes.packed_x_bytes, kTokens, groups,
+                                    kGroups, &y_view, worker, 64, NULL, 0, NULL));
     free(panels);
     free(packed_x);
     free(worker);
@@ -340,7 +372,7 @@ static void refuse_gated(void) {
   float y[kM * kN];
   unsigned char* buffer = memory(big);
   tessera_sizes sizes;
-  tessera_plan plan, less, zeros;
+  tessera_plan plan, less, other, zeros;
   tessera_view wv = {NULL, kN, kK, kK * 4, TESSERA_F32};
   tessera_view xv = {NULL, kM, kK, kK * 4, TESSERA_F32};
   tessera_mut_view yv = {NULL, kM, kN, kN * 4, TESSERA_F32}, mv = yv;
@@ -364,6 +396,11 @@ static void refuse_gated(void) {
   REFUSED(TESSERA_WRONG_PLAN, tessera_gated_sizes(&plan, &zeros, kM, &sizes));
   REFUSED(TESSERA_SHAPE_MISMATCH, tessera_gated_sizes(&plan, &less, kM, &sizes));
   REFUSED(TESSERA_SIZE_OVERFLOW, tessera_gated_sizes(&plan, &plan, huge, &sizes));
+  wv.rows = kN;
+  wv.dtype = TESSERA_Q8_0;  // with another packed x
+  wv.row_stride = kK / 32 * 34;
+  OK(tessera_make_plan(&other, &wv, TESSERA_F32, NULL));
+  REFUSED(TESSERA_WRONG_PLAN, tessera_gated_sizes(&plan, &other, kM, &sizes));
 #define GATED(code, gate, up, x, x_bytes, y, worker, bytes, gating, part) \
   REFUSED(code, tessera_gated_run(gate, up, x, x_bytes, y, worker, bytes, gating, part))
   GATED(TESSERA_OK, &plan, &plan, buffer, big / 2, &yv, buffer + big / 2, big / 2, NULL, NULL);

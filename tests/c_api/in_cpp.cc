@@ -70,34 +70,79 @@ int quantize_in_cpp(const tessera_view* src, const tessera_mut_view* dst) {
   return tessera::quantize(view(*src), view(*dst)).ok() ? 1 : 0;
 }
 
-int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
-                 const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
-                 const tessera_group_epilogue* e, tessera_sizes* sizes) {
-  const auto made =
-      tessera::GroupedMatmul::plan({view(experts->first), experts->count, experts->stride}, chosen,
-                                   static_cast<DType>(x->dtype));
-  if (!made.ok()) return 0;
-  tessera::GroupedMatmul plan = *made;
-  std::vector<std::byte> panels(plan.packed_w_bytes());
-  bool ok = true;
-  if (packed_w != 0) {
+namespace {
+
+// A plan for experts and its panels.
+struct ExpertsPlan {
+  ExpertsPlan(const tessera_experts& experts, size_t chosen, DType x, int packed_w) {
+    const auto made = tessera::GroupedMatmul::plan(
+        {view(experts.first), experts.count, experts.stride}, chosen, x);
+    if (!made.ok()) return;
+    plan = *made;
+    panels.resize(plan.packed_w_bytes());
+    if (packed_w == 0) return;
     ok = plan.pack_weights(panels).ok();
     plan = *plan.with_packed(panels);
   }
-  *sizes = {plan.packed_w_bytes(), plan.packed_x_bytes(x->rows), plan.worker_bytes(x->rows), 0, 0};
-  std::vector<std::byte> packed_x(plan.packed_x_bytes(x->rows)), worker(plan.worker_bytes(x->rows));
-  std::vector<std::vector<tessera::RowPair>> pairs(count);
-  std::vector<tessera::ExpertRows> rows(count);
-  for (size_t g = 0; g < count; ++g) {
-    for (size_t i = 0; i < groups[g].count; ++i) {
-      pairs[g].push_back({groups[g].pairs[i].x, groups[g].pairs[i].y});
+  tessera::GroupedMatmul plan;
+  std::vector<std::byte> panels;
+  bool ok = true;
+};
+
+// Groups as C++ has them.
+struct Groups {
+  Groups(const tessera_expert_rows* groups, size_t count) : pairs(count), rows(count) {
+    for (size_t g = 0; g < count; ++g) {
+      for (size_t i = 0; i < groups[g].count; ++i) {
+        pairs[g].push_back({groups[g].pairs[i].x, groups[g].pairs[i].y});
+      }
+      rows[g] = {groups[g].expert, pairs[g], groups[g].factors};
     }
-    rows[g] = {groups[g].expert, pairs[g], groups[g].factors};
   }
-  return ok && plan.pack(view(*x), packed_x).ok() &&
-                 plan.run(packed_x, x->rows, rows, view(*y), worker,
-                          {epilogue(e->common), e->bias_stride, e->column_scale_stride})
-                     .ok()
+  std::vector<std::vector<tessera::RowPair>> pairs;
+  std::vector<tessera::ExpertRows> rows;
+};
+
+// Packs x and runs such a plan; w_bytes: of its panels.
+template <class Plan, class Epilogue>
+bool run_plan(const Plan& plan, size_t w_bytes, const tessera_view& x, const Groups& groups,
+              const tessera_mut_view& y, const Epilogue& e, tessera_sizes* sizes) {
+  *sizes = {w_bytes, plan.packed_x_bytes(x.rows), plan.worker_bytes(x.rows), 0, 0};
+  std::vector<std::byte> packed_x(sizes->packed_x_bytes), worker(sizes->worker_bytes);
+  return plan.pack(view(x), packed_x).ok() &&
+         plan.run(packed_x, x.rows, groups.rows, view(y), worker, e).ok();
+}
+
+tessera::GatedEpilogue gated_epilogue(const tessera_gating& g) {
+  return {
+      g.gate_bias,
+      g.up_bias,
+      {static_cast<tessera::Activation>(g.activation), g.alpha, g.offset, g.clips != 0, g.limit}};
+}
+
+}  // namespace
+
+int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, const tessera_view* x,
+                 const tessera_expert_rows* groups, size_t count, const tessera_mut_view* y,
+                 const tessera_group_epilogue* e, tessera_sizes* sizes) {
+  const ExpertsPlan p(*experts, chosen, static_cast<DType>(x->dtype), packed_w);
+  const tessera::GroupEpilogue as_cpp{epilogue(e->common), e->bias_stride, e->column_scale_stride};
+  return p.ok && run_plan(p.plan, p.plan.packed_w_bytes(), *x, Groups(groups, count), *y, as_cpp,
+                          sizes)
+             ? 1
+             : 0;
+}
+
+int gated_group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w,
+                       const tessera_view* x, const tessera_expert_rows* groups, size_t count,
+                       const tessera_mut_view* y, const tessera_gating* g, size_t bias_stride,
+                       tessera_sizes* sizes) {
+  const ExpertsPlan p(*experts, chosen, static_cast<DType>(x->dtype), packed_w);
+  const auto plan = tessera::GatedGroupedMatmul::plan(p.plan, p.plan);
+  const tessera::GatedGroupEpilogue e{gated_epilogue(*g), bias_stride};
+  return p.ok && plan.ok() &&
+                 run_plan(*plan, 2 * p.plan.packed_w_bytes(), *x, Groups(groups, count), *y, e,
+                          sizes)
              ? 1
              : 0;
 }
@@ -123,10 +168,7 @@ int gated_in_cpp(const tessera_view* gate, const tessera_view* up, int packed_w,
   *sizes = {w_bytes, plan->packed_x_bytes(m), plan->worker_bytes(m), plans[0].tile_rows(m),
             plans[0].tile_cols()};
   std::vector<std::byte> packed_x(sizes->packed_x_bytes), worker(sizes->worker_bytes);
-  const tessera::GatedEpilogue e{g->gate_bias,
-                                 g->up_bias,
-                                 {static_cast<tessera::Activation>(g->activation), g->alpha,
-                                  g->offset, g->clips != 0, g->limit}};
+  const tessera::GatedEpilogue e = gated_epilogue(*g);
   return ok && plan.ok() && plan->pack(view(*x), packed_x).ok() &&
                  plan->run(packed_x, view(*y), worker, e).ok()
              ? 1

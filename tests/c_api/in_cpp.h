@@ -33,6 +33,11 @@ int group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w, co
 int gated_in_cpp(const tessera_view* gate, const tessera_view* up, int packed_w,
                  const tessera_view* x, const tessera_mut_view* y, const tessera_gating* gating,
                  tessera_sizes* sizes);
+// One plan for experts as gate and as up.
+int gated_group_in_cpp(const tessera_experts* experts, size_t chosen, int packed_w,
+                       const tessera_view* x, const tessera_expert_rows* groups, size_t count,
+                       const tessera_mut_view* y, const tessera_gating* gating, size_t bias_stride,
+                       tessera_sizes* sizes);
 // Equal products, with a bias or none.
 int batch_in_cpp(const tessera_view* w, size_t count, size_t w_stride, const tessera_batch_view* x,
                  const tessera_mut_batch_view* y, const float* bias, tessera_sizes* sizes);

@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "support/case_data.h"
+#include "support/case_many.h"
+#include "support/case_products.h"
 #include "support/case_run.h"
 #include "support/random_case.h"
 #include "support/reference.h"
@@ -32,16 +34,18 @@ inline uint32_t bits_of(float v) {
 class CaseOracle {
  public:
   CaseOracle(const RandomCase& c, const CaseData& data)
-      : case_(c), data_(data), none_(c.door == Door::gemm && c.epilogue.scale == 0) {
-    const Result<Matmul> plan = Matmul::plan(data.w.view(), c.setup.x, plan_options(c.setup));
-    if (!plan.ok()) return;  // as running it will tell
-    const PackedX how = packed_x_of(plan->explain(product_rows(c)).x);
-    expected_ = reference_product(data.x, data.w, how);
-    // Below 2^20, in units of 1/2, sums are exact, and remain so through the epilogue of such a
-    // case: of 1/4, below 2^22.
-    const auto largest = std::max_element(expected_.magnitude.begin(), expected_.magnitude.end());
-    exact_ = (c.values == Values::exact || c.values == Values::largest) &&
-             (largest == expected_.magnitude.end() || *largest < 0x1p20);
+      : case_(c),
+        data_(data),
+        shifts_(w_shifts(c)),
+        none_(c.door == Door::gemm && c.epilogue.scale == 0),
+        product_(c, data, c.setup.accuracy) {
+    if (is_gated(c.door)) up_ = Oracle(c, data, c.up_accuracy);
+  }
+
+  /// Whether there is a NaN or Inf in what y[row, col] is a product of.
+  bool is_bad(size_t row, size_t col) const {
+    return data_.bad_row[row] || data_.bad_col[w_row(row, col)] ||
+           (is_gated(case_.door) && data_.bad_col[w_row(row, col + 1)]);
   }
 
   /// Empty, or why y[row, col] is not right.
@@ -53,7 +57,7 @@ class CaseOracle {
       const bool same = detail::bit_cast<uint32_t>(got) == before;
       return same ? "" : complain(row, col, got, "outside of the rectangle");
     }
-    if (data_.bad_row[row] || data_.bad_col[col]) return check_poisoned(row, col, got);
+    if (is_bad(row, col)) return check_poisoned(row, col, got);
     const Bounded want = wanted(row, col);
     if (want.bound == 0) {
       const float exact = static_cast<float>(want.value);
@@ -72,6 +76,31 @@ class CaseOracle {
   double largest() const { return largest_; }
 
  private:
+  // The products of all rows of x and of W.
+  struct Oracle {
+    Oracle() = default;
+    Oracle(const RandomCase& c, const CaseData& data, Accuracy accuracy) {
+      Setup setup = c.setup;
+      setup.accuracy = accuracy;
+      const Result<Matmul> plan = Matmul::plan(data.w.view(), setup.x, plan_options(setup));
+      if (!plan.ok()) return;  // as running it will tell
+      expected = reference_product(data.x, data.w, packed_x_of(plan->explain(product_rows(c)).x));
+      // Below 2^20, in units of 1/2, sums are exact, and remain so through the epilogue of such a
+      // case: of 1/4, below 2^22.
+      const auto largest = std::max_element(expected.magnitude.begin(), expected.magnitude.end());
+      exact = (c.values == Values::exact || c.values == Values::largest) &&
+              (largest == expected.magnitude.end() || *largest < 0x1p20);
+    }
+    Bounded operator[](size_t i) const {
+      return {expected.value[i], exact ? 0 : product_bound(expected, i)};
+    }
+    Expected expected{};
+    bool exact = false;
+  };
+
+  // The row of W that column `col` of a row of y is the product with.
+  size_t w_row(size_t row, size_t col) const { return (col + shifts_[row]) % case_.n; }
+
   bool is_written(size_t row, size_t col) const {
     if (case_.cut != Cut::one_rect) return true;
     const Rect& r = case_.work.rects[0];
@@ -87,20 +116,26 @@ class CaseOracle {
   }
 
   Bounded wanted(size_t row, size_t col) const {
-    const size_t i = row * case_.n + col;
-    Bounded product;
-    if (!none_) product = {expected_.value[i], exact_ ? 0 : product_bound(expected_, i)};
+    const size_t n = case_.n, i = row * n + col, place = w_row(row, col);
     const Epilogue& e = data_.epilogue;
-    const double bias = e.bias != nullptr ? static_cast<double>(e.bias[col]) : 0.0;
+    // Experts have biases and scales of their own.
+    const size_t column = is_grouped(case_.door) ? place : col;
+    const auto bias_at = [&](size_t at) {
+      return e.bias != nullptr ? static_cast<double>(e.bias[at % n]) : 0.0;
+    };
+    Bounded product;
+    if (!none_) product = product_[row * n + place];
+    const double bias = bias_at(column);
     const double old = data_.old_y.empty() ? 0.0 : static_cast<double>(data_.old_y[i]);
     if (is_gated(case_.door)) {
-      const Bounded v = with_bias(product, bias);
-      return bounded_gated(gating_of(case_), v, v);
+      const Bounded up = up_[row * n + (place + 1) % n];
+      return bounded_gated(gating_of(case_), with_bias(product, bias),
+                           with_bias(up, bias_at(column + 1)));
     }
     double scale = 1;
     if (e.row_scale != nullptr) scale *= static_cast<double>(e.row_scale[row]);
-    if (e.column_scale != nullptr) scale *= static_cast<double>(e.column_scale[col]);
-    if (exact_ && (e.activation == Activation::none || e.activation == Activation::relu)) {
+    if (e.column_scale != nullptr) scale *= static_cast<double>(e.column_scale[column]);
+    if (product_.exact && (e.activation == Activation::none || e.activation == Activation::relu)) {
       const double sum = static_cast<double>(e.scale) * scale * product.value + bias +
                          static_cast<double>(e.beta) * old;
       return {activate(e.activation, sum), 0};
@@ -117,9 +152,10 @@ class CaseOracle {
 
   const RandomCase& case_;
   const CaseData& data_;
+  const std::vector<size_t> shifts_;
   const bool none_;  // the product is not computed
-  Expected expected_{};
-  bool exact_ = false;
+  const Oracle product_;
+  Oracle up_;  // of gate, product_ is
   double largest_ = 0;
 };
 
@@ -139,7 +175,8 @@ std::string compare_bits(const Output& got, const std::vector<float>& want, size
 }
 
 /// The bits of another way to the same product, and without what is not finite in other rows.
-inline std::string check_other_ways(const RandomCase& c, const CaseData& data, const Output& out) {
+inline std::string check_other_ways(const RandomCase& c, const CaseData& data, const Output& out,
+                                    const CaseOracle& oracle) {
   const bool whole = c.cut != Cut::one_rect;
   const auto outside = [&](size_t row, size_t col) {
     if (whole) return false;
@@ -152,7 +189,7 @@ inline std::string check_other_ways(const RandomCase& c, const CaseData& data, c
   if (!error.empty()) return error + ": " + describe(other);
   if (!data.is_poisoned()) return "";
   const auto poisoned = [&](size_t row, size_t col) {
-    return data.bad_row[row] || data.bad_col[col] || outside(row, col);
+    return oracle.is_bad(row, col) || outside(row, col);
   };
   const Output clean = run_case(c, data.x, data.w, data);
   return compare_bits(clean, out.y, c.n, "without the NaN and Inf elsewhere", poisoned);
@@ -172,17 +209,28 @@ inline std::string check_row_alone(const RandomCase& c, const CaseData& data, co
   };
   std::vector<float> old;
   if (data.old() != nullptr) old = row_of(data.old_y);
+  const size_t shift = w_shifts(c)[row];
+  const Matrix w = moved_up(data.used_w(), shift);
   Epilogue epilogue = data.epilogue;
   if (epilogue.row_scale != nullptr) epilogue.row_scale += row;
+  std::vector<float> moved[2];
+  const auto move = [&](const float*& list, std::vector<float>& to) {
+    if (list == nullptr || !is_grouped(c.door)) return;
+    for (size_t i = 0; i < c.n; ++i) to.push_back(list[(i + shift) % c.n]);
+    list = or_null(to);
+  };
+  move(epilogue.bias, moved[0]);
+  move(epilogue.column_scale, moved[1]);
   Output got;
   if (is_gated(c.door)) {
     RandomCase one = c;
+    one.door = Door::gated_packed;
     one.m = 1;
     one.work = {};
-    got = run_gated(one, alone, data.used_w(), data);
+    got = run_gated(one, alone, w, epilogue.bias);
   } else {
     const std::vector<float>* before = old.empty() ? nullptr : &old;
-    got = product_of(c, data.used_w()).run(alone, 1, epilogue, {}, before);
+    got = product_of(c, w).run(alone, 1, epilogue, {}, before);
   }
   return compare_bits(got, row_of(out.y), c.n, "in a row alone",
                       [](size_t, size_t) { return false; });
@@ -236,10 +284,9 @@ inline std::string check_case(const RandomCase& c) {
     if (!error.empty()) return error;
   }
   bound_report().add(c.setup.w, c.setup.target, c.setup.accuracy, oracle.largest());
-  std::string error = check_other_ways(c, data, out);
+  std::string error = check_other_ways(c, data, out, oracle);
   if (error.empty() && is_packed(c.door) && c.m > 0) error = check_row_alone(c, data, out);
-  const bool planned = (c.door == Door::in_place || is_packed(c.door)) && !is_grouped(c.door) &&
-                       !is_batched(c.door) && !is_gated(c.door);
+  const bool planned = (c.door == Door::in_place || is_packed(c.door)) && is_plain(c.door);
   if (error.empty() && planned && c.seed % 4 == 0) error = check_sharer(c, data);
   return error;
 }

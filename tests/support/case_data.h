@@ -11,6 +11,7 @@
 #include <limits>
 #include <vector>
 
+#include "support/case_products.h"
 #include "support/guarded.h"
 #include "support/matrix.h"
 #include "support/random_case.h"

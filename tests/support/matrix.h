@@ -80,6 +80,17 @@ inline void decode(Matrix& a) {
   });
 }
 
+/// With its rows moved up, the first `by` of them behind the last.
+inline Matrix moved_up(Matrix a, size_t by) {
+  if (a.rows == 0) return a;
+  const auto move = [&](auto& list, size_t row) {
+    std::rotate(list.begin(), list.begin() + static_cast<ptrdiff_t>(by % a.rows * row), list.end());
+  };
+  move(a.bytes, a.row_bytes);
+  for (auto* values : {&a.value, &a.magnitude, &a.magnitude_q8}) move(*values, a.cols);
+  return a;
+}
+
 /// For a format that has no encoder: every sub-block gets the scale and min that fit its extremes
 /// best, and each value the code nearest to it.
 template <SuperBlockFormat F>

@@ -178,7 +178,8 @@ class GuardedY {
 /// x packed by a plan, read-only. What it was packed from cannot be read any more, unless borrowed.
 class PackedInput {
  public:
-  PackedInput(const Matmul& plan, const Matrix& x, size_t m, const Layout& layout, size_t parts,
+  template <class Plan>
+  PackedInput(const Plan& plan, const Matrix& x, size_t m, const Layout& layout, size_t parts,
               std::string& error, bool borrow_x = false, bool last_first = false)
       : buffer_(plan.packed_x_bytes(m), layout.scratch()),
         rows_(x, m, layout.x_padding, layout.x_place()) {

@@ -25,8 +25,9 @@
 namespace tessera::test {
 
 /// Through which functions of the library. `owned` are weights that PackedWeights packs; with
-/// `grouped`, rows of x go to experts that all hold W, in place or packed; with `batched`, they are
-/// shared among equal products that all hold W; with `gated`, gate and up both hold W.
+/// `grouped`, rows of x go to experts, in place or packed; with `batched`, they are shared among
+/// equal products; `gated` has a gate and an up, and `gated_grouped` has them for each expert. Each
+/// of these products has a W of its own: see case_products.h.
 enum class Door : uint8_t {
   in_place,
   packed,
@@ -39,16 +40,25 @@ enum class Door : uint8_t {
   batched,
   batched_packed,
   gated,
-  gated_packed
+  gated_packed,
+  gated_grouped,
+  gated_grouped_packed
 };
-inline constexpr Door kDoors[] = {Door::in_place,       Door::packed,         Door::owned,
-                                  Door::one_call,       Door::gemm,           Door::quantize,
-                                  Door::grouped,        Door::grouped_packed, Door::batched,
-                                  Door::batched_packed, Door::gated,          Door::gated_packed};
+inline constexpr Door kDoors[] = {Door::in_place,      Door::packed,
+                                  Door::owned,         Door::one_call,
+                                  Door::gemm,          Door::quantize,
+                                  Door::grouped,       Door::grouped_packed,
+                                  Door::batched,       Door::batched_packed,
+                                  Door::gated,         Door::gated_packed,
+                                  Door::gated_grouped, Door::gated_grouped_packed};
 constexpr const char* to_string(Door d) {
-  constexpr const char* kNames[] = {"in_place", "packed",         "owned",   "one_call",
-                                    "gemm",     "quantize",       "grouped", "grouped_packed",
-                                    "batched",  "batched_packed", "gated",   "gated_packed"};
+  constexpr const char* kNames[] = {"in_place",      "packed",
+                                    "owned",         "one_call",
+                                    "gemm",          "quantize",
+                                    "grouped",       "grouped_packed",
+                                    "batched",       "batched_packed",
+                                    "gated",         "gated_packed",
+                                    "gated_grouped", "gated_grouped_packed"};
   return kNames[static_cast<size_t>(d)];
 }
 
@@ -97,48 +107,26 @@ struct RandomCase {
   Epilogue epilogue;  // gemm: alpha is scale. Without what it points to:
   bool has_bias = false, has_row_scale = false, has_column_scale = false;
   blas::Op op_a = blas::Op::none, op_b = blas::Op::none;
-  DType to = DType::f32;  // what quantize makes of W
+  DType to = DType::f32;                  // what quantize makes of W
+  Accuracy up_accuracy = Accuracy::fast;  // of `up`, which may so take x packed in another way
 };
 
 /// Whether products through this door read panels that were packed for keeping.
 inline bool is_packed(Door d) {
   return d == Door::packed || d == Door::owned || d == Door::grouped_packed ||
-         d == Door::batched_packed || d == Door::gated_packed;
+         d == Door::batched_packed || d == Door::gated_packed || d == Door::gated_grouped_packed;
 }
-inline bool is_grouped(Door d) { return d == Door::grouped || d == Door::grouped_packed; }
+inline bool is_grouped(Door d) {
+  return d == Door::grouped || d == Door::grouped_packed || d == Door::gated_grouped ||
+         d == Door::gated_grouped_packed;
+}
 inline bool is_batched(Door d) { return d == Door::batched || d == Door::batched_packed; }
-inline bool is_gated(Door d) { return d == Door::gated || d == Door::gated_packed; }
-
-/// How the m rows of a case are shared among equal products, and of each among rows at two strides.
-struct BatchShape {
-  size_t count, outer, inner;
-};
-inline BatchShape batch_shape(const RandomCase& c) {
-  Rng rng(c.seed + 4);
-  const auto divisor = [&rng](size_t of) {
-    size_t d = 1 + rng.below(of == 0 ? 3 : std::min<size_t>(of, 9));
-    while (of % d != 0) --d;
-    return d;
-  };
-  const size_t count = divisor(c.m), outer = divisor(c.m / count);
-  return {count, outer, c.m / count / outer};
+inline bool is_gated(Door d) {
+  return d == Door::gated || d == Door::gated_packed || d == Door::gated_grouped ||
+         d == Door::gated_grouped_packed;
 }
-/// How gate and up of a case become one: as they are, or as gpt-oss has them.
-inline Gating gating_of(const RandomCase& c) {
-  Gating g;
-  g.activation = c.epilogue.activation;
-  if (c.seed % 2 == 0) {
-    g.alpha = 1.702f;
-    g.clips = true;
-    g.limit = 7.0f;
-    g.offset = 1.0f;
-  }
-  return g;
-}
-/// Rows of x that one product of the case has.
-inline size_t product_rows(const RandomCase& c) {
-  return is_batched(c.door) ? c.m / batch_shape(c).count : c.m;
-}
+/// Whether they are of one product alone.
+inline bool is_plain(Door d) { return !is_grouped(d) && !is_batched(d) && !is_gated(d); }
 
 inline std::string describe(const RandomCase& c) {
   const Layout& l = c.layout;
@@ -159,6 +147,7 @@ inline std::string describe(const RandomCase& c) {
   std::string out = std::string("door ") + to_string(c.door);
   if (c.door == Door::gemm) out += std::string(" ") + op(c.op_a) + op(c.op_b);
   if (c.door == Door::quantize) out += std::string(" to ") + dtype_name(c.to);
+  if (is_gated(c.door)) out += std::string(", up ") + to_string(c.up_accuracy);
   out += ", " + describe(c.setup, c.m, c.n, c.k) + text;
   const Tuning* t = c.setup.tuning.get();
   if (t == nullptr) return out;
@@ -239,6 +228,7 @@ void draw_setup(Source& source, const DrawOptions& options, RandomCase& c) {
   s.packed = is_packed(c.door);
   s.borrow_x = source.below(2) == 0;
   c.to = one_of(source, all_formats());
+  c.up_accuracy = source.below(2) == 0 ? s.accuracy : one_of(source, kAccuracies);
   c.op_a = one_of(source, kOps);
   c.op_b = one_of(source, kOps);
   if (c.door == Door::gemm) {  // what the function's arguments leave open
@@ -341,7 +331,7 @@ void draw_work(Source& source, RandomCase& c, bool whole) {
               : c.tasks == Tasks::pool ? 2 + source.below(2)
                                        : one_of(source, {2, 3, 5, 8});
   const bool calls = c.door == Door::one_call || c.door == Door::gemm || c.door == Door::quantize;
-  if (calls || is_grouped(c.door) || is_batched(c.door) || is_gated(c.door)) c.cut = Cut::parts;
+  if (calls || !is_plain(c.door)) c.cut = Cut::parts;
 }
 
 /// The rectangles of y, once its shape is known.
@@ -439,7 +429,7 @@ inline RandomCase another_way(const RandomCase& c) {
   Rng rng(~c.seed);
   if (c.door == Door::in_place || c.door == Door::one_call) {
     other.door = rng.below(2) == 0 ? Door::in_place : Door::one_call;
-  } else if (is_packed(c.door) && !is_gated(c.door)) {
+  } else if (is_packed(c.door) && is_plain(c.door)) {
     other.door = rng.below(2) == 0 ? Door::packed : Door::owned;
   }
   other.setup.blocking = draw_blocking(rng, c.tile);

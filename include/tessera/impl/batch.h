@@ -46,18 +46,32 @@ RowPlaces row_places(const BatchOf<View>& v) noexcept {
   return at;
 }
 
-// What pack() and run() agree on for m rows each: the geometry, bytes of one packed x, and whether
-// packed_x holds all.
-inline Status check_packed(const Plan& p, size_t m, size_t count,
-                           std::span<const std::byte> packed_x, Geometry& g,
-                           size_t& each) noexcept {
-  if (Status s = check_rows(p, m); !s.ok()) return s;
-  g = geometry_of(p, m);
-  each = tessera::packed_x_bytes(p, g);
-  if (count > kMaxBytes / std::max<size_t>({1, each, m})) {
-    return error(StatusCode::size_overflow, "packed x", count, std::max(each, m));
+// What pack() and run() agree on.
+struct BatchCall {
+  size_t m = 0;  // rows of each product
+  Geometry geometry;
+  size_t x_bytes = 0;  // of one packed x
+};
+
+// Checks what both are given, x or y, whose inner view is good, and fills in what follows.
+template <class View>
+Status check_batch(const Plan& p, size_t count, const BatchOf<View>& v, const char* subject,
+                   const Part& part, std::span<const std::byte> packed_x,
+                   BatchCall& call) noexcept {
+  const MatView inner{v.inner.data, v.inner.rows, v.inner.cols, v.inner.row_stride, v.inner.dtype};
+  if (Status s = check_strides(inner, v.outer, v.outer_stride, count, v.stride, subject); !s.ok()) {
+    return s;
   }
-  return check_buffer(packed_x, count * each, "packed_x");
+  if (Status s = check_part(part); !s.ok()) return s;
+  call.m = v.outer * v.inner.rows;
+  if (Status s = check_rows(p, call.m); !s.ok()) return s;
+  call.geometry = geometry_of(p, call.m);
+  call.x_bytes = tessera::packed_x_bytes(p, call.geometry);
+  const size_t most = std::max(call.x_bytes, call.m);
+  if (count > kMaxBytes / std::max<size_t>(1, most)) {
+    return error(StatusCode::size_overflow, "packed x", count, most);
+  }
+  return check_buffer(packed_x, count * call.x_bytes, "packed_x");
 }
 
 // W of the i-th product.
@@ -96,15 +110,9 @@ TESSERA_IMPL Status BatchedMatmul::pack(const BatchView& x, std::span<std::byte>
   const Plan& p = first_.value();
   if (Status s = detail::check_plan(p); !s.ok()) return s;
   if (Status s = detail::check_x(p, x.inner); !s.ok()) return s;
-  if (Status s = detail::check_strides(x.inner, x.outer, x.outer_stride, count_, x.stride, "x");
-      !s.ok()) {
-    return s;
-  }
-  const size_t m = x.outer * x.inner.rows;
-  if (Status s = detail::check_part(part); !s.ok()) return s;
-  Geometry g;
-  size_t each = 0;
-  if (Status s = detail::check_packed(p, m, count_, packed_x, g, each); !s.ok()) return s;
+  detail::BatchCall call;
+  if (Status s = detail::check_batch(p, count_, x, "x", part, packed_x, call); !s.ok()) return s;
+  const auto& [m, g, each] = call;
   // A part is a piece of the panels of all products, one product after the other.
   if (each == 0) return {};  // of products without bytes there can be any number
   const size_t panels = Panels(m, g.mr).count;
@@ -126,21 +134,16 @@ TESSERA_IMPL Status BatchedMatmul::run(std::span<const std::byte> packed_x, cons
   if (Status s = detail::check_plan(p); !s.ok()) return s;
   if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
   if (Status s = detail::check_y(p, y.inner); !s.ok()) return s;
-  if (Status s = detail::check_strides(y.inner, y.outer, y.outer_stride, count_, y.stride, "y");
-      !s.ok()) {
-    return s;
-  }
-  const size_t m = y.outer * y.inner.rows;
-  if (Status s = detail::check_part(part); !s.ok()) return s;
-  Geometry g;
-  size_t each = 0;
-  if (Status s = detail::check_packed(p, m, count_, packed_x, g, each); !s.ok()) return s;
+  detail::BatchCall call;
+  if (Status s = detail::check_batch(p, count_, y, "y", part, packed_x, call); !s.ok()) return s;
+  const size_t m = call.m;
+  const Geometry& g = call.geometry;
   if (Status s = detail::check_buffer(worker, g.worker.bytes, "worker"); !s.ok()) return s;
 
   const auto run = [&](size_t i, const Rect& rect) {
     MutMatView to{static_cast<std::byte*>(y.inner.data) + i * y.stride, m, p.n, y.inner.row_stride,
                   y.inner.dtype};
-    detail::run(detail::plan_at(p, i, w_stride_), g, packed_x.data() + i * each, to,
+    detail::run(detail::plan_at(p, i, w_stride_), g, packed_x.data() + i * call.x_bytes, to,
                 detail::row_places(y), worker.data(), epilogue, rect);
   };
   const size_t nr = p.kernel->nr, steps = detail::steps_of(p.n, nr);

@@ -12,10 +12,10 @@ namespace tessera::inline v0_1::detail {
 // Groups are turned into those of C++ so many at a time, on the stack.
 inline constexpr size_t kGroupsAtOnce = 256;
 
-inline Status run_groups(const GroupedMatmul& plan, std::span<const std::byte> packed_x,
-                         size_t tokens, std::span<const tessera_expert_rows> groups,
-                         const MutMatView& y, std::span<std::byte> worker,
-                         const GroupEpilogue& epilogue, const Part& part) noexcept {
+// Calls run(groups, part), a plan's run(), for those of C.
+template <class Run>
+Status run_some(std::span<const tessera_expert_rows> groups, const Part& part,
+                const Run& run) noexcept {
   ExpertRows some[kGroupsAtOnce];
   size_t done = 0;
   do {
@@ -26,11 +26,23 @@ inline Status run_groups(const GroupedMatmul& plan, std::span<const std::byte> p
                  {reinterpret_cast<const RowPair*>(group.pairs), group.count},
                  group.factors};
     }
-    const std::span<const ExpertRows> these(some, next.size());
-    if (Status s = plan.run(packed_x, tokens, these, y, worker, epilogue, part); !s.ok()) return s;
+    if (Status s = run(std::span<const ExpertRows>(some, next.size()), part); !s.ok()) return s;
     done += next.size();
   } while (done < groups.size());
   return {};
+}
+
+template <class Run>
+Status run_groups(const tessera_expert_rows* groups, size_t count, const tessera_part* part,
+                  const Run& run) noexcept {
+  if (groups == nullptr && count != 0) return null_pointer("groups");
+  const std::span<const tessera_expert_rows> all(groups, count);
+  if (count > kGroupsAtOnce) {
+    // Nothing is written unless all is right: a part of so many only checks.
+    constexpr size_t kMany = (std::numeric_limits<size_t>::max)();
+    if (Status s = run_some(all, {kMany - 1, kMany}, run); !s.ok()) return s;
+  }
+  return run_some(all, part_from_c(part), run);
 }
 
 inline Status gating_from_c(const tessera_gating* gating, GatedEpilogue& to) noexcept {
@@ -45,13 +57,18 @@ inline Status gating_from_c(const tessera_gating* gating, GatedEpilogue& to) noe
   return unknown_choice("activation", gating->activation, "Activation");
 }
 
-inline Status gated_from_c(const tessera_plan* gate, const tessera_plan* up,
-                           GatedMatmul& to) noexcept {
-  Matmul g, u;
+// Of two plans of one kind that share packed x: a caller packs x by either.
+template <class Gated, class Single, class CPlan>
+Status gated_from_c(const CPlan* gate, const CPlan* up, Gated& to) noexcept {
+  Single g, u;
   Status s = plan_from_c(gate, "gate", g);
   if (s.ok()) s = plan_from_c(up, "up", u);
   if (!s.ok()) return s;
-  const Result<GatedMatmul> both = GatedMatmul::plan(g, u);
+  const Result<Gated> both = Gated::plan(g, u);
+  if (both.ok() && !g.shares_packed_x(u)) {
+    return error(StatusCode::wrong_plan, "plan", 0, 0,
+                 "gate and up take x packed in two ways: run them one after the other");
+  }
   to = *both;
   return both.status();
 }
@@ -136,18 +153,10 @@ TESSERA_C_IMPL tessera_status tessera_group_run(
     const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
     size_t worker_bytes, const tessera_group_epilogue* epilogue, const tessera_part* part) {
   return c_run<GroupedMatmul, GroupEpilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
-    if (groups == nullptr && group_count != 0) return null_pointer("groups");
-    const std::span<const tessera_expert_rows> all(groups, group_count);
-    const auto run = [&](const Part& mine) {
-      return run_groups(p, bytes_from_c(packed_x, packed_x_bytes), tokens, all, to,
-                        bytes_from_c(worker, worker_bytes), e, mine);
-    };
-    if (group_count > kGroupsAtOnce) {
-      // Nothing is written unless all is right: a part of so many only checks.
-      constexpr size_t kMany = (std::numeric_limits<size_t>::max)();
-      if (Status s = run({kMany - 1, kMany}); !s.ok()) return s;
-    }
-    return run(part_from_c(part));
+    return run_groups(groups, group_count, part, [&](auto some, const Part& mine) {
+      return p.run(bytes_from_c(packed_x, packed_x_bytes), tokens, some, to,
+                   bytes_from_c(worker, worker_bytes), e, mine);
+    });
   });
 }
 
@@ -156,7 +165,7 @@ TESSERA_C_IMPL tessera_status tessera_group_run(
 TESSERA_C_IMPL tessera_status tessera_gated_sizes(const tessera_plan* gate, const tessera_plan* up,
                                                   size_t m, tessera_sizes* sizes) {
   GatedMatmul p;
-  Status s = gated_from_c(gate, up, p);
+  Status s = gated_from_c<GatedMatmul, Matmul>(gate, up, p);
   if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
   if (s.ok()) s = check_count(p.gate().value(), m, p.packed_x_bytes(m));
   if (s.ok()) {
@@ -174,7 +183,7 @@ TESSERA_C_IMPL tessera_status tessera_gated_run(const tessera_plan* gate, const 
   GatedMatmul p;
   MutMatView view;
   GatedEpilogue e;
-  Status s = gated_from_c(gate, up, p);
+  Status s = gated_from_c<GatedMatmul, Matmul>(gate, up, p);
   if (s.ok()) s = view_from_c(y, "y", view);
   if (s.ok()) s = gating_from_c(gating, e);
   if (s.ok()) {
@@ -182,6 +191,39 @@ TESSERA_C_IMPL tessera_status tessera_gated_run(const tessera_plan* gate, const 
               part_from_c(part));
   }
   return to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_gated_group_sizes(const tessera_group_plan* gate,
+                                                        const tessera_group_plan* up, size_t tokens,
+                                                        tessera_sizes* sizes) {
+  GatedGroupedMatmul p;
+  Status s = gated_from_c<GatedGroupedMatmul, GroupedMatmul>(gate, up, p);
+  if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
+  if (s.ok()) s = check_count(p.gate().value().plan, tokens, p.packed_x_bytes(tokens));
+  if (s.ok()) {
+    *sizes = {p.gate().packed_w_bytes() + p.up().packed_w_bytes(), p.packed_x_bytes(tokens),
+              p.worker_bytes(tokens), 0, 0};
+  }
+  return to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_gated_group_run(
+    const tessera_group_plan* gate, const tessera_group_plan* up, const void* packed_x,
+    size_t packed_x_bytes, size_t tokens, const tessera_expert_rows* groups, size_t group_count,
+    const tessera_mut_view* y, void* worker, size_t worker_bytes, const tessera_gating* gating,
+    size_t bias_stride, const tessera_part* part) {
+  GatedGroupedMatmul p;
+  MutMatView view;
+  GatedGroupEpilogue e;
+  e.bias_stride = bias_stride;
+  Status s = gated_from_c<GatedGroupedMatmul, GroupedMatmul>(gate, up, p);
+  if (s.ok()) s = view_from_c(y, "y", view);
+  if (s.ok()) s = gating_from_c(gating, e);
+  if (!s.ok()) return to_c(s);
+  return to_c(run_groups(groups, group_count, part, [&](auto some, const Part& mine) {
+    return p.run(bytes_from_c(packed_x, packed_x_bytes), tokens, some, view,
+                 bytes_from_c(worker, worker_bytes), e, mine);
+  }));
 }
 
 // ---- Batches ------------------------------------------------------------------------------------

@@ -16,23 +16,60 @@ namespace detail {
 inline constexpr size_t kGateFloats = 16 << 10;
 
 struct GatePiece {
-  size_t panels = 1;                       // of x
   size_t cols = 1, stride = 0, bytes = 0;  // stride: bytes from row to row
 };
 
-inline GatePiece gate_piece(const Plan& p, const Geometry& g, size_t m) noexcept {
+// Of at most so many rows of y.
+inline GatePiece gate_piece(const Plan& p, size_t rows) noexcept {
   const size_t nr = p.kernel->nr, all = rounded_up(std::max<size_t>(p.n, 1), nr);
-  const Panels x(m, g.mr);
-  const size_t tall = std::max<size_t>(1, x.rows_each + (x.taller != 0 ? 1 : 0));
-  const size_t block = g.path == Path::matvec ? kMatvecRows : g.blocking.mc;
   GatePiece piece;
-  piece.panels = m == 0 ? 1 : x.panel_of(std::min(m, block) - 1) + 1;
-  const size_t rows = piece.panels * tall;
   piece.cols = std::min(all, std::max<size_t>(2, kGateFloats / rows / nr) * nr);
   // Rows a power of two apart would share the sets of L1.
   piece.stride = rounded_up(piece.cols * sizeof(float), 2 * kScratchAlign) + kScratchAlign;
   piece.bytes = rows * piece.stride;
   return piece;
+}
+
+// Panels of x whose rows of y are taken at once.
+struct GatedRows {
+  Panels x;
+  size_t panels, most;  // most: rows of them
+
+  GatedRows(const Geometry& g, size_t m) noexcept : x(m, g.mr) {
+    const size_t block = g.path == Path::matvec ? kMatvecRows : g.blocking.mc;
+    panels = m == 0 ? 1 : x.panel_of(std::min(m, block) - 1) + 1;
+    most = panels * std::max<size_t>(1, x.rows_each + (x.taller != 0 ? 1 : 0));
+  }
+};
+
+// Where things are for m rows. A worker's memory: sums of gate, then what a product needs.
+struct GatedGeometry {
+  Geometry gate, up;
+  GatedRows rows;
+  GatePiece piece;
+  size_t up_x = 0;  // where x packed for up begins; 0: both read the same
+  size_t x_bytes = 0;
+
+  GatedGeometry(const Matmul& g, const Matmul& u, size_t m) noexcept
+      : gate(geometry_of(g.value(), m)),
+        up(geometry_of(u.value(), m)),
+        rows(gate, m),
+        piece(gate_piece(g.value(), rows.most)),
+        x_bytes(tessera::packed_x_bytes(g.value(), gate)) {
+    if (g.shares_packed_x(u)) return;
+    up_x = x_bytes;
+    x_bytes += tessera::packed_x_bytes(u.value(), up);
+  }
+  size_t worker_bytes() const noexcept {
+    return piece.bytes + std::max(gate.worker.bytes, up.worker.bytes);
+  }
+};
+
+// Whether what m rows take can be counted.
+inline Status check_gated(const GatedMatmul& p, size_t m) noexcept {
+  if (Status s = check_plan(p.gate().value()); !s.ok()) return s;
+  if (Status s = check_rows(p.gate().value(), m); !s.ok()) return s;
+  return check_rows(p.up().value(), m);
 }
 
 }  // namespace detail
@@ -43,19 +80,20 @@ TESSERA_IMPL Result<GatedMatmul> GatedMatmul::plan(const Matmul& gate, const Mat
   if (gate.n() != up.n()) {
     return detail::error(StatusCode::shape_mismatch, "up.n", up.n(), gate.n(), "gate.n");
   }
-  if (!gate.shares_packed_x(up)) {
-    return detail::error(StatusCode::wrong_plan, "plan", 0, 0,
-                         "gate and up take x packed in two ways: run them one after the other");
+  if (gate.k() != up.k()) {
+    return detail::error(StatusCode::shape_mismatch, "up.k", up.k(), gate.k(), "gate.k");
   }
   return GatedMatmul(gate, up);
 }
 
+TESSERA_IMPL size_t GatedMatmul::packed_x_bytes(size_t m) const noexcept {
+  if (!detail::check_gated(*this, m).ok()) return 0;
+  return detail::GatedGeometry(gate_, up_, m).x_bytes;
+}
+
 TESSERA_IMPL size_t GatedMatmul::worker_bytes(size_t m) const noexcept {
-  const Plan& p = gate_.value();
-  if (p.kernel == nullptr || !detail::check_rows(p, m).ok()) return 0;
-  const Geometry g = detail::geometry_of(p, m);
-  return detail::gate_piece(p, g, m).bytes +
-         std::max(g.worker.bytes, detail::geometry_of(up_.value(), m).worker.bytes);
+  if (!detail::check_gated(*this, m).ok()) return 0;
+  return detail::GatedGeometry(gate_, up_, m).worker_bytes();
 }
 
 TESSERA_IMPL PartCounts GatedMatmul::parts(size_t m, size_t workers) const noexcept {
@@ -65,6 +103,16 @@ TESSERA_IMPL PartCounts GatedMatmul::parts(size_t m, size_t workers) const noexc
   return counts;
 }
 
+TESSERA_IMPL Status GatedMatmul::pack(const MatView& x, std::span<std::byte> packed_x,
+                                      Part part) const noexcept {
+  if (gate_.shares_packed_x(up_)) return gate_.pack(x, packed_x, part);
+  if (Status s = detail::check_gated(*this, x.rows); !s.ok()) return s;
+  const detail::GatedGeometry g(gate_, up_, x.rows);
+  if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
+  if (Status s = gate_.pack(x, packed_x.first(g.up_x), part); !s.ok()) return s;
+  return up_.pack(x, packed_x.subspan(g.up_x), part);
+}
+
 TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const MutMatView& y,
                                      std::span<std::byte> worker, const GatedEpilogue& epilogue,
                                      Part part) const noexcept {
@@ -72,35 +120,32 @@ TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const 
   if (Status s = detail::check_plan(gate); !s.ok()) return s;
   if (Status s = detail::check_activation(epilogue.gating.activation); !s.ok()) return s;
   if (Status s = detail::check_y(gate, y); !s.ok()) return s;
-  if (Status s = detail::check_part(part); !s.ok()) return s;
   const size_t m = y.rows;
-  const Geometry g = detail::geometry_of(gate, m), up_g = detail::geometry_of(up, m);
-  if (Status s = detail::check_buffer(packed_x, tessera::packed_x_bytes(gate, g), "packed_x");
-      !s.ok()) {
-    return s;
-  }
-  const detail::GatePiece piece = detail::gate_piece(gate, g, m);
-  const size_t bytes = piece.bytes + std::max(g.worker.bytes, up_g.worker.bytes);
-  if (Status s = detail::check_buffer(worker, bytes, "worker"); !s.ok()) return s;
+  if (Status s = detail::check_rows(up, m); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
+  const detail::GatedGeometry g(gate_, up_, m);
+  if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
+  if (Status s = detail::check_buffer(worker, g.worker_bytes(), "worker"); !s.ok()) return s;
 
-  const Rect mine = detail::rect_of(gate, g, m, part);
+  const Rect mine = detail::rect_of(gate, g.gate, m, part);
   if (mine.empty()) return {};
-  std::byte* const scratch = worker.data() + piece.bytes;
-  const Panels x(m, g.mr);
+  const std::byte* const up_x = packed_x.data() + g.up_x;
+  std::byte* const scratch = worker.data() + g.piece.bytes;
   Epilogue gate_epilogue, up_epilogue;
   gate_epilogue.bias = epilogue.gate_bias;
   up_epilogue.bias = epilogue.up_bias;
+  const Panels& x = g.rows.x;
   for (size_t row = mine.row_begin; row < mine.row_end;) {
-    const size_t last = std::min(x.panel_of(row) + piece.panels, x.count) - 1;
+    const size_t last = std::min(x.panel_of(row) + g.rows.panels, x.count) - 1;
     const size_t row_end = std::min(mine.row_end, x.rows(last).end);
-    for (size_t col = mine.col_begin; col < mine.col_end; col += piece.cols) {
-      const Rect rect{row, row_end, col, std::min(mine.col_end, col + piece.cols)};
-      const MutMatView sums{worker.data(), m, gate.n, piece.stride, DType::f32};
-      RowPlaces at{piece.stride};
-      at.start = 0 - row * piece.stride - col * sizeof(float);
-      detail::run(gate, g, packed_x.data(), sums, at, scratch, gate_epilogue, rect);
+    for (size_t col = mine.col_begin; col < mine.col_end; col += g.piece.cols) {
+      const Rect rect{row, row_end, col, std::min(mine.col_end, col + g.piece.cols)};
+      const MutMatView sums{worker.data(), m, gate.n, g.piece.stride, DType::f32};
+      RowPlaces at{g.piece.stride};
+      at.start = 0 - row * g.piece.stride - col * sizeof(float);
+      detail::run(gate, g.gate, packed_x.data(), sums, at, scratch, gate_epilogue, rect);
       const GateSums gated{worker.data(), at, epilogue.gating};
-      detail::run(up, up_g, packed_x.data(), y, {y.row_stride}, scratch, up_epilogue, rect, &gated);
+      detail::run(up, g.up, up_x, y, {y.row_stride}, scratch, up_epilogue, rect, &gated);
     }
     row = row_end;
   }

@@ -18,10 +18,16 @@ inline constexpr size_t kGatheredRows = 128;
 struct GroupGeometry {
   Plan plan;  // that always takes the same path
   bool single = false;
-  size_t row_bytes = 0;     // of a packed row of x
-  size_t most_rows = 0;     // that are gathered at once
-  size_t gather_bytes = 0;  // of a worker's memory, in front of what the product needs
-  size_t worker_bytes = 0;
+  size_t row_bytes = 0;  // of a packed row of x
+  size_t most_rows = 0;  // that are gathered at once
+  // Of a worker's memory: those rows, and what the product needs behind them.
+  size_t gather_bytes = 0, product_bytes = 0;
+
+  size_t worker_bytes() const noexcept { return gather_bytes + product_bytes; }
+  // Of packed x.
+  size_t x_bytes(size_t tokens) const noexcept {
+    return rounded_up(tokens * row_bytes, kScratchAlign);
+  }
 };
 
 inline Status check_group_plan(const GroupPlan& p) noexcept {
@@ -48,7 +54,7 @@ inline GroupGeometry group_geometry(const GroupPlan& p, size_t tokens) noexcept 
   g.row_bytes = g.single ? p.plan.x_single_bytes : p.plan.x_panel_bytes;
   g.most_rows = std::clamp<size_t>(tokens, 1, kGatheredRows);
   if (g.most_rows > 1) g.gather_bytes = rounded_up(g.most_rows * g.row_bytes, kScratchAlign);
-  g.worker_bytes = g.gather_bytes + (g.single ? 0 : p.worker_bytes);
+  g.product_bytes = g.single ? 0 : p.worker_bytes;
   return g;
 }
 
@@ -86,38 +92,114 @@ inline const std::byte* gathered_x(const GroupGeometry& g, size_t mr, const std:
   return to;
 }
 
-// Columns `cols` of what one group computes.
+// A plan over the weights of one expert, that always takes the path of the groups.
+inline Plan expert_plan(const GroupPlan& p, const GroupGeometry& gg, size_t expert) noexcept {
+  Plan plan = gg.plan;
+  plan.w += expert * p.stride;
+  return plan;
+}
+
+// Calls each(pairs, factors) for rows of a group, as many at a time as are gathered at once.
+template <class Each>
+void for_chunks(const GroupGeometry& gg, const ExpertRows& group, Range rows,
+                const Each& each) noexcept {
+  const Panels chunks(rows.end - rows.begin, gg.most_rows);
+  for (size_t c = 0; c < chunks.count; ++c) {
+    const size_t first = rows.begin + chunks.rows(c).begin, end = rows.begin + chunks.rows(c).end;
+    each(group.pairs.subspan(first, end - first),
+         group.factors == nullptr ? nullptr : group.factors + first);
+  }
+}
+
+// Gathered rows, and what multiplies them.
+struct GroupRows {
+  const Plan& plan;  // of the expert
+  const GroupGeometry& group;
+  std::span<const RowPair> pairs;
+  Geometry geometry;
+  const std::byte* x;
+
+  // Gathers to `to` unless `gathered` are those rows.
+  GroupRows(const Plan& expert, const GroupGeometry& gg, const std::byte* packed_x,
+            std::span<const RowPair> rows, std::byte* to,
+            const std::byte* gathered = nullptr) noexcept
+      : plan(expert), group(gg), pairs(rows), geometry(geometry_of(expert, rows.size())) {
+    x = gathered != nullptr ? gathered : gathered_x(gg, geometry.mr, packed_x, rows, to);
+  }
+
+  // Columns of the product, by what is set in `a` beside: y, its places, the epilogue.
+  void run(RunArgs a, Range cols, std::byte* scratch) const noexcept {
+    a.plan = &plan;
+    a.geometry = &geometry;
+    a.packed_x = x;
+    a.y.rows = pairs.size();
+    a.rect = {0, pairs.size(), cols.begin, cols.end};
+    a.worker = scratch;
+    (group.single ? plan.kernel->matvec : plan.kernel->tiles)(a);
+  }
+};
+
+// Rows `rows`, counted as its pairs are, and columns `cols` of what one group computes.
 inline void run_group(const GroupPlan& p, const GroupGeometry& gg, const ExpertRows& group,
                       const std::byte* packed_x, const MutMatView& y, std::byte* worker,
-                      const GroupEpilogue& epilogue, Range cols) noexcept {
-  Plan plan = gg.plan;
-  plan.w += group.expert * p.stride;
-  Epilogue e = epilogue;
-  if (e.bias != nullptr) e.bias += group.expert * epilogue.bias_stride;
-  if (e.column_scale != nullptr) e.column_scale += group.expert * epilogue.column_scale_stride;
-  const Panels chunks(group.pairs.size(), gg.most_rows);
-  for (size_t c = 0; c < chunks.count; ++c) {
-    const Range rows = chunks.rows(c);
-    const std::span<const RowPair> pairs = group.pairs.subspan(rows.begin, rows.end - rows.begin);
-    const Geometry g = geometry_of(plan, pairs.size());
-    RunArgs a;
-    a.plan = &plan;
-    a.geometry = &g;
-    a.packed_x = gathered_x(gg, g.mr, packed_x, pairs, worker);
-    a.y = {y.data, pairs.size(), y.cols, y.row_stride, y.dtype};
-    a.y_at = {y.row_stride};
-    a.epilogue = e;
-    a.rect = {0, pairs.size(), cols.begin, cols.end};
-    a.worker = worker + gg.gather_bytes;
-    a.pairs = pairs.data();
-    a.factors = group.factors == nullptr ? nullptr : group.factors + rows.begin;
-    (gg.single ? plan.kernel->matvec : plan.kernel->tiles)(a);
+                      const GroupEpilogue& epilogue, Range rows, Range cols) noexcept {
+  const Plan plan = expert_plan(p, gg, group.expert);
+  RunArgs a;
+  a.y = y;
+  a.y_at = {y.row_stride};
+  a.epilogue = epilogue;
+  if (epilogue.bias != nullptr) a.epilogue.bias += group.expert * epilogue.bias_stride;
+  if (epilogue.column_scale != nullptr) {
+    a.epilogue.column_scale += group.expert * epilogue.column_scale_stride;
   }
+  for_chunks(gg, group, rows, [&](std::span<const RowPair> pairs, const float* factors) {
+    const GroupRows chunk(plan, gg, packed_x, pairs, worker);
+    a.pairs = pairs.data();
+    a.factors = factors;
+    chunk.run(a, cols, worker + gg.gather_bytes);
+  });
 }
 
 // What columns of a group cost, beside those of others: below eight rows they wait for W.
 inline size_t group_cost(const ExpertRows& group) noexcept {
   return group.pairs.empty() ? 0 : std::max<size_t>(group.pairs.size(), 8);
+}
+
+// Calls each(group, rows, cols) for what a part of a run of these groups computes. Columns of all
+// groups lie in a row, each as long as what it costs, and a part is a piece of that. Where one step
+// of columns, of all rows of an expert, is much beside a part, its rows are cut first: so a part
+// ends within a quarter of where it should, as long as that leaves kLeastCutRows rows together.
+template <class Each>
+Status for_part(const Plan& p, std::span<const ExpertRows> groups, const Part& part,
+                const Each& each) noexcept {
+  constexpr size_t kLeastCutRows = 32;
+  const size_t nr = p.kernel->nr, steps = steps_of(p.n, nr);
+  size_t total = 0;
+  for (const ExpertRows& group : groups) {
+    const size_t cost = group_cost(group);
+    if (steps != 0 && cost > (kMaxBytes - total) / steps) {
+      return error(StatusCode::size_overflow, "groups", cost, steps);
+    }
+    total += cost * steps;
+  }
+  const Range mine = split(total, 1, part.index, part.count);
+  const size_t most_rows = std::max(kLeastCutRows, total / part.count / 4);
+  size_t begin = 0;  // of a piece
+  for (const ExpertRows& group : groups) {
+    const Panels pieces(group.pairs.size(), most_rows);
+    for (size_t i = 0; i < pieces.count; ++i) {
+      const Range rows = pieces.rows(i);
+      const size_t cost = pieces.count == 1 ? group_cost(group) : rows.end - rows.begin;
+      // The steps whose begin lies in the part.
+      const auto step_at = [&](size_t at) {
+        return at <= begin ? 0 : std::min(steps, steps_of(at - begin, cost));
+      };
+      const Range cols{step_at(mine.begin) * nr, std::min(p.n, step_at(mine.end) * nr)};
+      if (cols.begin < cols.end) each(group, rows, cols);
+      begin += cost * steps;
+    }
+  }
+  return {};
 }
 
 inline Status check_groups(const GroupPlan& p, size_t tokens, std::span<const ExpertRows> groups,
@@ -202,13 +284,12 @@ TESSERA_IMPL Result<GroupedMatmul> GroupedMatmul::with_packed(
 
 TESSERA_IMPL size_t GroupedMatmul::packed_x_bytes(size_t tokens) const noexcept {
   if (plan_.experts == 0 || !detail::check_tokens(plan_, tokens).ok()) return 0;
-  const detail::GroupGeometry g = detail::group_geometry(plan_, tokens);
-  return detail::rounded_up(tokens * g.row_bytes, kScratchAlign);
+  return detail::group_geometry(plan_, tokens).x_bytes(tokens);
 }
 
 TESSERA_IMPL size_t GroupedMatmul::worker_bytes(size_t tokens) const noexcept {
   if (plan_.experts == 0 || !detail::check_tokens(plan_, tokens).ok()) return 0;
-  return detail::group_geometry(plan_, tokens).worker_bytes;
+  return detail::group_geometry(plan_, tokens).worker_bytes();
 }
 
 TESSERA_IMPL bool GroupedMatmul::shares_packed_x(const GroupedMatmul& other) const noexcept {
@@ -230,8 +311,7 @@ TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> p
   if (Status s = detail::check_tokens(plan_, x.rows); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GroupGeometry g = detail::group_geometry(plan_, x.rows);
-  const size_t bytes = detail::rounded_up(x.rows * g.row_bytes, kScratchAlign);
-  if (Status s = detail::check_buffer(packed_x, bytes, "packed_x"); !s.ok()) return s;
+  if (Status s = detail::check_buffer(packed_x, g.x_bytes(x.rows), "packed_x"); !s.ok()) return s;
   const Range rows = split(x.rows, 1, part.index, part.count);
   if (rows.begin == rows.end || g.row_bytes == 0) return {};
   const XLayout& layout = g.single ? plan.kernel->x_single : plan.kernel->x;
@@ -260,37 +340,14 @@ TESSERA_IMPL Status GroupedMatmul::run(std::span<const std::byte> packed_x, size
   if (Status s = detail::check_y(plan_.plan, y); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GroupGeometry g = detail::group_geometry(plan_, tokens);
-  const size_t x_bytes = detail::rounded_up(tokens * g.row_bytes, kScratchAlign);
-  if (Status s = detail::check_buffer(packed_x, x_bytes, "packed_x"); !s.ok()) return s;
-  if (Status s = detail::check_buffer(worker, g.worker_bytes, "worker"); !s.ok()) return s;
+  if (Status s = detail::check_buffer(packed_x, g.x_bytes(tokens), "packed_x"); !s.ok()) return s;
+  if (Status s = detail::check_buffer(worker, g.worker_bytes(), "worker"); !s.ok()) return s;
   if (Status s = detail::check_groups(plan_, tokens, groups, y.rows); !s.ok()) return s;
 
-  // Columns of all groups in a row, each as long as what it costs; a part is a piece of that.
-  const size_t n = plan_.plan.n, nr = plan_.plan.kernel->nr, steps = detail::steps_of(n, nr);
-  size_t total = 0;
-  for (const ExpertRows& group : groups) {
-    const size_t cost = detail::group_cost(group);
-    if (steps != 0 && cost > (detail::kMaxBytes - total) / steps) {
-      return detail::error(StatusCode::size_overflow, "groups", cost, steps);
-    }
-    total += cost * steps;
-  }
-  const Range mine = split(total, 1, part.index, part.count);
-  size_t begin = 0;  // of a group
-  for (const ExpertRows& group : groups) {
-    const size_t cost = detail::group_cost(group);
-    if (cost == 0) continue;
-    // The steps whose begin lies in the piece.
-    const auto step_at = [&](size_t at) {
-      return at <= begin ? 0 : std::min(steps, detail::steps_of(at - begin, cost));
-    };
-    const Range cols{step_at(mine.begin) * nr, std::min(n, step_at(mine.end) * nr)};
-    if (cols.begin < cols.end) {
-      detail::run_group(plan_, g, group, packed_x.data(), y, worker.data(), epilogue, cols);
-    }
-    begin += cost * steps;
-  }
-  return {};
+  return detail::for_part(
+      plan_.plan, groups, part, [&](const ExpertRows& group, Range rows, Range cols) {
+        detail::run_group(plan_, g, group, packed_x.data(), y, worker.data(), epilogue, rows, cols);
+      });
 }
 
 }  // namespace tessera::inline v0_1

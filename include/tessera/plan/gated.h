@@ -34,18 +34,16 @@ class GatedMatmul {
   /// An empty plan: every call on it returns `wrong_plan`.
   GatedMatmul() noexcept = default;
 
-  /// Of two plans for W of one shape, which may be of other formats if they share packed x.
-  /// Errors: wrong_plan (a plan is empty or has no weights; they do not share packed x),
-  /// shape_mismatch (gate.n, up.n).
+  /// Of two plans for W of one shape, which may be of other formats. Errors: wrong_plan (a plan is
+  /// empty or has no weights), shape_mismatch (n, k).
   static Result<GatedMatmul> plan(const Matmul& gate, const Matmul& up) noexcept;
 
-  /// As Matmul's. pack() of either plan packs x for this one, too.
-  size_t packed_x_bytes(size_t m) const noexcept { return gate_.packed_x_bytes(m); }
+  /// As Matmul's. x is packed once if the plans share packed x (then the pack() of either does for
+  /// this one, too), else for each.
+  size_t packed_x_bytes(size_t m) const noexcept;
   size_t worker_bytes(size_t m) const noexcept;
   PartCounts parts(size_t m, size_t workers) const noexcept;
-  Status pack(const MatView& x, std::span<std::byte> packed_x, Part part = {}) const noexcept {
-    return gate_.pack(x, packed_x, part);
-  }
+  Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
   /// Computes this part of y[m, n]. Errors: those of Matmul::run.
   Status run(std::span<const std::byte> packed_x, const MutMatView& y, std::span<std::byte> worker,

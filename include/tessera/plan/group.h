@@ -5,8 +5,8 @@
 //   y[pair.y] = factor * epilogue(x[pair.x] * W[expert]^T)      for each pair of each group
 //
 // x is packed once for each token, before it is known which experts it goes to; an expert without
-// rows costs nothing; parts cut the whole work, so that no thread waits for the one whose expert
-// has the most rows.
+// rows costs nothing; parts cut the whole work, the columns of all experts and, where an expert has
+// many rows, those too, so that no thread waits for the one whose expert has the most rows.
 //
 // Bits. Each row of y has the same bits for any groups, any order and any parts; with packed
 // weights, those of Matmul with that expert's weights.
