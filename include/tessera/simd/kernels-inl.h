@@ -159,7 +159,7 @@ constexpr Kernel bf16_kernel(Accuracy accuracy) {
 
 // Blocks by integer dots. Where unpacking codes takes the dot's time, a panel that many tiles use
 // is unpacked into the worker's memory once, which gains 3 to 6 % on Emerald Rapids
-// (bench/sweeps/micro_kernels.tsv) and, where bytes are multiplied in pairs, 14 to 18 %
+// (bench/sweeps/micro_kernels.tsv) and, where bytes are multiplied in pairs, 8 to 25 %
 // (bench/sweeps/pairs_unpacked.tsv); one of sub-blocks always is. Tiles do not unpack codes that a
 // format says are slow to unpack, nor those of sub-blocks for coarse, which is for many rows.
 template <class F, bool kCoarse>
@@ -169,8 +169,8 @@ constexpr bool tiles_unpack() {
 }
 template <class F>
 inline constexpr bool kUnpacksOnce =
-    !tiles_unpack<F, false>() || SuperBlockFormat<F> ||
-    (F::kWords < 8 && (kUnpacksCodesOnce || (kHasBytePairs && !kHasQuadDot)));
+    !tiles_unpack<F, false>() || SuperBlockFormat<F> || (kHasBytePairs && !kHasQuadDot) ||
+    (kUnpacksCodesOnce && F::kWords < 8);
 
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
