@@ -46,7 +46,6 @@ using tessera::MatShape;
 using tessera::MatView;
 using tessera::MutBatchView;
 using tessera::MutMatView;
-using tessera::Part;
 using tessera::Result;
 using tessera::RowPair;
 using tessera::Status;
