@@ -20,6 +20,7 @@ struct ModelArguments {
   size_t context = 0;  // positions; 0: the model's own, at most 4096
   tessera::Accuracy accuracy = tessera::Accuracy::fast;
   Packing packing = Packing::automatic;
+  std::string pack_cache;                   // folder for panels; empty: they are not kept
   tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
   bool lock_memory = false;                 // keep all of it out of swap space
   std::string log_json;                     // file for the closing report; empty: none

@@ -37,6 +37,11 @@ LoadedModel load(const ModelArguments& arguments) {
   in_file(arguments.path, [&] {
     check_architecture(out.file);
     out.tokenizer = Tokenizer::create(out.file);
+    if (!arguments.pack_cache.empty()) {
+      const char* target = options.plan.target;
+      options.cache = panel_cache(arguments.pack_cache, arguments.path, out.file,
+                                  target != nullptr ? target : tessera::default_target());
+    }
     out.model = load_model(out.file, out.tokenizer->size(), options, out.pool->executor());
   });
   if (arguments.lock_memory) {

@@ -144,6 +144,9 @@ class Weights {
   bool reserve_panels(size_t bytes, const ModelOptions& options);
   void decode_once(const gguf::Tensor& t, const MatView& w, const tessera::Executor& executor);
   void pack(const Matrix& m, const tessera::Executor& executor);
+  std::vector<const Matrix*> packed_matrices(const ModelOptions& options) const;
+  bool take_kept_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache);
+  void keep_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache);
 
   const gguf::File& file_;
   Model& model_;
@@ -253,25 +256,85 @@ bool is_packed(const MatView& w, Packing packing) {
          (packing == Packing::automatic && tessera::dtype_info(w.dtype).block_values < 256);
 }
 
+std::vector<const Weights::Matrix*> Weights::packed_matrices(const ModelOptions& options) const {
+  std::vector<const Matrix*> packed;
+  for (const Matrix& m : matrices_) {
+    if (is_packed(m.w, options.packing)) packed.push_back(&m);
+  }
+  return packed;
+}
+
+// What a file of their panels says of them.
+template <class Matrices>
+std::vector<tessera::PanelEntry> entries_of(const Matrices& matrices) {
+  std::vector<tessera::PanelEntry> entries;
+  for (const auto* m : matrices) {
+    entries.push_back(with_plan(m->plan, [](auto& plan) { return tessera::panel_entry(plan); }));
+  }
+  if (tessera::place_panels(entries) == 0) throw error("panels do not fit the address space");
+  return entries;
+}
+
+// Panels that an earlier start has kept, if they are still good.
+bool Weights::take_kept_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache) {
+  if (cache.path.empty() || packed.empty()) return false;
+  const std::vector<tessera::PanelEntry> entries = entries_of(packed);
+  std::string why_not;
+  model_.kept_panels = map_panels(cache, entries, why_not);
+  if (!why_not.empty()) model_.notes.push_back("weights are packed again: " + why_not);
+  if (model_.kept_panels.bytes.empty()) return false;
+  for (size_t i = 0; i < packed.size(); ++i) {
+    const auto panels = model_.kept_panels.bytes.subspan(static_cast<size_t>(entries[i].offset),
+                                                         static_cast<size_t>(entries[i].bytes));
+    with_plan(packed[i]->plan,
+              [&](auto& plan) { plan = value_of(plan.with_packed(panels), cache.path); });
+    model_.packed_bytes += panels.size();
+  }
+  return true;
+}
+
+// For the next start. If that fails, this one goes on without.
+void Weights::keep_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache) {
+  if (cache.path.empty()) return;
+  const std::vector<tessera::PanelEntry> entries = entries_of(packed);
+  std::vector<std::span<const std::byte>> panels;
+  size_t at = 0;  // in memory, where they lie as pack() put them
+  for (const tessera::PanelEntry& entry : entries) {
+    const auto bytes = static_cast<size_t>(entry.bytes);
+    panels.push_back(model_.panels.bytes.subspan(at, bytes));
+    at += round_up(bytes);
+  }
+  try {
+    write_panels(cache, entries, panels);
+  } catch (const Error& e) {
+    model_.notes.push_back(std::string("packed weights are not kept: ") + e.what());
+  }
+}
+
 void Weights::decode_and_pack(const ModelOptions& options, const tessera::Executor& executor) {
   model_.decoded = map_pages(decoded_bytes_);
   if (model_.decoded.bytes.size() < decoded_bytes_) {
     throw error("not enough memory to decode weights: %zu bytes", decoded_bytes_);
   }
-  size_t bytes = 0;  // of panels
   for (Matrix& m : matrices_) {
     place(m.tensor, m.w);
     plan(m, options.plan);
-    if (is_packed(m.w, options.packing)) bytes += round_up(panel_bytes(m));
   }
-  const bool packs = bytes > 0 && reserve_panels(bytes, options);
+  const std::vector<const Matrix*> packed = packed_matrices(options);
+  const bool kept = take_kept_panels(packed, options.cache);
+  size_t bytes = 0;  // of panels
+  for (const Matrix* m : packed) bytes += round_up(panel_bytes(*m));
+  const bool packs = !kept && bytes > 0 && reserve_panels(bytes, options);
   const gguf::Tensor* table = file_.tensor("token_embd.weight");
   place(table, model_.embedding);
   decode_once(*table, model_.embedding, executor);
   for (const Matrix& m : matrices_) {
+    const bool panels = is_packed(m.w, options.packing);
+    if (panels && kept) continue;  // W itself is not needed
     decode_once(*m.tensor, m.w, executor);
-    if (packs && is_packed(m.w, options.packing)) pack(m, executor);
+    if (panels && packs) pack(m, executor);
   }
+  if (packs) keep_panels(packed, options.cache);
   for (const auto& [type, loss] : losses_) model_.notes.push_back(loss.text(type));
 }
 

@@ -15,6 +15,7 @@
 #include "gguf.h"
 #include "memory.h"
 #include "ops.h"
+#include "panel_cache.h"
 #include "system.h"
 #include "tessera/tessera.h"
 #include "tokenizer.h"
@@ -111,6 +112,7 @@ struct ModelOptions {
   tessera::PlanOptions plan;
   Packing packing = Packing::never;
   size_t memory = available_memory();  // that automatic packing may take
+  PanelCache cache = {};               // where panels are kept between starts
 };
 
 struct Model {
@@ -125,6 +127,7 @@ struct Model {
   std::vector<std::string> notes;  // what whoever loaded it should tell its user
 
   Pages panels, decoded;
+  MappedFile kept_panels;  // from an earlier start, instead of `panels`
 
   /// The row of the embedding table that belongs to a token -> f32 [dim].
   tessera::Status embed(TokenId token, std::span<float> out) const;

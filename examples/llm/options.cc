@@ -56,6 +56,8 @@ void add_model_options(CLI::App& command, ModelArguments& m) {
       {{"auto", Packing::automatic}, {"never", Packing::never}, {"always", Packing::always}},
       "Copy the weights into panels, which are faster: auto (default; if memory allows), "
       "never (starts at once) or always");
+  command.add_option("--pack-cache", m.pack_cache,
+                     "Folder that keeps the panels, which the next start then maps");
   add_choice<DType>(command, "--kv", m.kv, {{"f32", DType::f32}, {"f16", DType::f16}},
                     "Keys and values are kept as f32 (default) or f16");
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The subcommand `quantize`: the same model with its matrices in another type.
-#include <unistd.h>
-
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
-#include <memory>
 #include <vector>
 
 #include "commands.h"
@@ -43,64 +39,6 @@ constexpr bool has_all(tessera::TypeList<F...>) {
 static_assert(has_all(tessera::Formats{}));
 
 constexpr const char* kFileType = "general.file_type";
-
-// Of the file that is being written, for the signal handler; empty if there is none.
-char unfinished[4096];
-
-// Whoever ends the program in the middle leaves nothing behind.
-void on_end_signal(int signal) {
-  if (unfinished[0] != '\0') ::unlink(unfinished);
-  std::signal(signal, SIG_DFL);
-  ::raise(signal);
-}
-
-// A file under a temporary name, which takes its own when it is complete, or is removed.
-class NewFile {
- public:
-  explicit NewFile(const std::string& name)
-      : name_(name),
-        temporary_(name + "." + std::to_string(::getpid()) + ".tmp"),
-        file_(std::fopen(temporary_.c_str(), "wbx")) {
-    if (file_ == nullptr) throw file_error(name);
-    temporary_.copy(unfinished, sizeof(unfinished) - 1);
-    for (const int signal : end_signals()) std::signal(signal, on_end_signal);
-  }
-  ~NewFile() {
-    if (file_ != nullptr) std::remove(temporary_.c_str());
-    unfinished[0] = '\0';
-  }
-  NewFile(const NewFile&) = delete;
-  NewFile& operator=(const NewFile&) = delete;
-
-  void write(const void* bytes, size_t count) {
-    if (std::fwrite(bytes, 1, count, file_.get()) != count) throw file_error(name_);
-    written_ += count;
-  }
-  template <class T>
-  void put(T value) {
-    write(&value, sizeof(value));
-  }
-  void text(std::string_view text) {
-    put(uint64_t{text.size()});
-    write(text.data(), text.size());
-  }
-  void pad(size_t alignment) {
-    while (written_ % alignment != 0) put('\0');
-  }
-  void keep() {
-    if (!write_through(file_.get())) throw file_error(name_);
-    file_.reset();  // no open file gets another name on Windows
-    if (replace_file(temporary_, name_)) return;
-    const Error problem = file_error(name_);
-    std::remove(temporary_.c_str());
-    throw problem;
-  }
-
- private:
-  std::string name_, temporary_;
-  OwnedFile file_;
-  size_t written_ = 0;
-};
 
 // Vectors stay as they are, and so do what is added up with biases (those of experts are as many as
 // there are experts) and routers, whose rounding would send tokens to other experts.

@@ -904,6 +904,62 @@ def check_files(program):
         check(status == 1 and "was a download cut off?" in err, f"half a file: {status} {err}")
 
 
+def check_pack_cache(program):
+    """Panels that are kept: mapped by the next start if they are its own, else packed again and said so."""
+    with tempfile.TemporaryDirectory() as folder:
+        model = os.path.join(folder, "model.gguf")
+        shutil.copyfile(program.model, model)
+        args = ["-m", model, "-p", PROMPT, "-n", 12, "--temp", 0, "-t", 2, "--pack"]
+        wanted = program.text(*args, "always")
+
+        def start(pack="always", cache=folder):
+            """-> the notes of a start, which writes the same text; and the kept files"""
+            status, out, err = program.run(*args, pack, "--pack-cache", cache)
+            check(status == 0 and out.decode() == wanted, f"{pack} {cache}: {status} {out!r} {err}")
+            notes = "".join(line for line in err.splitlines() if line.startswith("note: "))
+            return notes, sorted(name for name in os.listdir(folder) if name != "model.gguf")
+
+        notes, files = start()
+        check(notes == "" and len(files) == 1 and files[0].startswith("model.gguf."), f"first: {notes} {files}")
+        path = os.path.join(folder, files[0])
+        with open(path, "rb") as f:
+            good = f.read()
+        inode = os.stat(path).st_ino
+        notes, files = start()
+        check(notes == "" and len(files) == 1 and os.stat(path).st_ino == inode, f"second: {notes} {files}")
+
+        # Panels are what is read, not W: with other ones the text is another.
+        with open(path, "wb") as f:
+            f.write(good[:len(good) // 2] + bytes(len(good) - len(good) // 2))
+        check(program.text(*args, "always", "--pack-cache", folder) != wanted, "the kept panels are not read")
+
+        damages = {
+            "half a file": (good[:len(good) // 2], "needs"),
+            "no bytes": (b"", "is empty"),
+            "a few bytes": (good[:20], "needs"),
+            "another file": (b"GGUF" + good[4:], "beginning is something else"),
+            "another layout": (good[:72] + struct.pack("<I", 77) + good[76:], "layout version is 77"),
+            "more bytes": (good + b"x", "length is"),
+        }
+        for name, (content, reason) in damages.items():
+            with open(path, "wb") as f:
+                f.write(content)
+            notes, files = start()
+            check("packed again" in notes and reason in notes and len(files) == 1, f"{name}: {notes} {files}")
+            with open(path, "rb") as f:
+                check(f.read() == good, f"{name}: it was not mended")
+        # The model changes: its panels are those of another.
+        os.utime(model, (1, 1))
+        notes, files = start()
+        check("source hash is" in notes and len(files) == 1, f"another model: {notes} {files}")
+        check(start() == ("", files), "the new panels are not taken")
+        # Nothing packed, nothing kept; a folder that is not there is no reason to stop.
+        os.remove(path)
+        check(start(pack="never")[1] == [], "panels without packing")
+        notes, _ = start(cache=os.path.join(folder, "none"))
+        check("not kept" in notes and "No such file" in notes, f"no folder: {notes}")
+
+
 def check_shrinking_file(program):
     """A model file that is cut while it is in use: a message, not a signal."""
     with tempfile.TemporaryDirectory() as folder:
