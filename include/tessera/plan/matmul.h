@@ -86,7 +86,7 @@ class Matmul {
   /// rows side by side, sums), so it would be copied in any case. Decode it to f32, q8_0 by
   /// quantize(), and pack that: its codes come out again, as the largest of a block is 127, and
   /// scales up to their last bits. That costs 0.17 ns a value beside 0.32 for packing, less than
-  /// 1 % of a product with n = 4096 (Zen 4, W q8_0).
+  /// 1 % of a product with n = 4096 (Emerald Rapids, W q8_0).
   /// Errors: unsupported_dtype, partial_block, stride_too_small, size_overflow, null_data,
   /// unknown_choice (an accuracy), unknown_target, unavailable_target.
   static Result<Matmul> plan(const MatView& w, DType x_dtype, const PlanOptions& = {}) noexcept;
