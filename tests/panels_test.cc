@@ -2,7 +2,11 @@
 // Panels that engines keep: their layout_id(), packing by ranges of rows, the way back, and the
 // advice on huge pages.
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -66,6 +70,37 @@ TESSERA_FORMAT_TEST(ids, "layout_id: equal ones mean equal panels", "[panels]") 
     seen.push_back({id, weights.panels});
   });
   CHECK(Matmul().layout_id() == LayoutId());
+}
+
+// Panels in files outlive a release, so what a kernel writes may change only with the version.
+TESSERA_FORMAT_TEST(recorded, "layout_id: panels of this version as they were recorded",
+                    "[panels]") {
+  std::map<std::string, std::string> records;  // of a layout: the hash of its panels
+  std::set<std::string> targets;
+  std::ifstream file(TESSERA_GOLDEN_DIR "/panels.tsv");
+  for (std::string line; std::getline(file, line);) {
+    const size_t tab = line.rfind('\t');
+    if (line.empty() || line[0] == '#' || tab == std::string::npos) continue;
+    records[line.substr(0, tab)] = line.substr(tab + 1);
+    targets.insert(line.substr(0, line.find('\t')));
+  }
+  REQUIRE(!records.empty());
+  for_each_layout([&](const char* target, Accuracy accuracy) {
+    Rng rng(7);
+    const size_t n = 2 * tile_of(w_dtype, target, accuracy).nr, k = whole_blocks(w_dtype, 64);
+    const Weights weights(w_dtype, n, k, target, accuracy, rng);
+    const LayoutId id = weights.plan.layout_id();
+    char layout[100], hash[20];
+    std::snprintf(layout, sizeof(layout), "%s\t%s\t%u\t%u\t%u\t%u", id.target, dtype_name(w_dtype),
+                  unsigned{id.version}, unsigned{id.panel_rows}, unsigned{id.unit_values},
+                  static_cast<unsigned>(id.unit_bytes));
+    std::snprintf(hash, sizeof(hash), "%016llx",
+                  static_cast<unsigned long long>(hash_bytes(weights.panels)));
+    if (records[layout] == hash) return;
+    std::printf("%s\t%s\n", layout, hash);  // a line for that file
+    INFO("other panels than tests/golden/panels.tsv has: kPanelLayoutVersion must rise");
+    CHECK_FALSE(targets.contains(target));
+  });
 }
 
 TESSERA_FORMAT_TEST(pack, "pack_rows: panels from pieces of W", "[panels]") {

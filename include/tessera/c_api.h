@@ -37,7 +37,7 @@ enum tessera_status_code {
   TESSERA_OK = 0,
   TESSERA_NULL_DATA,           // a null pointer, or a matrix without data
   TESSERA_SHAPE_MISMATCH,      // a dimension differs from the one that it must equal
-  TESSERA_PARTIAL_BLOCK,       // k is not a multiple of the format's block
+  TESSERA_PARTIAL_BLOCK,       // k is no multiple of the format's block, or rows of W of a panel's
   TESSERA_STRIDE_TOO_SMALL,    // rows overlap: the stride is less than a row's bytes
   TESSERA_SIZE_OVERFLOW,       // bytes that do not fit an address
   TESSERA_UNSUPPORTED_DTYPE,   // no kernel takes this format here

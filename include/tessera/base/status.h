@@ -19,7 +19,7 @@ enum class StatusCode : uint8_t {
   ok,
   null_data,           // a view of a non-empty matrix without data
   shape_mismatch,      // a dimension differs from the one that it must equal
-  partial_block,       // k is not a multiple of the format's block
+  partial_block,       // k is no multiple of the format's block, or rows of W of a panel's
   stride_too_small,    // rows overlap: the stride is less than a row's bytes
   size_overflow,       // rows * row_stride does not fit an address
   unsupported_dtype,   // no kernel takes this format here

@@ -59,7 +59,7 @@ size_t place_panels(std::span<PanelEntry> entries) noexcept;
 /// The head of a file of these entries, whose places are given.
 PanelFileHead panel_file_head(std::span<const PanelEntry> entries, uint64_t source_hash) noexcept;
 
-/// Whether `file` (all its bytes, aligned to 8) is one of these entries, in these places, made of a
+/// Whether `file` (all its bytes, aligned to 4) is one of these entries, in these places, made of a
 /// source with this hash. Reads head and entries only: what the panels hold is not looked at.
 /// Errors: null_data, misaligned, buffer_too_small (a file that ends early), other_panels (anything
 /// else: not such a file, another source, target, layout, shape or number of matrices).
