@@ -38,6 +38,8 @@ BODIES = {
     "unsigned-char": "-O2 -funsigned-char",
     "no-exceptions": "-O2 -fno-exceptions -fno-rtti",
     "unity": "-O1",
+    "hidden": "-O2 -fPIC -fvisibility=hidden -fvisibility-inlines-hidden",
+    "lto": "-O2 -flto",
     "asan": "-O1 -fsanitize=address,undefined -fno-sanitize-recover=all",
 }
 GCC_REFUSES = {"unsigned-char": "compiles Tessera's kernels wrongly with -funsigned-char"}
@@ -46,8 +48,11 @@ GCC_REFUSES = {"unsigned-char": "compiles Tessera's kernels wrongly with -funsig
 FAST_MATH = ["-O0 -ffast-math", "-O1 -ffast-math", "-O2 -ffinite-math-only", "-O3 -ffast-math",
              "-O2 -funsafe-math-optimizations", "-O3 -ffast-math -mavx2 -mfma"]
 
-# Two libraries in one program.
-TWO_LIBRARIES = ["-O0", "-O2", "-O2 -fsanitize=address"]
+# Two libraries in one program, the second perhaps with flags of its own.
+TWO_LIBRARIES = ["-O0", "-O2", "-O2 -fsanitize=address", "-O2 + -march=x86-64-v3"]
+
+# Two versions in one program: linked into it, or each in a shared library of its own.
+TWO_VERSIONS = ["-O2", "-O2 -fPIC -fvisibility=hidden"]
 
 # Formats, and targets beside the baseline's, for the quick form; and what else is never built.
 NEVER = "(1LL << 3)|HWY_SVE|HWY_SVE2|HWY_SVE_256|HWY_SVE2_128|HWY_RVV"
@@ -95,7 +100,13 @@ class Host:
 
     def link(self, objects: list[str], flags: str, name: str) -> str:
         program = str(self.folder / name)
-        self.run([self.compiler, *flags.split(), *objects, self.options.hwy_library, "-o", program])
+        command = [self.compiler, *flags.split(), *objects, self.options.hwy_library, "-o", program]
+        if "-flto" in command and not self.is_gcc:
+            lld = "ld.lld" + self.compiler.removeprefix("clang++")
+            if not shutil.which(lld):
+                raise Skip(f"no {lld}")
+            command.append(f"--ld-path={lld}")
+        self.run(command)
         return program
 
 
@@ -145,20 +156,40 @@ def fast_math(host: Host, flags: str) -> str:
 
 
 def two_libraries(host: Host, flags: str) -> str:
+    flags, _, march = flags.partition(" + ")
+    if march and " avx2 " not in pathlib.Path("/proc/cpuinfo").read_text():
+        raise Skip("no AVX2")
     main = host.compile(HERE / "two_libraries.cc", flags, "main")
     source, results = HERE / "two_libraries_body.cc", []
+    if host.options.quick:
+        flags += " " + FEW_FORMATS
     a = host.compile(source, flags + " -DLIBRARY=a", "a", ONE)
-    b = host.compile(source, flags + " -DLIBRARY=b", "b", FEW)
+    b = (host.compile(source, f"{flags} {march} -DLIBRARY=b -DTESSERA_TARGETS=AVX3", "b") if march else
+         host.compile(source, flags + " -DLIBRARY=b", "b", FEW))
     for order in ([a, b], [b, a]):
         results.append(len(host.run([host.link([main, *order], flags, "program")]).splitlines()))
     return f"{results[0]} and {results[1]} targets listed"
+
+
+def two_versions(host: Host, flags: str) -> str:
+    source = HERE / "two_versions.cc"
+    few = f"{flags} -DTESSERA_FORMATS=F32"
+    libraries = [host.compile(source, few + " -DLIBRARY=a", "a", ONE),
+                 host.compile(source, few + " -DLIBRARY=b -Dv0_1=v9_9", "b", ONE)]
+    symbols = [set(re.findall(r"\S*7tessera\S*", host.run(["nm", "--defined-only", "-j", file]))) for file in libraries]
+    if not symbols[0] or symbols[0] & symbols[1]:
+        raise Failure(f"symbols of both versions: {sorted(symbols[0] & symbols[1])[:5]} of {len(symbols[0])}")
+    if "-fPIC" in flags:
+        libraries = [host.link([file], flags + " -shared", pathlib.Path(file).stem + ".so") for file in libraries]
+    host.run([host.link([host.compile(source, flags, "main"), *libraries], flags, "program")])
+    return f"{len(symbols[0])} and {len(symbols[1])} symbols, none of both"
 
 
 def cases() -> dict[str, object]:
     table = {}
     for name in BODIES:
         table[name] = lambda host, name=name: bodies(host, name)
-    for function, variants in ((fast_math, FAST_MATH), (two_libraries, TWO_LIBRARIES)):
+    for function, variants in ((fast_math, FAST_MATH), (two_libraries, TWO_LIBRARIES), (two_versions, TWO_VERSIONS)):
         for flags in variants:
             name = f"{function.__name__}{flags.replace(' ', '')}"
             table[name] = lambda host, function=function, flags=flags: function(host, flags)
