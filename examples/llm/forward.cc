@@ -16,6 +16,8 @@
 namespace llm {
 namespace {
 
+using tessera::GatedGroupedMatmul;
+using tessera::GatedMatmul;
 using tessera::Matmul;
 using tessera::MatView;
 using tessera::MutMatView;
@@ -30,8 +32,8 @@ constexpr size_t kQueryRows = 128;
 // microseconds.
 constexpr size_t kLeastShared = 128 << 10;
 
-// Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
-// layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
+// Rows that the feed-forward part takes at a time: what it has per row, the width of the layer's
+// inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
 // weights in place would be packed for each, so there it takes all rows at once. So it does with
 // experts, among whom the rows are shared out: few would be left for each.
 constexpr size_t kFfnRows = 128;
@@ -40,6 +42,9 @@ constexpr size_t kFfnRows = 128;
 const float* or_null(const std::vector<float>& bias) {
   return bias.empty() ? nullptr : bias.data();
 }
+
+// silu(1.702 gate) / 1.702 * (up + 1), gate at most 7 and up in -7 .. 7: the SwiGLU of gpt-oss.
+constexpr tessera::Gating kClippedSwiglu{tessera::Activation::silu, 1.702f, 1.0f, true, 7.0f};
 
 // The epilogue of experts, each with a bias of its own if they have any.
 tessera::GroupEpilogue with_biases(const std::vector<float>& biases, size_t n) {
@@ -70,7 +75,7 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
   for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
   const ExpertsConfig& e = c_.experts;
   ffn_rows_ = model.packed_bytes > 0 && e.count == 0 ? std::min(batch, kFfnRows) : batch;
-  for (auto* b : {&gate_, &up_}) b->reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
+  inner_.reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
   scores_.reserve(batch * e.count);
   shared_scores_.reserve(batch);
   routes_.reserve(batch * e.chosen);
@@ -133,22 +138,19 @@ void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
   if (c_.experts.count > 0) run_experts(l.experts, x, rows);
   if (c_.ffn == 0) return;
-  multiply_weights(normed_.rows(rows, c_.dim),
-                   {{&l.gate,
-                     gate_.rows(rows, c_.ffn),
-                     {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
-                    {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
-  const bool shared = c_.experts.count > 0;
-  if (shared) {
-    multiply_weights(normed_.rows(rows, c_.dim),
-                     {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+  const MatView normed = normed_.rows(rows, c_.dim);
+  const auto gated = GatedMatmul::plan(l.gate, l.up);
+  check(gated.status(), "feed-forward");
+  multiply_weights<GatedProduct>(
+      normed, {{&*gated, inner_.rows(rows, c_.ffn), {or_null(l.gate_bias), or_null(l.up_bias)}}});
+  if (c_.experts.count > 0) {
+    multiply_weights(normed, {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+    for_rows(rows, [&](size_t r) {
+      float* inner = inner_.data() + r * c_.ffn;
+      scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
+    });
   }
-  for_rows(rows, [&](size_t r) {
-    float* inner = gate_.data() + r * c_.ffn;
-    multiply(up_.data() + r * c_.ffn, c_.ffn, inner);
-    if (shared) scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
-  });
-  multiply_weights(gate_.rows(rows, c_.ffn),
+  multiply_weights(inner_.rows(rows, c_.ffn),
                    {{&l.down,
                      tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
                      {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
@@ -167,19 +169,16 @@ void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
   });
   grouped_.set(routes_.span().first(routes), e);
 
-  const MutMatView gate = gate_.rows(routes, e.ffn), up = up_.rows(routes, e.ffn);
-  tessera::GroupEpilogue gated = with_biases(l.gate_bias, e.ffn);
-  if (!e.clipped) gated.activation = tessera::Activation::silu;
+  const auto plan = GatedGroupedMatmul::plan(l.gate, l.up);
+  check(plan.status(), "experts");
+  const MutMatView inner = inner_.rows(routes, e.ffn);
+  tessera::GatedGroupEpilogue gated{{or_null(l.gate_bias), or_null(l.up_bias)}, e.ffn};
+  if (e.clipped) gated.gating = kClippedSwiglu;
+  multiply_weights<GatedExpertProduct>(normed,
+                                       {{&*plan, inner, grouped_.from_tokens(), rows, gated}});
   multiply_weights<ExpertProduct>(
-      normed, {{&l.gate, gate, grouped_.from_tokens(), rows, gated},
-               {&l.up, up, grouped_.from_tokens(), rows, with_biases(l.up_bias, e.ffn)}});
-  for_rows(routes, [&](size_t r) {
-    (e.clipped ? clipped_swiglu : multiply)(up_.data() + r * e.ffn, e.ffn,
-                                            gate_.data() + r * e.ffn);
-  });
-  multiply_weights<ExpertProduct>(
-      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
-              with_biases(l.down_bias, c_.dim)}});
+      inner, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
+               with_biases(l.down_bias, c_.dim)}});
   for_rows(rows, [&](size_t r) {
     for (size_t c = 0; c < e.chosen; ++c) {
       add(expert_out_.data() + (r * e.chosen + c) * c_.dim, c_.dim, x + r * c_.dim);
@@ -313,7 +312,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> lis
     parts = std::max(parts, counts.run);
     memory = std::max(memory, plan.worker_bytes(x.rows));
     for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
-      if (plan.shares_packed_x(*list.begin()[j].plan)) packed[i] = packed[j];
+      if (list.begin()[i].shares_x(list.begin()[j])) packed[i] = packed[j];
     }
     if (packed[i] != nullptr) continue;
     packed[i] = &packed_x_[i];
