@@ -60,6 +60,11 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
     : model_(model), c_(model.config), pool_(pool), options_(options), workers_(pool.threads()) {
   options_.batch = std::min(options.batch, options.context);
   const size_t batch = options_.batch;
+  if (const size_t block = tessera::dtype_info(options.kv).block_values;
+      c_.head_size % block != 0) {
+    throw error("keys and values cannot be %s: heads of %zu are not whole blocks of %zu",
+                tessera::dtype_name(options.kv), c_.head_size, block);
+  }
   try {
     cache_.reserve(c_, options.kv, options.context);
   } catch (const std::bad_alloc&) {
@@ -215,6 +220,12 @@ void Forward::rotate_and_keep(size_t index) {
       cache_.set(index, h, position_ + r, k_.data() + at, v_.data() + at);
     }
   });
+  if (cache_.step() == 1) return;
+  const auto keep_values = [&](size_t h) {
+    cache_.set_values(index, h, position_, m_, v_.data() + h * size, c_.kv_dim());
+  };
+  if (m_ > 1) return for_rows(c_.kv_heads, keep_values);
+  for (size_t h = 0; h < c_.kv_heads; ++h) keep_values(h);
 }
 
 // One head of row r; `to` may be `from`.
@@ -253,8 +264,12 @@ void Forward::attention(size_t index) {
 // share the keys: each sees the positions up to its own, or the newest of them.
 Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
-  const size_t first = c_.first_seen(index, position_ + row);
-  const size_t positions = position_ + row + rows - first;
+  // Values are read in whole blocks as far as there are any. What that adds is not seen.
+  const size_t step = cache_.step(), in_blocks = (position_ + m_) / step * step;
+  const size_t first = c_.first_seen(index, position_ + row) / step * step;
+  size_t end = position_ + row + rows;
+  if (end <= in_blocks) end = (end + step - 1) / step * step;
+  const size_t positions = end - first, whole = std::min(end, in_blocks) - first;
   Worker& w = workers_[part.index];
   w.scores.reserve(queries * positions);
   w.sums.reserve(queries);
@@ -280,8 +295,20 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
         softmax(of_query + unseen, position + 1 - first - unseen, positions - unseen, factor, sink);
   }
   (void)lap.seconds();
-  status = multiply_once(scores, cache_.values(index, kv_head, first, positions),
-                         w.attended.rows(queries, size), w);
+  const MutMatView attended = w.attended.rows(queries, size);
+  const auto scores_of = [&](size_t at, size_t count) {
+    return MatView{w.scores.data() + at, queries, count, scores.row_stride, scores.dtype};
+  };
+  if (whole > 0) {
+    status = multiply_once(scores_of(0, whole), cache_.values(index, kv_head, first, whole),
+                           attended, w);
+  }
+  if (status.ok() && whole < positions) {
+    const float beta = whole > 0 ? 1.0f : 0.0f;
+    status = multiply_once(scores_of(whole, positions - whole),
+                           cache_.recent_values(index, kv_head, positions - whole), attended, w,
+                           {.beta = beta});
+  }
   seconds += lap.seconds();
   for (size_t i = 0; i < queries; ++i) {
     scale(w.attended.data() + i * size, size, 1.0f / w.sums.data()[i],
@@ -291,12 +318,14 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
   return status;
 }
 
+void Forward::reset(size_t kept) {
+  kept = std::min(kept, position_);
+  cache_.truncate(kept, position_);
+  position_ = kept;
+}
+
 void Forward::shift(size_t kept, size_t count) {
-  for (size_t i = 0; i < c_.layers * c_.kv_heads; ++i) {
-    for (size_t p = kept + count; p < position_; ++p) {
-      cache_.move(i / c_.kv_heads, i % c_.kv_heads, p, p - count, c_.rope);
-    }
-  }
+  cache_.shift(kept, count, position_, c_.rope);
   position_ -= count;
 }
 
@@ -333,7 +362,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> lis
 
 // A product with a W that is only now known, by one thread.
 Status Forward::multiply_once(const MatView& x, const MatView& w, const MutMatView& y,
-                              Worker& worker) {
+                              Worker& worker, const tessera::Epilogue& epilogue) {
   tessera::PlanOptions options = model_.plan_options;
   options.borrow_x = true;
   const auto plan = Matmul::plan(w, tessera::DType::f32, options);
@@ -341,7 +370,8 @@ Status Forward::multiply_once(const MatView& x, const MatView& w, const MutMatVi
   worker.packed_x.reserve(plan->packed_x_bytes(x.rows));
   worker.product.reserve(plan->worker_bytes(x.rows));
   const Status status = plan->pack(x, worker.packed_x.span());
-  return status.ok() ? plan->run(worker.packed_x.span(), y, worker.product.span()) : status;
+  if (!status.ok()) return status;
+  return plan->run(worker.packed_x.span(), y, worker.product.span(), epilogue);
 }
 
 // Calls work(part), which returns a Status, for `parts` parts at once.

@@ -3,7 +3,6 @@
 #ifndef TESSERA_EXAMPLES_LLM_FORWARD_H_
 #define TESSERA_EXAMPLES_LLM_FORWARD_H_
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <initializer_list>
@@ -25,7 +24,7 @@ struct ForwardOptions {
   size_t context = 0;                       // positions that there is room for
   size_t batch = 1;                         // most tokens in one run()
   size_t logit_rows = 1;                    // most rows of logits of one run()
-  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16 or q8_0
 };
 
 /// Where the time of all passes went, in seconds: in products with weights (packing of x included),
@@ -44,7 +43,7 @@ class Forward {
   /// Tokens that it has seen.
   size_t position() const { return position_; }
   /// Forgets all but the first `kept` of them.
-  void reset(size_t kept = 0) { position_ = std::min(kept, position_); }
+  void reset(size_t kept = 0);
   const Profile& profile() const { return profile_; }
   void reset_profile() { profile_ = {}; }
 
@@ -87,6 +86,7 @@ class Forward {
     const tessera::Matmul* plan;
     tessera::MutMatView y;
     tessera::Epilogue epilogue = {};
+
     bool shares_x(const Product& other) const { return plan->shares_packed_x(*other.plan); }
     tessera::PartCounts parts(size_t rows, size_t workers) const {
       return plan->parts(rows, workers);
@@ -103,7 +103,6 @@ class Forward {
     tessera::GatedEpilogue epilogue = {};
 
     bool shares_x(const GatedProduct&) const { return false; }
-
     tessera::PartCounts parts(size_t rows, size_t workers) const {
       return plan->parts(rows, workers);
     }
@@ -120,8 +119,8 @@ class Forward {
     std::span<const tessera::ExpertRows> groups;
     size_t tokens;  // rows of x
     Epilogue epilogue = {};
-    bool shares_x(const OfExperts&) const { return false; }  // alone in a list
 
+    bool shares_x(const OfExperts&) const { return false; }  // alone in a list
     // As those of one expert that multiplies all rows.
     tessera::PartCounts parts(size_t rows, size_t workers) const {
       const tessera::Matmul expert = first_expert(*plan);
@@ -131,6 +130,7 @@ class Forward {
                         tessera::Part part) const {
       return plan->run(packed_x, tokens, groups, y, worker, epilogue, part);
     }
+  };
   static tessera::Matmul first_expert(const tessera::GroupedMatmul& plan) {
     return tessera::Matmul(plan.value().plan);
   }
@@ -139,7 +139,6 @@ class Forward {
   }
   using ExpertProduct = OfExperts<tessera::GroupedMatmul, tessera::GroupEpilogue>;
   using GatedExpertProduct = OfExperts<tessera::GatedGroupedMatmul, tessera::GatedGroupEpilogue>;
-  };
 
   void embed(std::span<const TokenId> tokens);
   void run_layer(size_t index);
@@ -157,7 +156,8 @@ class Forward {
     multiply_weights<Product>(x, list);
   }
   tessera::Status multiply_once(const tessera::MatView& x, const tessera::MatView& w,
-                                const tessera::MutMatView& y, Worker& worker);
+                                const tessera::MutMatView& y, Worker& worker,
+                                const tessera::Epilogue& epilogue = {});
   template <class Work>
   void in_parts(size_t parts, const Work& work);
   template <class Each>
