@@ -22,11 +22,13 @@ namespace {
 // A test and what came of it.
 struct Test {
   size_t prompt, generation;   // tokens; one of them is 0
+  size_t depth;                // tokens in the context before them
   std::vector<double> speeds;  // tokens a second
   Profile profile;             // of all repetitions
   size_t tokens() const { return prompt + generation; }
   std::string name() const {
-    return std::string(prompt > 0 ? "pp" : "tg").append(std::to_string(tokens()));
+    const std::string what = (prompt > 0 ? "pp" : "tg") + std::to_string(tokens());
+    return depth == 0 ? what : what + " @ d" + std::to_string(depth);
   }
   double mean() const {
     return std::accumulate(speeds.begin(), speeds.end(), 0.0) / static_cast<double>(speeds.size());
@@ -38,28 +40,30 @@ struct Test {
   }
 };
 
-void run_once(Forward& forward, const Test& test, std::mt19937& random, size_t vocab) {
-  forward.reset();
+void run_tokens(Forward& forward, size_t count, size_t batch, std::mt19937& random, size_t vocab) {
   std::vector<TokenId> tokens;
-  for (size_t done = 0; done < test.tokens(); done += tokens.size()) {
-    const size_t left = test.tokens() - done;
-    tokens.resize(test.generation > 0 ? 1 : std::min(left, forward.batch()));
+  for (size_t done = 0; done < count; done += tokens.size()) {
+    tokens.resize(std::min(count - done, batch));
     for (TokenId& token : tokens) token = static_cast<TokenId>(random() % vocab);
     forward.run(tokens, 1);
   }
 }
 
 void time_test(const BenchArguments& arguments, const LoadedModel& loaded, Test& test) {
-  const size_t batch =
-      test.generation > 0 ? 1 : std::min({arguments.batch, arguments.ubatch, test.prompt});
-  Forward forward(loaded.model, *loaded.pool, {test.tokens(), batch, 1, arguments.model.kv});
+  const size_t most = std::min(arguments.batch, arguments.ubatch);
+  const size_t batch = test.generation > 0 ? 1 : std::min(most, test.prompt);
+  Forward forward(loaded.model, *loaded.pool,
+                  {test.depth + test.tokens(), std::max(batch, std::min(most, test.depth)), 1,
+                   arguments.model.kv});
   std::mt19937 random(1);
   const size_t vocab = loaded.model.config.vocab;
-  run_once(forward, test, random, vocab);
+  run_tokens(forward, test.depth, most, random, vocab);
+  run_tokens(forward, test.tokens(), batch, random, vocab);
   forward.reset_profile();
   for (size_t i = 0; i < arguments.repetitions; ++i) {
+    forward.reset(test.depth);
     const Stopwatch watch;
-    run_once(forward, test, random, vocab);
+    run_tokens(forward, test.tokens(), batch, random, vocab);
     test.speeds.push_back(static_cast<double>(test.tokens()) / watch.seconds());
   }
   test.profile = forward.profile();
@@ -109,6 +113,7 @@ nlohmann::ordered_json row_of(const BenchArguments& arguments, const LoadedModel
           {"type_kv", tessera::dtype_name(arguments.model.kv)},
           {"n_prompt", test.prompt},
           {"n_gen", test.generation},
+          {"n_depth", test.depth},
           {"avg_ts", test.mean()},
           {"stddev_ts", test.deviation()},
           {"samples_ts", test.speeds}};
@@ -155,8 +160,8 @@ void bench(const BenchArguments& arguments) {
   const LoadedModel loaded = load(arguments.model);
   std::vector<Test> tests;
   tests.reserve(arguments.prompts.size() + arguments.generations.size());
-  for (const size_t n : arguments.prompts) tests.push_back({n, 0, {}, {}});
-  for (const size_t n : arguments.generations) tests.push_back({0, n, {}, {}});
+  for (const size_t n : arguments.prompts) tests.push_back({n, 0, arguments.depth, {}, {}});
+  for (const size_t n : arguments.generations) tests.push_back({0, n, arguments.depth, {}, {}});
   std::erase_if(tests, [](const Test& test) { return test.tokens() == 0; });
   if (tests.empty()) throw error("nothing to time: give -p or -n a number above 0");
   nlohmann::ordered_json rows;

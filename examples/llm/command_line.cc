@@ -19,7 +19,8 @@ constexpr struct {
 } kManyLetters[] = {{"-cnv", "--conversation"},  {"-no-cnv", "--no-conversation"},
                     {"-sys", "--system-prompt"}, {"-ngl", "--n-gpu-layers"},
                     {"-ub", "--ubatch-size"},    {"-fa", "--flash-attn"},
-                    {"-np", "--parallel"},       {"-tb", "--threads-batch"}};
+                    {"-np", "--parallel"},       {"-tb", "--threads-batch"},
+                    {"-ctk", "--cache-type-k"},  {"-ctv", "--cache-type-v"}};
 
 Error unknown_option(const std::string& name) {
   return error("unknown option %s, see --help", printable(name).c_str());

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct ModelArguments {
   tessera::Accuracy accuracy = tessera::Accuracy::fast;
   Packing packing = Packing::automatic;
   std::string pack_cache;                   // folder for panels; empty: they are not kept
-  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16 or q8_0
+  std::optional<tessera::DType> kv_values;  // if it was asked for: the same
   bool lock_memory = false;                 // keep all of it out of swap space
   std::string log_json;                     // file for the closing report; empty: none
 };
@@ -59,6 +61,7 @@ struct BenchArguments {
   ModelArguments model;
   std::vector<size_t> prompts = {512};      // tests ppN: N tokens in batches
   std::vector<size_t> generations = {128};  // tests tgN: N tokens, one at a time
+  size_t depth = 0;                         // tokens in the context before each test
   size_t batch = 2048, ubatch = 512;        // the smaller one: most prompt tokens in one pass
   size_t repetitions = 5;
   std::string format = "md";  // or csv, json

@@ -16,6 +16,8 @@
 namespace llm {
 namespace {
 
+using tessera::GatedGroupedMatmul;
+using tessera::GatedMatmul;
 using tessera::Matmul;
 using tessera::MatView;
 using tessera::MutMatView;
@@ -30,8 +32,8 @@ constexpr size_t kQueryRows = 128;
 // microseconds.
 constexpr size_t kLeastShared = 128 << 10;
 
-// Rows that the feed-forward part takes at a time: what it has per row, twice the width of the
-// layer's inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
+// Rows that the feed-forward part takes at a time: what it has per row, the width of the layer's
+// inner part, shall stay in a cache. Packed weights are read for each block of rows anyway;
 // weights in place would be packed for each, so there it takes all rows at once. So it does with
 // experts, among whom the rows are shared out: few would be left for each.
 constexpr size_t kFfnRows = 128;
@@ -40,6 +42,9 @@ constexpr size_t kFfnRows = 128;
 const float* or_null(const std::vector<float>& bias) {
   return bias.empty() ? nullptr : bias.data();
 }
+
+// silu(1.702 gate) / 1.702 * (up + 1), gate at most 7 and up in -7 .. 7: the SwiGLU of gpt-oss.
+constexpr tessera::Gating kClippedSwiglu{tessera::Activation::silu, 1.702f, 1.0f, true, 7.0f};
 
 // The epilogue of experts, each with a bias of its own if they have any.
 tessera::GroupEpilogue with_biases(const std::vector<float>& biases, size_t n) {
@@ -55,6 +60,11 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
     : model_(model), c_(model.config), pool_(pool), options_(options), workers_(pool.threads()) {
   options_.batch = std::min(options.batch, options.context);
   const size_t batch = options_.batch;
+  if (const size_t block = tessera::dtype_info(options.kv).block_values;
+      c_.head_size % block != 0) {
+    throw error("keys and values cannot be %s: heads of %zu are not whole blocks of %zu",
+                tessera::dtype_name(options.kv), c_.head_size, block);
+  }
   try {
     cache_.reserve(c_, options.kv, options.context);
   } catch (const std::bad_alloc&) {
@@ -70,7 +80,7 @@ Forward::Forward(const Model& model, tessera::ThreadPool& pool, const ForwardOpt
   for (auto* b : {&k_, &v_}) b->reserve(batch * c_.kv_dim());
   const ExpertsConfig& e = c_.experts;
   ffn_rows_ = model.packed_bytes > 0 && e.count == 0 ? std::min(batch, kFfnRows) : batch;
-  for (auto* b : {&gate_, &up_}) b->reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
+  inner_.reserve(std::max(ffn_rows_ * c_.ffn, batch * e.chosen * e.ffn));
   scores_.reserve(batch * e.count);
   shared_scores_.reserve(batch);
   routes_.reserve(batch * e.chosen);
@@ -133,22 +143,19 @@ void Forward::feed_forward(const Layer& l, float* x, size_t rows) {
   norm(x, l.ffn_norm, rows);
   if (c_.experts.count > 0) run_experts(l.experts, x, rows);
   if (c_.ffn == 0) return;
-  multiply_weights(normed_.rows(rows, c_.dim),
-                   {{&l.gate,
-                     gate_.rows(rows, c_.ffn),
-                     {.bias = or_null(l.gate_bias), .activation = tessera::Activation::silu}},
-                    {&l.up, up_.rows(rows, c_.ffn), {.bias = or_null(l.up_bias)}}});
-  const bool shared = c_.experts.count > 0;
-  if (shared) {
-    multiply_weights(normed_.rows(rows, c_.dim),
-                     {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+  const MatView normed = normed_.rows(rows, c_.dim);
+  const auto gated = GatedMatmul::plan(l.gate, l.up);
+  check(gated.status(), "feed-forward");
+  multiply_weights<GatedProduct>(
+      normed, {{&*gated, inner_.rows(rows, c_.ffn), {or_null(l.gate_bias), or_null(l.up_bias)}}});
+  if (c_.experts.count > 0) {
+    multiply_weights(normed, {{&l.experts.shared_router, shared_scores_.rows(rows, 1)}});
+    for_rows(rows, [&](size_t r) {
+      float* inner = inner_.data() + r * c_.ffn;
+      scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
+    });
   }
-  for_rows(rows, [&](size_t r) {
-    float* inner = gate_.data() + r * c_.ffn;
-    multiply(up_.data() + r * c_.ffn, c_.ffn, inner);
-    if (shared) scale(inner, c_.ffn, 1.0f / (1.0f + std::exp(-shared_scores_.data()[r])), inner);
-  });
-  multiply_weights(gate_.rows(rows, c_.ffn),
+  multiply_weights(inner_.rows(rows, c_.ffn),
                    {{&l.down,
                      tessera::rows_of(std::span(x, rows * c_.dim), rows, c_.dim),
                      {.beta = 1.0f, .bias = or_null(l.down_bias)}}});
@@ -167,19 +174,16 @@ void Forward::run_experts(const ExpertLayer& l, float* x, size_t rows) {
   });
   grouped_.set(routes_.span().first(routes), e);
 
-  const MutMatView gate = gate_.rows(routes, e.ffn), up = up_.rows(routes, e.ffn);
-  tessera::GroupEpilogue gated = with_biases(l.gate_bias, e.ffn);
-  if (!e.clipped) gated.activation = tessera::Activation::silu;
+  const auto plan = GatedGroupedMatmul::plan(l.gate, l.up);
+  check(plan.status(), "experts");
+  const MutMatView inner = inner_.rows(routes, e.ffn);
+  tessera::GatedGroupEpilogue gated{{or_null(l.gate_bias), or_null(l.up_bias)}, e.ffn};
+  if (e.clipped) gated.gating = kClippedSwiglu;
+  multiply_weights<GatedExpertProduct>(normed,
+                                       {{&*plan, inner, grouped_.from_tokens(), rows, gated}});
   multiply_weights<ExpertProduct>(
-      normed, {{&l.gate, gate, grouped_.from_tokens(), rows, gated},
-               {&l.up, up, grouped_.from_tokens(), rows, with_biases(l.up_bias, e.ffn)}});
-  for_rows(routes, [&](size_t r) {
-    (e.clipped ? clipped_swiglu : multiply)(up_.data() + r * e.ffn, e.ffn,
-                                            gate_.data() + r * e.ffn);
-  });
-  multiply_weights<ExpertProduct>(
-      gate, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
-              with_biases(l.down_bias, c_.dim)}});
+      inner, {{&l.down, expert_out_.rows(routes, c_.dim), grouped_.from_routes(), routes,
+               with_biases(l.down_bias, c_.dim)}});
   for_rows(rows, [&](size_t r) {
     for (size_t c = 0; c < e.chosen; ++c) {
       add(expert_out_.data() + (r * e.chosen + c) * c_.dim, c_.dim, x + r * c_.dim);
@@ -216,6 +220,12 @@ void Forward::rotate_and_keep(size_t index) {
       cache_.set(index, h, position_ + r, k_.data() + at, v_.data() + at);
     }
   });
+  if (cache_.step() == 1) return;
+  const auto keep_values = [&](size_t h) {
+    cache_.set_values(index, h, position_, m_, v_.data() + h * size, c_.kv_dim());
+  };
+  if (m_ > 1) return for_rows(c_.kv_heads, keep_values);
+  for (size_t h = 0; h < c_.kv_heads; ++h) keep_values(h);
 }
 
 // One head of row r; `to` may be `from`.
@@ -254,8 +264,12 @@ void Forward::attention(size_t index) {
 // share the keys: each sees the positions up to its own, or the newest of them.
 Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, const Part& part) {
   const size_t group = c_.heads / c_.kv_heads, size = c_.head_size, queries = rows * group;
-  const size_t first = c_.first_seen(index, position_ + row);
-  const size_t positions = position_ + row + rows - first;
+  // Values are read in whole blocks as far as there are any. What that adds is not seen.
+  const size_t step = cache_.step(), in_blocks = (position_ + m_) / step * step;
+  const size_t first = c_.first_seen(index, position_ + row) / step * step;
+  size_t end = position_ + row + rows;
+  if (end <= in_blocks) end = (end + step - 1) / step * step;
+  const size_t positions = end - first, whole = std::min(end, in_blocks) - first;
   Worker& w = workers_[part.index];
   w.scores.reserve(queries * positions);
   w.sums.reserve(queries);
@@ -281,8 +295,20 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
         softmax(of_query + unseen, position + 1 - first - unseen, positions - unseen, factor, sink);
   }
   (void)lap.seconds();
-  status = multiply_once(scores, cache_.values(index, kv_head, first, positions),
-                         w.attended.rows(queries, size), w);
+  const MutMatView attended = w.attended.rows(queries, size);
+  const auto scores_of = [&](size_t at, size_t count) {
+    return MatView{w.scores.data() + at, queries, count, scores.row_stride, scores.dtype};
+  };
+  if (whole > 0) {
+    status = multiply_once(scores_of(0, whole), cache_.values(index, kv_head, first, whole),
+                           attended, w);
+  }
+  if (status.ok() && whole < positions) {
+    const float beta = whole > 0 ? 1.0f : 0.0f;
+    status = multiply_once(scores_of(whole, positions - whole),
+                           cache_.recent_values(index, kv_head, positions - whole), attended, w,
+                           {.beta = beta});
+  }
   seconds += lap.seconds();
   for (size_t i = 0; i < queries; ++i) {
     scale(w.attended.data() + i * size, size, 1.0f / w.sums.data()[i],
@@ -292,12 +318,14 @@ Status Forward::attend(size_t index, size_t kv_head, size_t row, size_t rows, co
   return status;
 }
 
+void Forward::reset(size_t kept) {
+  kept = std::min(kept, position_);
+  cache_.truncate(kept, position_);
+  position_ = kept;
+}
+
 void Forward::shift(size_t kept, size_t count) {
-  for (size_t i = 0; i < c_.layers * c_.kv_heads; ++i) {
-    for (size_t p = kept + count; p < position_; ++p) {
-      cache_.move(i / c_.kv_heads, i % c_.kv_heads, p, p - count, c_.rope);
-    }
-  }
+  cache_.shift(kept, count, position_, c_.rope);
   position_ -= count;
 }
 
@@ -313,7 +341,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> lis
     parts = std::max(parts, counts.run);
     memory = std::max(memory, plan.worker_bytes(x.rows));
     for (size_t j = 0; j < i && packed[i] == nullptr; ++j) {
-      if (plan.shares_packed_x(*list.begin()[j].plan)) packed[i] = packed[j];
+      if (list.begin()[i].shares_x(list.begin()[j])) packed[i] = packed[j];
     }
     if (packed[i] != nullptr) continue;
     packed[i] = &packed_x_[i];
@@ -334,7 +362,7 @@ void Forward::multiply_weights(const MatView& x, std::initializer_list<Each> lis
 
 // A product with a W that is only now known, by one thread.
 Status Forward::multiply_once(const MatView& x, const MatView& w, const MutMatView& y,
-                              Worker& worker) {
+                              Worker& worker, const tessera::Epilogue& epilogue) {
   tessera::PlanOptions options = model_.plan_options;
   options.borrow_x = true;
   const auto plan = Matmul::plan(w, tessera::DType::f32, options);
@@ -342,7 +370,8 @@ Status Forward::multiply_once(const MatView& x, const MatView& w, const MutMatVi
   worker.packed_x.reserve(plan->packed_x_bytes(x.rows));
   worker.product.reserve(plan->worker_bytes(x.rows));
   const Status status = plan->pack(x, worker.packed_x.span());
-  return status.ok() ? plan->run(worker.packed_x.span(), y, worker.product.span()) : status;
+  if (!status.ok()) return status;
+  return plan->run(worker.packed_x.span(), y, worker.product.span(), epilogue);
 }
 
 // Calls work(part), which returns a Status, for `parts` parts at once.

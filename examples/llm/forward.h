@@ -3,7 +3,6 @@
 #ifndef TESSERA_EXAMPLES_LLM_FORWARD_H_
 #define TESSERA_EXAMPLES_LLM_FORWARD_H_
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <initializer_list>
@@ -25,7 +24,7 @@ struct ForwardOptions {
   size_t context = 0;                       // positions that there is room for
   size_t batch = 1;                         // most tokens in one run()
   size_t logit_rows = 1;                    // most rows of logits of one run()
-  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16
+  tessera::DType kv = tessera::DType::f32;  // of keys and values, or f16 or q8_0
 };
 
 /// Where the time of all passes went, in seconds: in products with weights (packing of x included),
@@ -44,7 +43,7 @@ class Forward {
   /// Tokens that it has seen.
   size_t position() const { return position_; }
   /// Forgets all but the first `kept` of them.
-  void reset(size_t kept = 0) { position_ = std::min(kept, position_); }
+  void reset(size_t kept = 0);
   const Profile& profile() const { return profile_; }
   void reset_profile() { profile_ = {}; }
 
@@ -81,13 +80,29 @@ class Forward {
     Buffer<float> attended;      // [queries of a task, head_size]
   };
 
-  // y = epilogue(x W^T)
-  static constexpr size_t kMostProducts = 3;  // that share an x
+  // Products of one x; those in a list may share it. y = epilogue(x W^T)
+  static constexpr size_t kMostProducts = 3;  // in a list
   struct Product {
     const tessera::Matmul* plan;
     tessera::MutMatView y;
     tessera::Epilogue epilogue = {};
 
+    bool shares_x(const Product& other) const { return plan->shares_packed_x(*other.plan); }
+    tessera::PartCounts parts(size_t rows, size_t workers) const {
+      return plan->parts(rows, workers);
+    }
+    tessera::Status run(std::span<const std::byte> packed_x, std::span<std::byte> worker,
+                        tessera::Part part) const {
+      return plan->run(packed_x, y, worker, epilogue, part);
+    }
+  };
+  // y = activation(gate) * up, alone in a list
+  struct GatedProduct {
+    const tessera::GatedMatmul* plan;
+    tessera::MutMatView y;
+    tessera::GatedEpilogue epilogue = {};
+
+    bool shares_x(const GatedProduct&) const { return false; }
     tessera::PartCounts parts(size_t rows, size_t workers) const {
       return plan->parts(rows, workers);
     }
@@ -97,16 +112,18 @@ class Forward {
     }
   };
   // The same for experts: each multiplies the rows of x that are its group.
-  struct ExpertProduct {
-    const tessera::GroupedMatmul* plan;
+  template <class Plan, class Epilogue>
+  struct OfExperts {
+    const Plan* plan;
     tessera::MutMatView y;
     std::span<const tessera::ExpertRows> groups;
     size_t tokens;  // rows of x
-    tessera::GroupEpilogue epilogue = {};
+    Epilogue epilogue = {};
 
+    bool shares_x(const OfExperts&) const { return false; }  // alone in a list
     // As those of one expert that multiplies all rows.
     tessera::PartCounts parts(size_t rows, size_t workers) const {
-      const tessera::Matmul expert(plan->value().plan);
+      const tessera::Matmul expert = first_expert(*plan);
       return {expert.parts(rows, workers).pack, expert.parts(y.rows, workers).run};
     }
     tessera::Status run(std::span<const std::byte> packed_x, std::span<std::byte> worker,
@@ -114,6 +131,14 @@ class Forward {
       return plan->run(packed_x, tokens, groups, y, worker, epilogue, part);
     }
   };
+  static tessera::Matmul first_expert(const tessera::GroupedMatmul& plan) {
+    return tessera::Matmul(plan.value().plan);
+  }
+  static tessera::Matmul first_expert(const tessera::GatedGroupedMatmul& plan) {
+    return first_expert(plan.gate());
+  }
+  using ExpertProduct = OfExperts<tessera::GroupedMatmul, tessera::GroupEpilogue>;
+  using GatedExpertProduct = OfExperts<tessera::GatedGroupedMatmul, tessera::GatedGroupEpilogue>;
 
   void embed(std::span<const TokenId> tokens);
   void run_layer(size_t index);
@@ -131,7 +156,8 @@ class Forward {
     multiply_weights<Product>(x, list);
   }
   tessera::Status multiply_once(const tessera::MatView& x, const tessera::MatView& w,
-                                const tessera::MutMatView& y, Worker& worker);
+                                const tessera::MutMatView& y, Worker& worker,
+                                const tessera::Epilogue& epilogue = {});
   template <class Work>
   void in_parts(size_t parts, const Work& work);
   template <class Each>
@@ -152,7 +178,7 @@ class Forward {
   Buffer<float> q_;                            // [batch, q_dim]; attention's result too
   Buffer<float> rotated_;                      // [kv_heads, batch, heads that share, head_size]
   Buffer<float> k_, v_;                        // [batch, kv_dim]
-  Buffer<float> gate_, up_;                    // [a block of rows, ffn]; of experts: of all routes
+  Buffer<float> inner_;                        // [a block of rows, ffn]; of experts: of all routes
   Buffer<float> scores_;                       // [batch, experts], the router's
   Buffer<float> shared_scores_;                // [batch], the shared expert's
   Buffer<Route> routes_;                       // [batch, chosen]

@@ -82,23 +82,6 @@ void add(const float* x, size_t size, float* y) {
   });
 }
 
-void multiply(const float* x, size_t size, float* y) {
-  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
-    store(hn::Mul(load(y + i, lanes), load(x + i, lanes)), y + i, lanes);
-  });
-}
-
-void clipped_swiglu(const float* up, size_t size, float* gate) {
-  const VF most = hn::Set(DF(), 7.0f), least = hn::Neg(most), one = hn::Set(DF(), 1.0f);
-  const VF factor = hn::Set(DF(), -1.702f);
-  for_vectors(size, [&](size_t i, size_t lanes) HWY_ATTR {
-    const VF g = hn::Min(load(gate + i, lanes), most);
-    const VF u = hn::Max(least, hn::Min(load(up + i, lanes), most));
-    const VF swish = hn::Div(g, hn::Add(one, simd::exp(hn::Mul(g, factor))));
-    store(hn::MulAdd(swish, u, swish), gate + i, lanes);
-  });
-}
-
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y) {
   const bool halves = kind == RopePairs::halves;
@@ -147,8 +130,6 @@ HWY_EXPORT(rms_norm);
 HWY_EXPORT(softmax);
 HWY_EXPORT(scale);
 HWY_EXPORT(add);
-HWY_EXPORT(multiply);
-HWY_EXPORT(clipped_swiglu);
 HWY_EXPORT(rotate);
 HWY_EXPORT(to_f16);
 
@@ -162,10 +143,6 @@ void scale(const float* x, size_t size, float factor, float* y) {
   HWY_DYNAMIC_DISPATCH(scale)(x, size, factor, y);
 }
 void add(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(add)(x, size, y); }
-void multiply(const float* x, size_t size, float* y) { HWY_DYNAMIC_DISPATCH(multiply)(x, size, y); }
-void clipped_swiglu(const float* up, size_t size, float* gate) {
-  HWY_DYNAMIC_DISPATCH(clipped_swiglu)(up, size, gate);
-}
 void rotate(const float* x, const float* cosines, const float* sines, size_t pairs, RopePairs kind,
             float* y) {
   HWY_DYNAMIC_DISPATCH(rotate)(x, cosines, sines, pairs, kind, y);

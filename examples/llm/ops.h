@@ -25,13 +25,6 @@ void scale(const float* x, size_t size, float factor, float* y);
 /// y += x
 void add(const float* x, size_t size, float* y);
 
-/// y *= x
-void multiply(const float* x, size_t size, float* y);
-
-/// gate = g / (1 + exp(-1.702 g)) * (u + 1), where g is a value of `gate`, but at most 7, and u one
-/// of `up`, but in -7 .. 7: the SwiGLU of gpt-oss.
-void clipped_swiglu(const float* up, size_t size, float* gate);
-
 /// Which two values of a head are rotated together: neighbours, or one of each half.
 enum class RopePairs : uint8_t { neighbours, halves };
 

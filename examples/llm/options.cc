@@ -6,6 +6,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include <CLI/CLI.hpp>
@@ -58,8 +59,19 @@ void add_model_options(CLI::App& command, ModelArguments& m) {
       "never (starts at once) or always");
   command.add_option("--pack-cache", m.pack_cache,
                      "Folder that keeps the panels, which the next start then maps");
-  add_choice<DType>(command, "--kv", m.kv, {{"f32", DType::f32}, {"f16", DType::f16}},
-                    "Keys and values are kept as f32 (default) or f16");
+  const std::map<std::string, DType> kinds = {
+      {"f32", DType::f32}, {"f16", DType::f16}, {"q8_0", DType::q8_0}};
+  add_choice<DType>(command, "--kv,--cache-type-k", m.kv, kinds,
+                    "-ctk: keys and values are kept as f32 (default), f16 or q8_0");
+  add_choice<std::optional<DType>>(
+      command, "--cache-type-v", m.kv_values,
+      {{"f32", DType::f32}, {"f16", DType::f16}, {"q8_0", DType::q8_0}},
+      "-ctv: the same for values, which are kept as keys are");
+  command.parse_complete_callback([&m] {
+    if (m.kv_values.value_or(m.kv) == m.kv) return;
+    throw error("--cache-type-v %s: values are kept as keys are, %s",
+                tessera::dtype_name(*m.kv_values), tessera::dtype_name(m.kv));
+  });
   command.add_option("--log-json", m.log_json, "File for the closing report, as JSON");
   command.add_flag("--mlock", m.lock_memory, "Keep the model in memory, never in swap space");
   // What scripts for llama.cpp carry.
@@ -155,6 +167,8 @@ void add_bench_options(CLI::App& command, BenchArguments& b) {
               "Tokens of prompts (512)");
   add_numbers(command, "-n,--n-gen", b.generations, size_t{0}, kMostTokens,
               "Tokens to generate (128)");
+  add_number(command, "-d,--n-depth", b.depth, size_t{0}, kMostTokens,
+             "Tokens that the context holds before each test (0)");
   add_number(command, "-b,--batch-size", b.batch, size_t{1}, kMostBatch,
              "Most prompt tokens in one pass (2048)");
   add_number(command, "--ubatch-size", b.ubatch, size_t{1}, kMostBatch,

@@ -8,6 +8,7 @@
 #include <map>
 #include <numbers>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -138,11 +139,24 @@ struct TestModel {
   Model model;
 };
 
-// The obvious program.
+// One block of q8_0, and back.
+void round_block(std::span<double, 32> values) {
+  float in[32], out[32];
+  std::byte block[34];
+  std::copy(values.begin(), values.end(), in);
+  const tessera::MatView view{block, 1, 32, 34, tessera::DType::q8_0};
+  REQUIRE(tessera::quantize(tessera::rows_of(std::span<const float>(in), 1, 32),
+                            {block, 1, 32, 34, tessera::DType::q8_0})
+              .ok());
+  REQUIRE(tessera::quantize(view, tessera::rows_of(std::span<float>(out), 1, 32)).ok());
+  std::copy(std::begin(out), std::end(out), values.begin());
+}
+
+// The obvious program. If it rounds, keys are q8_0, and values as soon as there are 32.
 class Reference {
  public:
-  Reference(const Kind& kind, const std::map<std::string, Vector>& tensors)
-      : kind_(kind), tensors_(tensors), keys_(kLayers), values_(kLayers) {}
+  Reference(const Kind& kind, const std::map<std::string, Vector>& tensors, bool rounds = false)
+      : kind_(kind), tensors_(tensors), rounds_(rounds), keys_(kLayers), values_(kLayers) {}
 
   // The logits behind one more token.
   Vector next(size_t token) {
@@ -157,6 +171,7 @@ class Reference {
       rotate(k, p + "attn_k_norm.weight");
       keys_[i].push_back(k);
       values_[i].push_back(product(p + "attn_v", h));
+      if (rounds_) round_last(i);
       add(x, product(p + "attn_output", attend(i, q)));
       const Vector g =
           norm(x, p + (kind_.gpt_oss ? "post_attention_norm" : "ffn_norm") + ".weight");
@@ -253,6 +268,20 @@ class Reference {
       std::copy(rotated.begin(), rotated.end(), all.begin() + static_cast<ptrdiff_t>(h * size));
     }
   }
+  // Heads are of 32.
+  void round_last(size_t layer) {
+    Vector& key = keys_[layer].back();
+    for (size_t h = 0; h < kKvHeads; ++h)
+      round_block(std::span<double, 32>(key.data() + 32 * h, 32));
+    std::vector<Vector>& values = values_[layer];
+    if (values.size() % 32 != 0) return;
+    for (size_t i = 0; i < kKvHeads * 32; ++i) {
+      double block[32];
+      for (size_t p = 0; p < 32; ++p) block[p] = values[values.size() - 32 + p][i];
+      round_block(block);
+      for (size_t p = 0; p < 32; ++p) values[values.size() - 32 + p][i] = block[p];
+    }
+  }
   Vector attend(size_t layer, const Vector& q) const {
     const size_t size = kind_.head_size;
     Vector y(q.size());
@@ -286,6 +315,7 @@ class Reference {
 
   const Kind& kind_;
   const std::map<std::string, Vector>& tensors_;
+  const bool rounds_;
   std::vector<std::vector<Vector>> keys_, values_;  // [layer][position]
   size_t position_ = 0;
 };
@@ -352,15 +382,21 @@ std::vector<Kind> kinds() {
        .window = 1}};
 }
 
-// The largest difference of any logit behind any of 30 tokens, run in batches.
-double worst_logit(const Kind& kind, const TestModel& test, size_t batch, tessera::DType kv) {
+std::vector<TokenId> tokens_of(size_t begin, size_t end) {
+  std::vector<TokenId> tokens;
+  for (size_t i = begin; i < end; ++i) tokens.push_back(static_cast<TokenId>(i * 7 % 24));
+  return tokens;
+}
+
+// The largest difference of any logit behind any of so many tokens, run in batches.
+double worst_logit(const Kind& kind, const TestModel& test, size_t batch, tessera::DType kv,
+                   size_t count = 30) {
   tessera::ThreadPool pool(2);
-  Forward forward(test.model, pool, {30, batch, batch, kv});
-  Reference reference(kind, test.tensors);
+  Forward forward(test.model, pool, {count, batch, batch, kv});
+  Reference reference(kind, test.tensors, kv == tessera::DType::q8_0);
   double worst = 0.0;
-  for (size_t done = 0; done < 30; done += batch) {
-    std::vector<TokenId> tokens;
-    for (size_t i = done; i < done + batch; ++i) tokens.push_back(static_cast<TokenId>(i * 7 % 24));
+  for (size_t done = 0; done < count; done += batch) {
+    const std::vector<TokenId> tokens = tokens_of(done, done + batch);
     forward.run(tokens, batch);
     for (size_t row = 0; row < batch; ++row) {
       const Vector wanted = reference.next(static_cast<size_t>(tokens[row]));
@@ -384,6 +420,80 @@ TEST_CASE("architectures give what the obvious program gives", "[architecture]")
       CHECK(halves > 1e-6);  // they are halves indeed
     }
   }
+}
+
+double largest_difference(std::span<const float> a, std::span<const float> b) {
+  double largest = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    largest = std::max(largest, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+  }
+  return largest;
+}
+
+// Heads of one block; windows within one, and over several.
+std::vector<Kind> kinds_with_blocks() {
+  std::vector<Kind> list = {{.name = "llama"}};
+  for (Kind& kind : kinds()) {
+    if (kind.name != "gpt-oss") continue;
+    list.push_back(kind);
+    kind.window = 40;
+    list.push_back(kind);
+  }
+  for (Kind& kind : list) kind.head_size = 32;
+  return list;
+}
+
+TEST_CASE("keys and values of 8 bits", "[architecture]") {
+  for (const Kind& kind : kinds_with_blocks()) {
+    TestModel test(kind);
+    for (const size_t batch : {1, 7, 35, 70}) {
+      INFO(kind.name << " with a window of " << kind.window << ", batches of " << batch);
+      // In a batch, a query sees values rounded that it would not yet alone.
+      CHECK(worst_logit(kind, test, batch, tessera::DType::q8_0, 70) < (batch == 1 ? 5e-3 : 2e-1));
+    }
+    // Positions that are forgotten within a block, and others in their place.
+    tessera::ThreadPool pool(2);
+    for (const size_t kept : {37, 64, 66}) {
+      INFO("kept " << kept);
+      Forward again(test.model, pool, {100, 100, 1, tessera::DType::q8_0});
+      Forward fresh(test.model, pool, {100, 100, 1, tessera::DType::q8_0});
+      again.run(tokens_of(0, kept), 1);
+      again.run(tokens_of(50, 120 - kept), 1);
+      again.reset(kept);
+      again.run(tokens_of(0, 100 - kept), 1);
+      std::vector<TokenId> tokens = tokens_of(0, kept);
+      const std::vector<TokenId> more = tokens_of(0, 100 - kept);
+      tokens.insert(tokens.end(), more.begin(), more.end());
+      fresh.run(tokens, 1);
+      CHECK(largest_difference(again.logits(0), fresh.logits(0)) < 1e-2);
+    }
+    // In one layer, keys and values depend on a token and its position alone.
+    test.model.layers.resize(1);
+    test.model.config.layers = 1;
+    for (const size_t count : {5, 32, 60}) {
+      INFO("shifted by " << count);
+      Forward shifted(test.model, pool, {72, 72, 1, tessera::DType::q8_0});
+      Forward fresh(test.model, pool, {72, 72, 1, tessera::DType::q8_0});
+      std::vector<TokenId> tokens = tokens_of(0, 71);
+      shifted.run(tokens, 1);
+      shifted.shift(1, count);
+      tokens.erase(tokens.begin() + 1, tokens.begin() + 1 + static_cast<ptrdiff_t>(count));
+      fresh.run(tokens, 1);
+      const std::vector<TokenId> more = {3};
+      shifted.run(more, 1);
+      fresh.run(more, 1);
+      CHECK(largest_difference(shifted.logits(0), fresh.logits(0)) < 2e-1);  // rounded twice
+    }
+  }
+  const TestModel test(kinds().front());
+  tessera::ThreadPool pool(1);
+  std::string message;
+  try {
+    const Forward refused(test.model, pool, {30, 1, 1, tessera::DType::q8_0});
+  } catch (const Error& e) {
+    message = e.what();
+  }
+  CHECK(message == "keys and values cannot be q8_0: heads of 8 are not whole blocks of 32");
 }
 
 TEST_CASE("a shifted context is that of the tokens that are left", "[architecture]") {

@@ -247,8 +247,14 @@ def check_shipped_perplexity(program):
     for kind, _, wanted, *_ in rows:
         model = os.path.join(program.models, f"austen-3.7M-{kind}.gguf")
         if os.path.exists(model) and (kind == "q4_0" or not QUICK):
-            perplexities(program, f"austen-3.7M-{kind}", wanted, "-m", model, "-f",
-                         os.path.join(program.models, "holdout.txt"), "-c", 512)
+            text = ["-m", model, "-f", os.path.join(program.models, "holdout.txt"), "-c", 512]
+            perplexities(program, f"austen-3.7M-{kind}", wanted, *text)
+            if kind == "q4_0":
+                halves = program.text("perplexity", *text, "--kv", "f16")
+                bytes_ = program.text("perplexity", *text, "--kv", "q8_0")
+                print(f"austen-3.7M-{kind} --kv f16: {halves.strip()}, q8_0: {bytes_.strip()}")
+                check(abs(float(bytes_) / float(halves) - 1) < 0.003 and bytes_ != halves,
+                      f"--kv q8_0: perplexity {bytes_}, f16 {halves}")
 
 
 def check_quantized(program):
@@ -518,7 +524,8 @@ def check_options(program):
     text = program.text(*base, "-n", 12)
     for args in (["-n12"], ["--n-predict", 12], ["--n-predict=12"], ["-n", "+12"], ["-n", 12, "--target", program.targets()[0].lower()],
                  ["-n", 12, "--kv", "F32", "--pack", "AUTO", "--accuracy", "Fast"], ["-n", 12, "-no-cnv"],
-                 ["-n", 12, "-b", 2, "-ub", 512], ["-n", 12, "-b", 512, "-ub", 3], ["-n", 12, "-np", 1, "-ngl", 0, "-fa", "off"]):
+                 ["-n", 12, "-b", 2, "-ub", 512], ["-n", 12, "-b", 512, "-ub", 3], ["-n", 12, "-np", 1, "-ngl", 0, "-fa", "off"],
+                 ["-n", 12, "-ctk", "f32", "-ctv", "F32"]):
         status, out, err = program.run(*base, *args)
         check(status == 0 and out.decode() == text and "note:" not in err, f"{args}: {status} {out} {err}")
     for args, name in ((["-ngl", 99], "--n-gpu-layers"), (["-fa"], "--flash-attn"), (["-fa", "on"], "--flash-attn"),
@@ -778,8 +785,8 @@ def check_bench(program):
         check(abs(products + more_attention + rest - 100) < 0.2 and abs(weights + attention - products) < 0.2,
               f"-v {test}: {err}")
     check(rows[2][1] == "3.78 MiB" and rows[2][2] == "3.72 M", f"size {rows[2]}")
-    rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16"))
-    check([(r["n_prompt"], r["n_gen"]) for r in rows] == [(32, 0), (0, 8)], f"json {rows}")
+    rows = json.loads(program.text(*args, "-o", "json", "--kv", "f16", "-d", 40))
+    check([(r["n_prompt"], r["n_gen"], r["n_depth"]) for r in rows] == [(32, 0, 40), (0, 8, 40)], f"json {rows}")
     check(all(len(r["samples_ts"]) == 2 and r["type_kv"] == "f16" and r["avg_ts"] > 0 for r in rows), f"json {rows}")
     with tempfile.TemporaryDirectory() as folder:
         log = os.path.join(folder, "log.json")
@@ -801,6 +808,10 @@ def check_context(program):
     whole, halves = (program.ids(program.model, "It is a truth universally acknowledged", 20, "--accuracy", "exact",
                                  "--kv", kind) for kind in ("f32", "f16"))
     check(halves == whole, f"--kv f16: {halves}, not {whole}")
+    ids = program.ids(program.model, PROMPT, 60, "-c", 50, "--context-shift", "-ctk", "q8_0", "-ctv", "q8_0")
+    check(len(ids) == 60 and len(set(ids)) > 10, f"--context-shift with q8_0: {ids}")
+    status, out, err = program.run(*args, "-ctk", "f16", "-ctv", "q8_0")
+    check(status != 0 and "--cache-type-v q8_0: values are kept as keys are, f16" in err, f"-ctv: {status} {err}")
     status, out, err = program.run(*args, "-c", 32)
     check(status == 0 and "stopped: the context of 32 is full" in err, f"-c 32: {status} {err}")
 
