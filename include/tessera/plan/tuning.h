@@ -27,7 +27,8 @@ enum class KernelKind : uint8_t {
   codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
   pairs_of_5,    // the same of 5-bit codes where bytes are multiplied in pairs
   super_blocks,  // integer dot of blocks of 256 codes
-  blocks_as_f32  // blocks widened to f32
+  super_blocks_of_4,  // the same of 4-bit ones, which are unpacked faster
+  blocks_as_f32       // blocks widened to f32
 };
 
 struct Tuning {
@@ -117,6 +118,11 @@ inline constexpr TuningRow kTuningRows[] = {
      {.prepare_above = 2, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "super_blocks_direct"},
     {CpuFamily::sapphire_rapids,
+     KernelKind::super_blocks_of_4,
+     64,
+     {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     "super_blocks_of_4"},
+    {CpuFamily::sapphire_rapids,
      KernelKind::blocks_as_f32,
      64,
      {.matvec_rows = 0, .slow_l3 = true},
@@ -165,6 +171,14 @@ inline constexpr TuningRow kTuningRows[] = {
       .dot_early_bytes = size_t{16} << 10,
       .slow_l3 = true},
      "avx2_early"},
+    {CpuFamily::sapphire_rapids,
+     KernelKind::super_blocks_of_4,
+     0,
+     {.prepare_above = 2,
+      .prepare_above_in_place = 2,
+      .dot_early_bytes = size_t{16} << 10,
+      .slow_l3 = true},
+     "avx2_early"},
 
     // 64-bit Arm: codes are unpacked once where that pays by the model of its cores.
     {CpuFamily::arm64,
@@ -179,6 +193,11 @@ inline constexpr TuningRow kTuningRows[] = {
      "arm_static"},
     {CpuFamily::arm64,
      KernelKind::super_blocks,
+     0,
+     {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
+     "arm_static"},
+    {CpuFamily::arm64,
+     KernelKind::super_blocks_of_4,
      0,
      {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
      "arm_static"},
@@ -252,6 +271,15 @@ inline constexpr TuningRow kTuningRows[] = {
      "pairs_of_5"},
     {CpuFamily::other,
      KernelKind::super_blocks,
+     0,
+     {.prepare_above = 2,
+      .prepare_above_in_place = 2,
+      .early_rows = 3,
+      .early_bytes = 8192,
+      .dot_early_bytes = size_t{16} << 10},
+     "super_blocks_direct"},
+    {CpuFamily::other,
+     KernelKind::super_blocks_of_4,
      0,
      {.prepare_above = 2,
       .prepare_above_in_place = 2,

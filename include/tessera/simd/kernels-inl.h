@@ -172,6 +172,17 @@ inline constexpr bool kUnpacksOnce =
     !tiles_unpack<F, false>() || SuperBlockFormat<F> || (kHasBytePairs && !kHasQuadDot) ||
     (kUnpacksCodesOnce && F::kWords < 8);
 
+template <class F>
+constexpr KernelKind int8_kind() {
+  if constexpr (SuperBlockFormat<F>) {
+    return F::kMostCode == 15 ? KernelKind::super_blocks_of_4 : KernelKind::super_blocks;
+  } else {
+    return F::kWords == 8 || DotsOf<F>::kSteps == 2      ? KernelKind::codes_of_8
+           : TraitsOfDots<DotsOf<F>>::kTakesTwoRegisters ? KernelKind::pairs_of_5
+                                                         : KernelKind::codes_of_4;
+  }
+}
+
 template <class F, bool kCoarse>
 constexpr Kernel int8_kernel(Accuracy accuracy) {
   using UnpackedTile = Int8Tile<Unpacked<F>, kCoarse>;
@@ -181,10 +192,7 @@ constexpr Kernel int8_kernel(Accuracy accuracy) {
   if (!kHasQuadDotInstruction) {
     kernel.note = "no instruction of this target adds four products of bytes: several do";
   }
-  kernel.kind = SuperBlockFormat<F>                           ? KernelKind::super_blocks
-                : F::kWords == 8 || DotsOf<F>::kSteps == 2    ? KernelKind::codes_of_8
-                : TraitsOfDots<DotsOf<F>>::kTakesTwoRegisters ? KernelKind::pairs_of_5
-                                                              : KernelKind::codes_of_4;
+  kernel.kind = int8_kind<F>();
   kernel.panel_unit_bytes = kBlockPanelBytes<F, kPanelVectors>;
   kernel.pack_panel = &pack_block_panel<F, kPanelVectors>;
   if constexpr (kUnpacksOnce<F>) {
