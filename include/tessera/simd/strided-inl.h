@@ -29,6 +29,27 @@
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
+// The first `count` values, up to kLanes, from or to an address of any alignment; loaded ones are
+// followed by zeros.
+HWY_INLINE VF load_first(const std::byte* p, size_t count) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+  return hn::LoadN(DF(), reinterpret_cast<const float*>(p), count);
+#else
+  alignas(64) std::byte copy[kLanes * sizeof(float)] = {};
+  std::memcpy(copy, p, count * sizeof(float));
+  return load_bytes(DF(), copy);
+#endif
+}
+HWY_INLINE void store_first(VF v, std::byte* p, size_t count) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+  hn::StoreN(v, DF(), reinterpret_cast<float*>(p), count);
+#else
+  alignas(64) std::byte copy[kLanes * sizeof(float)];
+  store_bytes(v, DF(), copy);
+  std::memcpy(p, copy, count * sizeof(float));
+#endif
+}
+
 // A tile's share of a product. Between ranges of k, sums are in `sums`, whole vectors of them.
 struct StridedTile {
   const std::byte *x, *w;
