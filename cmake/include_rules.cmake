@@ -58,7 +58,7 @@ foreach(header IN LISTS headers)
             ONLY "^tessera/((base|core|format|simd)/|plan/(tuning|kernel|plan|geometry)\\.h)" NEVER "${not_for_simd}")
     endif()
     check(${file} "core/ and the plain part of format/" "${text}" ONLY "${plain}" NEVER "^hwy/")
-  elseif(header MATCHES "^plan/" OR header MATCHES "^(tessera|blas|c_api|c_products|thread_pool|usable_cpus)\\.h$")
+  elseif(header MATCHES "^plan/" OR header MATCHES "^(tessera|blas|cblas|c_api|c_products|thread_pool|usable_cpus)\\.h$")
     check(${file} "the plain API" "${text}" NEVER "^hwy/|^tessera/(simd/|impl/|impl\\.h)")
   elseif(header MATCHES "^simd/")
     check(${file} "simd/" "${text}"
@@ -79,7 +79,7 @@ endforeach()
 # The licence.
 set(sources bootstrap .ci/run docs/build docs/Doxyfile .clang-format .clang-tidy .gitignore CMakeLists.txt
     README.md CONTRIBUTING.md CHANGELOG.md)
-foreach(folder include tests examples bench cmake packaging docs)
+foreach(folder include cblas tests examples bench cmake packaging docs)
   foreach(pattern *.h *.cc *.c *.cmake CMakeLists.txt *.py *.sh *.in *.map)
     file(GLOB_RECURSE found RELATIVE "${ROOT}" "${ROOT}/${folder}/${pattern}")
     list(APPEND sources ${found})

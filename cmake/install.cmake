@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # Rules for `cmake --install`: the headers, the libraries, the package `tessera` for find_package, and
-# tessera.pc and tessera_c.pc for pkg-config. The installed folder may be moved.
+# tessera.pc, tessera_c.pc and tessera_cblas.pc for pkg-config. The installed folder may be moved.
 #
 # An installed Highway is a dependency of the package. A fetched one is installed with it, as a part
 # of the package under names of ours: Highway's own rules would write a libhwy.pc with this project's
@@ -23,9 +23,11 @@ if(tessera_highway_sources)
   install(FILES "${tessera_highway_sources}/LICENSE" "${tessera_highway_sources}/LICENSE-BSD3"
     DESTINATION "${CMAKE_INSTALL_DOCDIR}/highway")
 endif()
-if(TARGET tessera_c)
-  list(APPEND targets tessera_c)
-endif()
+foreach(library tessera_c tessera_cblas)
+  if(TARGET ${library})
+    list(APPEND targets ${library})
+  endif()
+endforeach()
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DOCDIR}")
 
 install(TARGETS ${targets} EXPORT tesseraTargets
@@ -72,9 +74,11 @@ if(tessera_highway_sources)
   set(pc_highway_library " -ltessera_hwy")
 endif()
 set(pc_names tessera)
-if(TARGET tessera_c)
-  list(APPEND pc_names tessera_c)
-endif()
+foreach(library tessera_c tessera_cblas)
+  if(TARGET ${library})
+    list(APPEND pc_names ${library})
+  endif()
+endforeach()
 foreach(name IN LISTS pc_names)
   configure_file("${CMAKE_CURRENT_LIST_DIR}/${name}.pc.in" "${PROJECT_BINARY_DIR}/${name}.pc" @ONLY)
   install(FILES "${PROJECT_BINARY_DIR}/${name}.pc" DESTINATION "${pc_folder}")

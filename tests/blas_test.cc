@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // blas.h: gemm against three loops, with every combination of transpositions, leading dimensions
 // above the least, alpha and beta of 0, sizes of 0, and what BLAS says must not be read.
+#include <cstring>
 #include <limits>
 #include <string>
 #include <vector>
@@ -76,6 +77,10 @@ std::vector<float> check_gemm(const Gemm& g, Rng& rng, Executor executor = seria
   return {c.data(), c.data() + c.count};
 }
 
+bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
 TEST_CASE("gemm: every op over many shapes", "[blas]") {
   Rng rng = suite_rng();
   for (const Op op_a : kOps) {
@@ -86,6 +91,25 @@ TEST_CASE("gemm: every op over many shapes", "[blas]") {
             check_gemm({op_a, op_b, m, n, k, 1.0f, 0.0f, rng.below(2) * 5}, rng);
           }
         }
+      }
+    }
+  }
+}
+
+// Whatever has a way of its own: few rows, few columns, few sums, several ranges of k and groups of
+// columns, all of W packed ahead.
+TEST_CASE("gemm: sizes on either side of each choice", "[blas]") {
+  Rng rng = suite_rng();
+  constexpr size_t kSizes[][3] = {
+      {1, 1, 300},   {1, 5, 131},   {1, 64, 48},   {2, 31, 130},   {4, 16, 257},   {3, 17, 129},
+      {4, 200, 128}, {2, 9, 1000},  {16, 8, 256},  {8, 2, 256},    {5, 1, 400},    {70, 1, 33},
+      {200, 2, 40},  {100, 16, 17}, {64, 16, 129}, {13, 1100, 20}, {7, 1029, 150}, {63, 40, 130},
+      {64, 33, 160}, {65, 70, 128}, {130, 70, 40}, {90, 65, 129},  {1, 300, 1},    {300, 1, 1}};
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const auto& [m, n, k] : kSizes) {
+        check_gemm({op_a, op_b, m, n, k, 1.0f, 0.0f, 0}, rng);
+        check_gemm({op_a, op_b, m, n, k, -2.0f, 1.0f, rng.below(3)}, rng);
       }
     }
   }
@@ -157,7 +181,33 @@ TEST_CASE("gemm: threads give the same bits", "[blas][threads]") {
       for (const size_t m : {1, 100}) {
         const Gemm g{op_a, op_b, m, 75, 700, 1.0f, 1.0f, 1};
         Rng rng = suite_rng(), again = suite_rng();
-        CHECK(check_gemm(g, rng).size() == check_gemm(g, again, pool.executor()).size());
+        CHECK(same_bits(check_gemm(g, rng), check_gemm(g, again, pool.executor())));
+      }
+    }
+  }
+}
+
+// Products that one thread computes without a plan, and several with one.
+TEST_CASE("gemm: threads give the same bits of sums that round", "[blas][threads]") {
+  ThreadPool pool(3);
+  Rng rng = suite_rng();
+  constexpr size_t kSizes[][3] = {{1, 900, 120},  {2, 4000, 100}, {9, 800, 128}, {12, 1500, 20},
+                                  {40, 300, 100}, {150, 200, 90}, {600, 3, 700}, {100, 110, 127},
+                                  {3, 16, 90000}, {64, 300, 300}, {1, 400, 900}};
+  for (const Op op_a : kOps) {
+    for (const Op op_b : kOps) {
+      for (const auto& [m, n, k] : kSizes) {
+        const Stored a(op_a, m, k, 0), b(op_b, k, n, 1);
+        for (size_t i = 0; i < m * k; ++i) a.at(i / k, i % k) = rng.uniform(-1, 1);
+        for (size_t i = 0; i < n * k; ++i) b.at(i % k, i / k) = rng.uniform(-1, 1);
+        std::vector<float> one(m * n), three(m * n);
+        REQUIRE(
+            gemm(op_a, op_b, m, n, k, 0.3f, a.data(), a.ld, b.data(), b.ld, 0, one.data(), n).ok());
+        REQUIRE(gemm(op_a, op_b, m, n, k, 0.3f, a.data(), a.ld, b.data(), b.ld, 0, three.data(), n,
+                     pool.executor())
+                    .ok());
+        INFO(describe({op_a, op_b, m, n, k, 0.3f, 0.0f, 0}));
+        CHECK(same_bits(one, three));
       }
     }
   }

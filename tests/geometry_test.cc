@@ -143,6 +143,33 @@ Plan a_plan(const Kernel& kernel, const Tuning& tuning, bool packed) {
   return p;
 }
 
+TEST_CASE("geometry: W along n is read where it lies for few rows", "[geometry]") {
+  Kernel kernel = a_kernel();
+  kernel.vector_bytes = 64;
+  Tuning tuning;
+  tuning.strided_rows = 20;
+  Plan p = a_plan(kernel, tuning, false);
+  p.w_k_major = true;
+  p.borrow_x = true;
+  derive(p);
+  CHECK(geometry(p, 20, {}).path == Path::direct);  // there is no such kernel
+  kernel.strided = &no_loops;
+  const Geometry g = geometry(p, 20, {});
+  CHECK(g.path == Path::strided);
+  CHECK(g.x_bytes == 0);
+  CHECK(g.worker.bytes == 20 * kStridedCols * sizeof(float));  // sums between two ranges of k
+  CHECK(geometry(p, 21, {}).path == Path::direct);
+  p.borrow_x = false;
+  CHECK(geometry(p, 20, {}).path == Path::direct);
+  p.borrow_x = true;
+  p.k = kStridedDepth;
+  CHECK(geometry(p, 20, {}).worker.bytes == 0);
+  p.k = 256;
+  p.n = 64;
+  CHECK(geometry(p, 1, {}).worker.bytes == 0);  // few sums
+  CHECK(geometry(p, 2, {}).worker.bytes != 0);
+}
+
 TEST_CASE("geometry: the path", "[geometry]") {
   Kernel kernel = a_kernel();
   Tuning tuning;

@@ -10,6 +10,7 @@ namespace detail {
 
 inline const char* path_name(Path path, bool packed) noexcept {
   if (path == Path::matvec) return "matvec";
+  if (path == Path::strided) return "matmul, x and W in place";
   if (path == Path::direct) return packed ? "matmul" : "matmul, W packed per call";
   return packed ? "matmul, panels prepared once"
                 : "matmul, W packed per call, panels prepared once";

@@ -15,11 +15,15 @@ namespace detail {
 // Workers at most that get scratch of their own, whatever an executor says that it has.
 inline constexpr size_t kMostWorkers = 1024;
 
-// Packs x and runs a plan on an executor with scratch of its own.
-inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, bool x_k_major,
-                       const Epilogue& epilogue, const Executor& executor) noexcept {
+// Packs x and runs a plan on an executor with scratch of its own; packs all of W first if so asked.
+inline Status run_once(const Plan& over_w, const MutMatView& y, const MatView& x, bool x_k_major,
+                       const Epilogue& epilogue, const Executor& executor,
+                       bool packs_w = false) noexcept {
+  const size_t w_bytes = packs_w ? rounded_up(packed_w_bytes(over_w), kScratchAlign) : 0;
+  Plan plan = packs_w ? over_panels(over_w, over_w.w) : over_w;  // its panels follow
   struct Work {
     const Plan& plan;
+    const Plan& over_w;
     Geometry geometry;
     const MutMatView& y;
     const MatView& x;
@@ -27,8 +31,9 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
     const Epilogue& epilogue;
     PartCounts count;
     SharedParts parts;
-    std::byte *packed_x = nullptr, *workers = nullptr;
+    std::byte *packed_w = nullptr, *packed_x = nullptr, *workers = nullptr;
   } work{plan,
+         over_w,
          geometry_of(plan, y.rows),
          y,
          x,
@@ -41,13 +46,24 @@ inline Status run_once(const Plan& plan, const MutMatView& y, const MatView& x, 
   if (worker_bytes != 0 && work.count.run > (kMaxBytes - x_bytes) / worker_bytes) {
     return error(StatusCode::size_overflow, "scratch", work.count.run, worker_bytes);
   }
-  const size_t bytes = x_bytes + work.count.run * worker_bytes + kScratchAlign;
+  const size_t bytes = w_bytes + x_bytes + work.count.run * worker_bytes + kScratchAlign;
   const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[bytes]);
   if (memory == nullptr) return error(StatusCode::out_of_memory, "scratch", bytes);
   const size_t off = reinterpret_cast<uintptr_t>(memory.get()) % kScratchAlign;
-  work.packed_x = memory.get() + (kScratchAlign - off) % kScratchAlign;
+  work.packed_w = memory.get() + (kScratchAlign - off) % kScratchAlign;
+  work.packed_x = work.packed_w + w_bytes;
   work.workers = work.packed_x + x_bytes;
 
+  if (packs_w) {
+    plan.w = work.packed_w;
+    executor(
+        work.count.run,
+        [](void* argument, size_t i) {
+          const Work& w = *static_cast<const Work*>(argument);
+          pack_w(w.over_w, w.packed_w, {i, w.count.run});
+        },
+        &work);
+  }
   executor(
       work.count.pack,
       [](void* argument, size_t i) {
@@ -83,7 +99,7 @@ TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView&
 }
 
 // ---- Matmul
-// ---------------------------------------------------------------------------------------
+// --------------------------------------------------------------------------------------
 
 TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
                                          const PlanOptions& options) noexcept {

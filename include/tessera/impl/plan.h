@@ -201,19 +201,19 @@ inline size_t panel_at(const Plan& p, size_t row) noexcept {
   return row / p.kernel->nr * p.units * p.kernel->panel_unit_bytes;
 }
 
-// Rows of W, whole panels of them unless they end with W -> these panels.
+// Rows of W, whole panels of them unless they end with W -> these panels. Of W along n, a few
+// values of k for all of them, whose pages a TLB holds.
 inline void pack_w(const Plan& p, Range rows, std::byte* panels) noexcept {
   const size_t nr = p.kernel->nr;
-  if (p.k == 0) return;
-  for (size_t first = rows.begin; first < rows.end; first += nr) {
-    p.kernel->pack_panel({p.w,
-                          p.w_stride,
-                          p.w_k_major,
-                          p.k,
-                          first,
-                          std::min(first + nr, rows.end),
-                          {0, p.units},
-                          panels + panel_at(p, first - rows.begin)});
+  const size_t step = p.w_k_major ? 64 : std::max<size_t>(p.units, 1);
+  for (size_t unit = 0; unit < p.units; unit += step) {
+    const Range units{unit, std::min(unit + step, p.units)};
+    std::byte* const to = panels + unit * p.kernel->panel_unit_bytes;
+    for (size_t first = rows.begin; first < rows.end; first += nr) {
+      p.kernel->pack_panel({p.w, p.w_stride, p.w_k_major, p.k, first,
+                            std::min(first + nr, rows.end), units,
+                            to + panel_at(p, first - rows.begin)});
+    }
   }
 }
 
@@ -266,11 +266,11 @@ inline void pack(const Plan& p, const Geometry& g, const XRows& x, std::byte* pa
   if (mine.begin == mine.end) return;
   std::byte* to = packed_x;
   if (p.borrow_x) {
-    const bool in_place = !x.k_major && x.m <= x.at.inner &&
+    const bool in_place = (!x.k_major || g.path == Path::strided) && x.m <= x.at.inner &&
                           can_borrow(p, g, {x.data, x.m, p.k, x.at.stride, x.dtype});
     if (mine.begin == 0) {
       BorrowedX borrowed;
-      if (in_place) borrowed = {x.data, x.at.stride};
+      if (in_place) borrowed = {x.data, x.at.stride, x.k_major};
       std::memcpy(to, &borrowed, sizeof(borrowed));
     }
     if (in_place) return;
@@ -315,7 +315,9 @@ inline void run(const Plan& p, const Geometry& g, const std::byte* packed_x, con
     std::memcpy(&a.borrowed, packed_x, sizeof(a.borrowed));
     a.packed_x += kBorrowedXBytes;
   }
-  (g.path == Path::matvec ? p.kernel->matvec : p.kernel->tiles)(a);
+  (g.path == Path::matvec    ? p.kernel->matvec
+   : g.path == Path::strided ? p.kernel->strided
+                             : p.kernel->tiles)(a);
 }
 
 // For m rows of each of `count` products and so many workers: see Matmul::parts.

@@ -25,6 +25,7 @@ struct CacheSizes {
 /// How a product runs.
 enum class Path : uint8_t {
   matvec,    // W is read where it lies, by dots of single rows
+  strided,   // x and W are read where they lie, W along n
   direct,    // tiles read packed panels of W
   prepared,  // each packed panel is widened or unpacked once, and tiles read the result
 };
@@ -183,6 +184,9 @@ constexpr const TileSet& tiles_of(const Kernel& kernel, Path path) noexcept {
 constexpr Path choose_path(const Plan& p, size_t m) noexcept {
   if (m <= p.matvec_rows) return Path::matvec;
   const Kernel& kernel = *p.kernel;
+  if (p.w_k_major && p.borrow_x && kernel.strided != nullptr && m <= p.tuning->strided_rows) {
+    return Path::strided;
+  }
   if (kernel.prepared.run == nullptr) return Path::direct;
   if (kernel.direct.run == nullptr) return Path::prepared;
   const size_t above = p.packed ? p.tuning->prepare_above : p.tuning->prepare_above_in_place;
@@ -219,6 +223,12 @@ constexpr Geometry geometry(const Plan& p, size_t m, const CacheSizes& caches) n
     return g;
   }
   g.mr = kernel.mr;
+  if (g.path == Path::strided) {
+    g.blocking = {m, kStridedDepth, kStridedCols};
+    const bool one_range = has_few_sums(m, p.n, kernel.vector_bytes / sizeof(float));
+    if (p.k > kStridedDepth && !one_range) g.worker.bytes = m * kStridedCols * sizeof(float);
+    return g;
+  }
   g.x_row_bytes = p.x_panel_bytes;
   const Panels panels(m, g.mr, kernel.row_step);
   g.x_bytes = panels.padded_begin(panels.count) * g.x_row_bytes;
@@ -240,6 +250,7 @@ constexpr Geometry geometry(const Plan& p, size_t m, const CacheSizes& caches) n
 struct BorrowedX {
   const std::byte* rows = nullptr;
   size_t row_stride = 0;
+  bool k_major = false;  // stored as [k, m], for Path::strided
 };
 inline constexpr size_t kBorrowedXBytes = kScratchAlign;  // so that panels stay aligned
 
@@ -256,6 +267,7 @@ constexpr size_t packed_x_bytes(const Plan& p, const Geometry& g) noexcept {
 inline bool can_borrow(const Plan& p, const Geometry& g, const MatView& x) noexcept {
   const XLayout& layout = p.kernel->x;
   if (!p.borrow_x || g.path == Path::matvec) return false;
+  if (g.path == Path::strided) return true;
   if (!layout.borrows || x.dtype != layout.borrowed || layout.copies != 1) return false;
   const bool words = (reinterpret_cast<uintptr_t>(x.data) | x.row_stride) % sizeof(float) == 0;
   if (!words || p.k % p.kernel->unit_values != 0) return false;

@@ -124,6 +124,33 @@ struct XLayout {
                  std::byte* panel) = nullptr;
 };
 
+// ---- Products in place ---------------------------------------------------------------------------
+
+/// y[m, n] = alpha * x[m, k] * W[k, n] + beta * y of f32 matrices as they lie: see
+/// simd/strided-inl.h. With beta == 0, y is not read.
+struct StridedArgs {
+  const std::byte* x = nullptr;
+  size_t x_row = 0, x_step = 0;  // bytes between rows, between values of k
+  const std::byte* w = nullptr;
+  size_t w_step = 0;  // bytes between values of k; those of n are side by side
+  std::byte* y = nullptr;
+  size_t y_row = 0;  // bytes
+  size_t m = 0, n = 0, k = 0;
+  float alpha = 1.0f, beta = 0.0f;
+  float* sums = nullptr;  // [m, kStridedCols]; null if there is one range of k
+  bool few_sums = false;  // has_few_sums of all y, of which this may be a part
+};
+/// Columns whose sums wait together between ranges of k, of so many values, and values of W that are
+/// taken for cached.
+inline constexpr size_t kStridedCols = 1024;
+inline constexpr size_t kStridedDepth = 128;
+/// Whether y is so few vectors that a sum of each would wait for itself: each is four sums then, of
+/// every fourth value of k, in one range.
+constexpr bool has_few_sums(size_t m, size_t n, size_t lanes) noexcept {
+  return m <= 4 && n <= 4 * lanes && m * detail::steps_of(n, lanes) <= 4;
+}
+inline constexpr size_t kStridedCached = size_t{128} << 10;
+
 // ---- Micro-kernels ------------------------------------------------------------------------------
 
 /// What a tile multiplies: rows of x with one panel of W, or with two.
@@ -208,6 +235,9 @@ struct Kernel {
   void (*pack_panel)(const PackWArgs&) = nullptr;
   void (*tiles)(const RunArgs&) = nullptr;   // the loops around the tiles
   void (*matvec)(const RunArgs&) = nullptr;  // the loops around the dots
+  // x and W where they lie, W along n; null: not for this format.
+  void (*strided)(const RunArgs&) = nullptr;
+  void (*strided_product)(const StridedArgs&) = nullptr;
 };
 
 /// Whether what describes a kernel fits together, and arrays on the stack hold it.

@@ -94,6 +94,17 @@ void pack_k_major_panel(const PackWArgs& a) {
   constexpr size_t kPanelBytes = R * kLanes * sizeof(float);
   const size_t bytes = (a.end - a.first) * sizeof(float);
   std::byte* panel = a.panel;
+  if (bytes == kPanelBytes) {
+    const DF df;
+    const std::byte* w = a.w + a.units.begin * a.row_stride + a.first * sizeof(float);
+    for (size_t k = a.units.begin; k < a.units.end; ++k, panel += kPanelBytes, w += a.row_stride) {
+      TESSERA_UNROLL
+      for (size_t r = 0; r < R; ++r) {
+        store_bytes(load_bytes(df, w + r * kLanes * 4), df, panel + r * kLanes * 4);
+      }
+    }
+    return;
+  }
   for (size_t k = a.units.begin; k < a.units.end; ++k, panel += kPanelBytes) {
     std::memcpy(panel, a.w + k * a.row_stride + a.first * sizeof(float), bytes);
     std::memset(panel + bytes, 0, kPanelBytes - bytes);

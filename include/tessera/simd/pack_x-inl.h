@@ -410,11 +410,40 @@ void pack_panel_piece(const PackXArgs& a, Range rows, size_t padded, size_t k, s
   }
 }
 
+// f32 stored as [k, m]: a panel's words are pieces of its rows, and a few of those rows at a time
+// serve all panels.
+inline void pack_k_major_x(const PackXArgs& a, const Panels& panels, size_t k_padded) {
+  constexpr size_t kRowsOfX = 64;  // whose pages the TLB holds
+  for (size_t k = 0; k < k_padded; k += kRowsOfX) {
+    const size_t end = std::min(k + kRowsOfX, k_padded), stored = std::min(end, a.k);
+    for (size_t p = panels.panel_of(a.rows.begin); panels.rows(p).begin < a.rows.end; ++p) {
+      const Range rows = panels.rows(p);
+      const size_t height = rows.end - rows.begin, bytes = height * sizeof(float);
+      std::byte* to = a.packed + rows.begin * a.row_bytes + k * bytes;
+      const std::byte* from = a.x + k * a.at.stride + rows.begin * sizeof(float);
+      for (size_t i = k; i < stored; ++i, from += a.at.stride, to += bytes) {
+        if (height < 4) {
+          for (size_t at = 0; at < bytes; at += 4) std::memcpy(to + at, from + at, 4);
+        } else {  // the last four again where they are not whole fours
+          for (size_t at = 0; at < bytes; at += 16) {
+            const size_t four = std::min(at, bytes - 16);
+            std::memcpy(to + four, from + four, 16);
+          }
+        }
+      }
+      if (end > stored) std::memset(to, 0, (end - std::max(k, stored)) * bytes);
+    }
+  }
+}
+
 // For tiles: the panels that hold a.rows.
 template <class X>
 void pack_x(const PackXArgs& a) {
   const Panels panels(a.m, a.mr, a.row_step);
   const size_t k_padded = padded_values<X>(a.k);
+  if constexpr (X::kKind == PackedX::f32 && X::kWordBytes == 4) {
+    if (a.k_major && a.row_step == 1) return pack_k_major_x(a, panels, k_padded);
+  }
   for (size_t p = panels.panel_of(a.rows.begin); panels.rows(p).begin < a.rows.end; ++p) {
     const Range rows = panels.rows(p);
     const size_t padded = panels.padded(rows.end - rows.begin);
