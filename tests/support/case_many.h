@@ -28,11 +28,13 @@ namespace tessera::test {
 class RandomGroups {
  public:
   RandomGroups(const std::vector<size_t>& expert_of, size_t experts, Rng& rng) {
-    std::vector<size_t> rows(expert_of.size());
+    std::vector<size_t> rows(expert_of.size()), places(expert_of.size());
     std::iota(rows.begin(), rows.end(), size_t{0});
     for (size_t i = rows.size(); i > 1; --i) std::swap(rows[i - 1], rows[rng.below(i)]);
-    std::stable_sort(rows.begin(), rows.end(),
-                     [&](size_t a, size_t b) { return expert_of[a] < expert_of[b]; });
+    for (size_t i = 0; i < rows.size(); ++i) places[rows[i]] = i;
+    std::sort(rows.begin(), rows.end(), [&](size_t a, size_t b) {
+      return std::pair(expert_of[a], places[a]) < std::pair(expert_of[b], places[b]);
+    });
     for (const size_t row : rows) pairs_.push_back({row, row});
     const size_t most = 1 + rng.below(rows.size() + 1);
     for (size_t at = 0; at < rows.size() || groups_.size() < 2;) {
