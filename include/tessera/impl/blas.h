@@ -4,6 +4,8 @@
 #ifndef TESSERA_IMPL_BLAS_H_
 #define TESSERA_IMPL_BLAS_H_
 
+#include <utility>
+
 #include "tessera/blas.h"
 #include "tessera/impl/matmul.h"
 
@@ -98,6 +100,44 @@ TESSERA_IMPL Status turned_gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, 
   const Status s =
       gemm(other(op_b), other(op_a), n, m, k, 1.0f, b, ldb, a, lda, 0.0f, turned, m, executor);
   if (s.ok()) add_transposed(turned, m, n, alpha, beta, c, ldc);
+  return s;
+}
+
+// Whether a vector among the operands has gaps: a row of op(A), or the columns of op(B) and C.
+constexpr bool has_gaps(Op op_a, Op op_b, size_t m, size_t n, size_t lda, size_t ldb,
+                        size_t ldc) noexcept {
+  if (m == 1 && op_a == Op::transpose && lda != 1) return true;
+  return n == 1 && ((op_b == Op::none && ldb != 1) || (m > 1 && ldc != 1));
+}
+
+// Such a product of good arguments, with copies of these vectors: leading dimensions, which decide
+// by which kernel a vector is read, then do not decide about bits.
+TESSERA_IMPL Status gemm_without_gaps(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
+                                      const float* a, size_t lda, const float* b, size_t ldb,
+                                      float beta, float* c, size_t ldc,
+                                      const Executor& executor) noexcept {
+  const bool copies_a = m == 1 && op_a == Op::transpose, copies_b = n == 1 && op_b == Op::none;
+  const bool copies_c = n == 1;
+  const size_t floats = (copies_a ? k : 0) + (copies_b ? k : 0) + (copies_c ? m : 0);
+  const std::unique_ptr<float[]> memory(new (std::nothrow) float[floats]);
+  if (memory == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "vectors", floats * sizeof(float));
+  }
+  float* to = memory.get();
+  const auto copy = [&to](const float* from, size_t count, size_t step) {
+    float* const begin = to;
+    for (size_t i = 0; i < count; ++i) *to++ = from[i * step];
+    return begin;
+  };
+  if (copies_a) a = copy(a, k, std::exchange(lda, 1));
+  if (copies_b) b = copy(b, k, std::exchange(ldb, 1));
+  if (!copies_c) {
+    return gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, executor);
+  }
+  float* const y = to;
+  if (beta != 0.0f) copy(c, m, ldc);
+  const Status s = gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, y, 1, executor);
+  for (size_t i = 0; s.ok() && i < m; ++i) c[i * ldc] = y[i];
   return s;
 }
 
@@ -233,6 +273,10 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
                          float* c, size_t ldc, Executor executor) noexcept {
   bool is_turned = false;
   if (detail::is_ordinary(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, c, ldc)) {
+    if (detail::has_gaps(op_a, op_b, m, n, lda, ldb, ldc)) {
+      return detail::gemm_without_gaps(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc,
+                                       executor);
+    }
     // A vector is stored the same way as a row and as a column.
     if (m == 1 && op_a == Op::transpose && lda == 1) op_a = Op::none, lda = k;
     if (n == 1 && op_b == Op::none && ldb == 1) op_b = Op::transpose, ldb = k;

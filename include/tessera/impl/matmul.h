@@ -98,8 +98,7 @@ TESSERA_IMPL Status matmul(const MutMatView& y, const MatView& x, const MatView&
   return detail::run_once(*plan, y, x, false, epilogue, executor);
 }
 
-// ---- Matmul
-// --------------------------------------------------------------------------------------
+// ---- Matmul ----------------------------------------------------------------------------------
 
 TESSERA_IMPL Result<Matmul> Matmul::plan(const MatView& w, DType x_dtype,
                                          const PlanOptions& options) noexcept {
