@@ -177,9 +177,13 @@ def tiles(form, rows):
     shape, name = r"\d+ul, \d+ul>", f"tessera::v0_1::{form.upper()}"
     if form not in FLOATS:
         least = "true" if form in ("q4_1", "q5_1", "q4_k", "q5_k") else "false"
-        codes = rf"[\w:]+UnpackedCodes<{least}, {2 if form == 'q6_k' else 1}ul, \w+, \w+>"
-        prepared = [rf"MmlaTile<[\w:]+Paired<{codes} ?>, false>"]
-        prepared += [rf"Int8Tile<{codes}, false, {shape}"] * (form != "q8_0")
+        # Where bytes are multiplied in pairs, a tile is of codes up to so many; elsewhere one is for all.
+        most = {"q4": 15, "q5": 31, "mx": 31, "q6": 63}.get(form[:2], 255)
+        prepared = []
+        for limit in (most, 255):
+            codes = rf"[\w:]+UnpackedCodes<{least}, {2 if form == 'q6_k' else 1}ul, \w+, {limit}, "
+            steps = 2 if form == "q8_0" else r"\d"  # which is prepared where bytes are widened, or paired
+            prepared += [rf"MmlaTile<[\w:]+Paired<{codes}\dul> ?>, false>", rf"Int8Tile<{codes}{steps}ul>, false, {shape}"]
         return prepared * (rows == 0) + [f"MmlaTile<{name}, false>", rf"Int8Tile<{name}, false, {shape}"]
     return ["Bf16Tile"] * (form == "bf16") + [f"FmaTile<{name}, {shape}"]
 
