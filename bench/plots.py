@@ -117,7 +117,8 @@ def roofline(run):
         draw_roofs(axes, run, what, threads[0], low, high)
         bottom = max(min(row.best_gflops for row in rows) / 1.5, rows[0].peak / 300)
         axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(bottom, rows[0].peak * 1.5),
-                 title=", ".join(formats) + f" (roof: {what})", xlabel="flop per byte of W, x and y")
+                 title=(", ".join(formats) if len(formats) < 5 else f"{len(formats)} block formats") +
+                 f" (roof: {what})", xlabel="flop per byte of W, x and y")
         axes.grid(True, which="major", color="#eeeeee")
         axes.yaxis.set_major_formatter(PLAIN)
         axes.yaxis.set_minor_formatter(PLAIN_125)
