@@ -24,7 +24,8 @@ enum class KernelKind : uint8_t {
   bf16,          // the same on bf16, widened
   bf16_dot,      // an instruction for two products of bf16
   codes_of_8,    // integer dot of 8-bit codes, and of those that are multiplied as such
-  codes_of_4,    // integer dot of 4-bit codes, and of 5-bit ones, whose own sweep is to be made
+  codes_of_4,    // integer dot of 4-bit codes
+  codes_of_5,    // the same of those that take longer to unpack: of 5 bits, or places in a table
   pairs_of_5,    // the same of 5-bit codes where bytes are multiplied in pairs
   super_blocks,  // integer dot of blocks of 256 codes
   super_blocks_of_4,  // the same of 4-bit ones, which are unpacked faster
@@ -36,8 +37,8 @@ struct Tuning {
   /// second term out.
   size_t matvec_rows = 16;
   size_t matvec_depth = 0;
-  /// With W stored along n, as BLAS's untransposed B, up to so many rows of x are multiplied without
-  /// packing.
+  /// With W stored along n, as BLAS's untransposed B, up to so many rows of x are multiplied
+  /// without packing.
   size_t strided_rows = 64;
   /// A panel of W that more panels of x than this use is prepared (widened or unpacked) once, when
   /// W is packed (bench/sweeps/prepare_above.tsv: 0 loses up to 22 %, 8 and 16 are the same), and
@@ -116,6 +117,11 @@ inline constexpr TuningRow kTuningRows[] = {
      {.prepare_above = 8, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "sapphire_rapids_blocks"},
     {CpuFamily::sapphire_rapids,
+     KernelKind::codes_of_5,
+     64,
+     {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     "codes_of_5"},
+    {CpuFamily::sapphire_rapids,
      KernelKind::super_blocks,
      64,
      {.prepare_above = 2, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
@@ -159,6 +165,11 @@ inline constexpr TuningRow kTuningRows[] = {
      {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
      "avx2_early"},
     {CpuFamily::sapphire_rapids,
+     KernelKind::codes_of_5,
+     0,
+     {.prepare_above = 4, .dot_early_bytes = size_t{16} << 10, .slow_l3 = true},
+     "avx2_early"},
+    {CpuFamily::sapphire_rapids,
      KernelKind::pairs_of_5,
      0,
      {.prepare_above = 2,
@@ -191,6 +202,11 @@ inline constexpr TuningRow kTuningRows[] = {
      "arm_static"},
     {CpuFamily::arm64,
      KernelKind::codes_of_4,
+     0,
+     {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
+     "arm_static"},
+    {CpuFamily::arm64,
+     KernelKind::codes_of_5,
      0,
      {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
      "arm_static"},
@@ -257,6 +273,14 @@ inline constexpr TuningRow kTuningRows[] = {
      "zen4_blocks"},
     {CpuFamily::other,
      KernelKind::codes_of_4,
+     0,
+     {.prepare_above = 4,
+      .early_rows = 3,
+      .early_bytes = 8192,
+      .dot_early_bytes = size_t{16} << 10},
+     "zen4_blocks"},
+    {CpuFamily::other,
+     KernelKind::codes_of_5,
      0,
      {.prepare_above = 4,
       .early_rows = 3,

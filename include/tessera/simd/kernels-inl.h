@@ -182,7 +182,8 @@ constexpr KernelKind int8_kind() {
   } else {
     return F::kWords == 8 || DotsOf<F>::kSteps == 2      ? KernelKind::codes_of_8
            : TraitsOfDots<DotsOf<F>>::kTakesTwoRegisters ? KernelKind::pairs_of_5
-                                                         : KernelKind::codes_of_4;
+           : F::kMostCode == 15                          ? KernelKind::codes_of_4
+                                                         : KernelKind::codes_of_5;
   }
 }
 
