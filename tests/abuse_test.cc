@@ -71,7 +71,7 @@ void check_ok(const std::string& what, const Call& call) {
 
 std::string text(const char* what, std::initializer_list<size_t> numbers) {
   std::string out = what;
-  for (const size_t number : numbers) out += " " + std::to_string(number);
+  for (const size_t number : numbers) out.append(" ").append(std::to_string(number));
   return out;
 }
 
@@ -433,7 +433,7 @@ TEST_CASE("abuse: C", "[abuse]") {
   // Any bits as an enumerator.
   for (const int32_t value :
        {-1, 255, 256, 1 << 20, 1 << 30, INT32_MAX, INT32_MIN, INT32_MIN + 1}) {
-    const std::string what = "C " + std::to_string(value);
+    const std::string what = std::string("C ").append(std::to_string(value));
     tessera_view bad = x;
     bad.dtype = value;
     check_refused(what, [&] { return tessera_make_plan(&other, &bad, TESSERA_F32, nullptr); });
