@@ -144,7 +144,6 @@ class Weights {
   bool reserve_panels(size_t bytes, const ModelOptions& options);
   void decode_once(const gguf::Tensor& t, const MatView& w, const tessera::Executor& executor);
   void pack(const Matrix& m, const tessera::Executor& executor);
-  std::vector<const Matrix*> packed_matrices(const ModelOptions& options) const;
   bool take_kept_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache);
   void keep_panels(const std::vector<const Matrix*>& packed, const PanelCache& cache);
 
@@ -248,22 +247,6 @@ bool Weights::reserve_panels(size_t bytes, const ModelOptions& options) {
   return false;
 }
 
-// Panels of blocks of 256 are made into what tiles read for each product again, too often for one
-// row: it is multiplied a third faster where W lies (bench/sweeps/super_blocks_packed.tsv). So they
-// are packed only if asked for.
-bool is_packed(const MatView& w, Packing packing) {
-  return packing == Packing::always ||
-         (packing == Packing::automatic && tessera::dtype_info(w.dtype).block_values < 256);
-}
-
-std::vector<const Weights::Matrix*> Weights::packed_matrices(const ModelOptions& options) const {
-  std::vector<const Matrix*> packed;
-  for (const Matrix& m : matrices_) {
-    if (is_packed(m.w, options.packing)) packed.push_back(&m);
-  }
-  return packed;
-}
-
 // What a file of their panels says of them.
 template <class Matrices>
 std::vector<tessera::PanelEntry> entries_of(const Matrices& matrices) {
@@ -320,7 +303,11 @@ void Weights::decode_and_pack(const ModelOptions& options, const tessera::Execut
     place(m.tensor, m.w);
     plan(m, options.plan);
   }
-  const std::vector<const Matrix*> packed = packed_matrices(options);
+  const bool panels = options.packing != Packing::never;
+  std::vector<const Matrix*> packed;
+  for (const Matrix& m : matrices_) {
+    if (panels) packed.push_back(&m);
+  }
   const bool kept = take_kept_panels(packed, options.cache);
   size_t bytes = 0;  // of panels
   for (const Matrix* m : packed) bytes += round_up(panel_bytes(*m));
@@ -329,7 +316,6 @@ void Weights::decode_and_pack(const ModelOptions& options, const tessera::Execut
   place(table, model_.embedding);
   decode_once(*table, model_.embedding, executor);
   for (const Matrix& m : matrices_) {
-    const bool panels = is_packed(m.w, options.packing);
     if (panels && kept) continue;  // W itself is not needed
     decode_once(*m.tensor, m.w, executor);
     if (panels && packs) pack(m, executor);
