@@ -21,7 +21,8 @@ namespace {
 struct Options {
   std::string field, w = "f32", mode = "packed", target, pages = "2m";
   std::vector<size_t> values, ms = {1, 8, 32, 128, 512};
-  std::vector<std::pair<std::string, size_t>> with;  // fields that all values go with
+  std::string with;  // a field that all values go with
+  size_t with_value = 0;
   size_t n = 4096, k = 4096, rounds = 15;
   double seconds = 0.02;
 };
@@ -165,7 +166,7 @@ void sweep(const Options& o, const std::string& command) {
     tessera::PlanOptions options;
     options.target = o.target.empty() ? nullptr : o.target.c_str();
     candidates[i].tuning = *take(tessera::Matmul::plan(w, DType::f32, options)).value().tuning;
-    for (const auto& [field, value] : o.with) set_field(field, value, candidates[i]);
+    if (!o.with.empty()) set_field(o.with, o.with_value, candidates[i]);
     set_field(o.field, o.values[i], candidates[i]);
     plans.push_back(plans_of(o, candidates[i], data));
   }
@@ -202,9 +203,12 @@ int run(int argc, char** argv) {
       ->required()
       ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields))));
   app.add_option("--values", o.values, "what it takes in turn")->required()->delimiter(',');
-  app.add_option("--with", o.with, "another choice, and what it is throughout")
-      ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields)))
-                  .application_index(0));
+  CLI::Option* with =
+      app.add_option("--with", o.with, "another choice")
+          ->check(CLI::IsMember(std::vector<std::string>(std::begin(kFields), std::end(kFields))));
+  CLI::Option* with_value =
+      app.add_option("--with-value", o.with_value, "what that is throughout")->needs(with);
+  with->needs(with_value);
   app.add_option("--w", o.w, "format of W")->capture_default_str();
   app.add_option("--mode", o.mode, "packed or in_place")
       ->check(CLI::IsMember({"packed", "in_place"}))

@@ -120,12 +120,15 @@ TEST_CASE("scratch that cannot be had is a status", "[allocation][status]") {
   CHECK(product.got >= 7 * 32 * 4);
   CHECK(product.got < size_t{1} << 24);
 
+  // Too deep to be multiplied without a plan.
+  const std::vector<float> a(40 * 200, 1.0f), b(200 * 40, 1.0f);
+  std::vector<float> c(40 * 40, 5.0f);
   const Status gemm = refuse([&] {
-    return blas::gemm(blas::Op::none, blas::Op::none, 7, 40, 32, 1.0f, x.data(), 32, w.data(), 40,
-                      0.0f, y.data(), 40);
+    return blas::gemm(blas::Op::none, blas::Op::none, 40, 40, 200, 1.0f, a.data(), 200, b.data(),
+                      40, 0.0f, c.data(), 40);
   });
   CHECK(gemm.code == StatusCode::out_of_memory);
-  CHECK(y == std::vector<float>(7 * 40, 5.0f));
+  CHECK(c == std::vector<float>(40 * 40, 5.0f));
 
   const Result<Matmul> plan = Matmul::plan(rows_of(w, 40, 32), DType::f32);
   REQUIRE(plan.ok());

@@ -33,16 +33,18 @@ inline Status stored_view(Op op, size_t rows, size_t cols, const float* data, si
   return {};
 }
 
-// The kernel of small products, for which the target is looked up once; null:
-// there is none, and a plan says why.
+// The kernel of small products, null if there is none (a plan then says why). The best target is
+// looked up once, one that the environment names with each call.
 static const Kernel* small_kernel() noexcept {
-  static const Kernel* const found = []() -> const Kernel* {
+  const auto find = []() -> const Kernel* {
     const Result<const InstructionSet*> set = v0_1::detail::find_set(nullptr);
     if (!set.ok()) return nullptr;
     const Kernel* kernel = v0_1::detail::find_kernel(*set, DType::f32, Accuracy::fast);
     return kernel != nullptr && kernel->strided_product != nullptr ? kernel : nullptr;
-  }();
-  return found;
+  };
+  if (v0_1::detail::environment_target() != nullptr) return find();
+  static const Kernel* const best = find();
+  return best;
 }
 
 // Values of k from which few rows are multiplied by dots.
