@@ -22,8 +22,12 @@ class Tiles(unittest.TestCase):
         name("N_NEON", "FmaTile<tessera::v0_1::F32, 2ul, 12ul>", 12): BODY,
         name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::Q4_0, false, 2ul, 6ul>", 6): BODY,
         name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::Q4_0, false, 2ul, 6ul>", 1): BODY,
-        name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::N_NEON_DOTPROD::UnpackedCodes<false, 1ul, false, true>, false, 2ul, 6ul>", 5):
-            BODY,
+        name("N_NEON_DOTPROD", "Int8Tile<tessera::v0_1::N_NEON_DOTPROD::UnpackedCodes<false, 1ul, false, 255, 1ul>, false, 2ul, 6ul>",
+             5): BODY,
+        name("N_AVX2", "Int8Tile<tessera::v0_1::N_AVX2::UnpackedCodes<false, 1ul, true, 255, 2ul>, false, 2ul, 3ul>",
+             3): BODY,
+        name("N_AVX2", "Int8Tile<tessera::v0_1::N_AVX2::UnpackedCodes<false, 1ul, true, 15, 1ul>, false, 2ul, 3ul>",
+             2): BODY,
     }
 
     def test_the_tallest_and_that_of_one_row(self):
@@ -36,6 +40,10 @@ class Tiles(unittest.TestCase):
     def test_prepared_panels_are_for_many_rows(self):
         self.assertEqual(static_speed.tile(self.CODE, "NEON_DOTPROD", "q4_0", 0)[1], 5)
         self.assertEqual(static_speed.tile(self.CODE, "NEON_DOTPROD", "q4_0", 1)[1], 1)
+
+    def test_where_bytes_are_multiplied_in_pairs_each_size_of_code_has_its_tile(self):
+        self.assertEqual(static_speed.tile(self.CODE, "AVX2", "q4_0", 0)[1], 2)
+        self.assertEqual(static_speed.tile(self.CODE, "AVX2", "q8_0", 0)[1], 3)
 
     def test_a_tile_that_is_not_there(self):
         with self.assertRaises(static_speed.Failure):
