@@ -67,7 +67,7 @@ Status check_panel_file(std::span<const std::byte> file, std::span<const PanelEn
                         uint64_t source_hash) noexcept;
 
 /// A hash of bytes that goes on from another one: for a source. It finds what changes by accident
-/// and guards against nothing else. Some 0.15 ns a byte, so hash all of a large source only if the
+/// and guards against nothing else. Some 0.2 ns a byte, so hash all of a large source only if the
 /// time is there; else what tells it from others: names, shapes, sizes, times, a sample.
 uint64_t hash_bytes(std::span<const std::byte> bytes, uint64_t before = 0) noexcept;
 

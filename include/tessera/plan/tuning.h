@@ -138,7 +138,8 @@ inline constexpr TuningRow kTuningRows[] = {
      "sapphire_rapids_blocks"},
 
     // The same CPUs with shorter vectors: asking for W early from one row of x on
-    // gains up to 2.3 times; how far ahead is all the same.
+    // gains up to 2.3 times; how far ahead is all the same. When panels are prepared is of
+    // bench/sweeps/pairs_unpacked.tsv.
     {CpuFamily::sapphire_rapids,
      KernelKind::f32,
      0,
@@ -221,7 +222,8 @@ inline constexpr TuningRow kTuningRows[] = {
      {.prepare_above = 2, .prepare_above_in_place = 2, .early_rows = 3, .early_bytes = 8192},
      "arm_static"},
 
-    // Zen 4, and CPUs that nobody has measured.
+    // Zen 4, and CPUs that nobody has measured. On Zen 4 itself codes of 4, 5 and 8 bits have no
+    // prepared panels: that prepare_above is Emerald Rapids' (bench/sweeps/pairs_unpacked.tsv).
     {CpuFamily::other,
      KernelKind::f32,
      64,

@@ -10,8 +10,7 @@
 //                      i16 codes[16][rows][2] for products of 16 bits (dots-inl.h), or
 //                      i8 codes[4][rows][8] for products of matrices (mmla_tile-inl.h)
 //   x, q8, one row     the same with blocks for rows: kLanes blocks a group (matvec-inl.h), or
-//   halves
-//                      of blocks (super_dot-inl.h)
+//                      halves of blocks (super_dot-inl.h)
 #if defined(TESSERA_SIMD_PACK_X_INL_H_) == \
     (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
 #ifdef TESSERA_SIMD_PACK_X_INL_H_
