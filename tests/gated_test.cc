@@ -80,6 +80,36 @@ TESSERA_FORMAT_TEST(gated_products, "a gated product is that of gate and up", "[
   });
 }
 
+TEST_CASE("a gated product of more columns than sums of gate are kept of at once", "[gated]") {
+  Rng rng = suite_rng();
+  for_each_target([&](const char* target) {
+    const size_t n = 40 * tile_of(DType::f32, target, Accuracy::fast).nr + 3, k = 5;
+    const size_t m = 60;  // whole panels, so that what lies behind their sums is another's
+    const Matrix w_gate = random_weights(DType::f32, n, k, rng),
+                 w_up = random_weights(DType::f32, n, k, rng);
+    const Matrix x = random_x(DType::f32, m, k, rng);
+    const auto plan_of = [&](const Matrix& w) {
+      return *Matmul::plan({w.bytes.data(), n, k, w.row_bytes, DType::f32}, DType::f32,
+                           {Accuracy::fast, target, {}});
+    };
+    const GatedMatmul plan = *GatedMatmul::plan(plan_of(w_gate), plan_of(w_up));
+    std::vector<std::byte> packed_x(plan.packed_x_bytes(m));
+    REQUIRE(plan.pack(x.view(), packed_x).ok());
+    std::vector<float> whole;
+    for (const size_t parts : {1, 50}) {  // small parts take all of their columns at once
+      const GuardedBuffer worker(plan.worker_bytes(m), {true, 0});
+      const GuardedY y(DType::f32, m, n, 8, {true, 0});
+      for (size_t i = 0; i < parts; ++i) {
+        REQUIRE(plan.run(packed_x, y.view(), worker.bytes(), {}, {i, parts}).ok());
+      }
+      CHECK(worker.slack_untouched());
+      if (parts == 1) whole = y.values();
+      INFO("target " << target << ", parts " << parts);
+      REQUIRE(first_difference(y.values(), whole) == whole.size());
+    }
+  });
+}
+
 TEST_CASE("what gated products refuse", "[gated]") {
   const std::vector<float> w(5 * 8, 1.0f), x(3 * 8, 1.0f);
   std::vector<float> y(3 * 5);
