@@ -105,9 +105,8 @@ struct SimdOf<Q6_K> {
     return hn::ShiftRight<24>(hn::BitCast(DI(), hn::ShiftLeftSame(word(48 + s / 4), above)));
   }
 
-  static HWY_INLINE void sub_bytes(const uint8_t* block, uint64_t (&bytes)[2]) {
-    std::memcpy(bytes, block + 192, sizeof(bytes));
-  }
+  /// The 16 scales of a block.
+  static HWY_INLINE const uint8_t* sub_bytes(const uint8_t* block) { return block + 192; }
   static constexpr uint8_t scale_byte(size_t block, size_t half) {
     return static_cast<uint8_t>(2 * block + half);
   }

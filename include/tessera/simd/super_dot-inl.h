@@ -248,19 +248,28 @@ struct SuperLanes {
     }
   };
 #else
-  // The integers of all sub-blocks as bytes, of which a table picks those of the lanes.
+  // The integers of all sub-blocks as bytes, 16 in each quarter of a vector, so that one shuffle
+  // brings them to their lanes: where there are minima, a table of the scales of both blocks and
+  // one of their minima; else one of the 16 scales of each block.
   struct Scales {
-    using D16 = hn::Full128<uint8_t>;
-    hn::VFromD<D16> bytes[kSuperBlocks];
+    using D8 = hn::Repartition<uint8_t, DU>;
+    using V8 = hn::VFromD<D8>;
+    static constexpr size_t kTables = F::kHasMin ? 2 : kSuperBlocks;
+    V8 tables[kTables];
     VF scales, minima;  // of the blocks that lanes belong to
 
     HWY_INLINE explicit Scales(const uint8_t* w) {
-      TESSERA_UNROLL
-      for (size_t b = 0; b < kSuperBlocks; ++b) {
-        uint64_t two[2];
-        SimdOf<F>::sub_bytes(w + b * kBytes, two);
-        bytes[b] =
-            hn::BitCast(D16(), hn::Dup128VecFromValues(hn::Full128<uint64_t>(), two[0], two[1]));
+      if constexpr (F::kHasMin) {
+        uint64_t first[2], last[2];
+        SimdOf<F>::sub_bytes(w, first);
+        SimdOf<F>::sub_bytes(w + (kSuperBlocks - 1) * kBytes, last);
+        TESSERA_UNROLL
+        for (size_t i = 0; i < 2; ++i) tables[i] = in_quarters(first[i], last[i]);
+      } else {
+        TESSERA_UNROLL
+        for (size_t b = 0; b < kSuperBlocks; ++b) {
+          tables[b] = hn::LoadDup128(D8(), SimdOf<F>::sub_bytes(w + b * kBytes));
+        }
       }
       scales = of_blocks(w + F::kScaleAt);
       minima = scales;
@@ -273,10 +282,15 @@ struct SuperLanes {
     }
     template <bool kHigh>
     HWY_INLINE VF min(const uint8_t* /*w*/, size_t set) const {
-      return hn::Mul(minima, hn::ConvertTo(DF(), pick<kHigh, 8>(set)));
+      return hn::Mul(minima, hn::ConvertTo(DF(), pick<kHigh, 1>(set)));
     }
 
    private:
+    static HWY_INLINE V8 in_quarters(uint64_t low, uint64_t high) {
+      const hn::Repartition<uint64_t, DU> d64;
+      return hn::BitCast(D8(), hn::OddEven(hn::Set(d64, high), hn::Set(d64, low)));
+    }
+
     // An f16 of each block, in all lanes of it: of every four, the first two belong to the first.
     static HWY_INLINE VF of_blocks(const uint8_t* at) {
       uint16_t first, second;
@@ -288,39 +302,42 @@ struct SuperLanes {
                        hn::BitCast(dh, hn::Set(hn::Repartition<uint64_t, decltype(dh)>(), four)));
     }
 
-    template <bool kHigh, size_t kFirst>
+    template <bool kHigh, size_t kTable>
     HWY_INLINE VI pick(size_t set) const {
-      auto picked =
-          hn::TableLookupBytesOr0(bytes[0], hn::Load(D16(), kPlaces<kHigh, kFirst>[set][0].data()));
-      if constexpr (kSuperBlocks == 2) {
-        picked =
-            hn::Or(picked, hn::TableLookupBytesOr0(
-                               bytes[1], hn::Load(D16(), kPlaces<kHigh, kFirst>[set][1].data())));
-      }
-      using Byte = std::conditional_t<SimdOf<F>::kSignedScales, int8_t, uint8_t>;
-      const hn::Rebind<Byte, DI> d8;
-      return hn::PromoteTo(DI(), hn::ResizeBitCast(d8, picked));
+      V8 picked = look_up<kHigh>(tables[F::kHasMin ? kTable : 0], set, 0);
+      if constexpr (kLists == 2) picked = hn::Or(picked, look_up<kHigh>(tables[1], set, 1));
+      const VI lanes = hn::BitCast(DI(), picked);
+      return SimdOf<F>::kSignedScales ? hn::ShiftRight<24>(lanes) : lanes;
+    }
+    template <bool kHigh>
+    static HWY_INLINE V8 look_up(V8 table, size_t set, size_t list) {
+      return hn::TableLookupBytesOr0(table, hn::Load(D8(), kPlaces<kHigh>[set][list].data()));
     }
 
-    // [set][block of the group][lane]: the byte of a lane; of another block none, which gives 0.
-    using Places = std::array<std::array<std::array<uint8_t, 16>, kSuperBlocks>, kLaneSets>;
-    template <bool kHigh, size_t kFirst>
+    // [set][list][byte of the lanes]: where in a table a byte comes from; 0x80 gives 0. A table of
+    // one block has a list of its own, as it has nothing for the lanes of others. A signed integer
+    // is the highest byte of its lane.
+    static constexpr size_t kLists = F::kHasMin ? 1 : kSuperBlocks;
+    using Places = std::array<std::array<std::array<uint8_t, 4 * kLanes>, kLists>, kLaneSets>;
+    template <bool kHigh>
     static constexpr Places places() {
       Places places{};
       for (size_t set = 0; set < kLaneSets; ++set) {
-        for (size_t lane = 0; lane < 16; ++lane) {
-          const LanePlace place = lane_place(set, lane % kLanes);
-          for (size_t b = 0; b < kSuperBlocks; ++b) {
-            const size_t block = SimdOf<F>::Order::block_of(place.bytes % 4, kHigh);
-            const size_t at = kFirst + SimdOf<F>::scale_byte(block, place.half);
-            places[set][b][lane] = place.bytes / 4 == b ? static_cast<uint8_t>(at) : uint8_t{0x80};
-          }
+        for (size_t i = 0; i < kLists * 4 * kLanes; ++i) {
+          const size_t list = i / (4 * kLanes), lane = i / 4 % kLanes;
+          const LanePlace place = lane_place(set, lane);
+          const size_t of = place.bytes / 4;  // which block of the group
+          const size_t block = SimdOf<F>::Order::block_of(place.bytes % 4, kHigh);
+          const size_t at = SimdOf<F>::scale_byte(block, place.half) + (F::kHasMin ? 8 * of : 0);
+          const bool here =
+              i % 4 == (SimdOf<F>::kSignedScales ? 3 : 0) && (F::kHasMin || of == list);
+          places[set][list][i % (4 * kLanes)] = here ? static_cast<uint8_t>(at) : uint8_t{0x80};
         }
       }
       return places;
     }
-    template <bool kHigh, size_t kFirst>
-    alignas(16) static constexpr Places kPlaces = places<kHigh, kFirst>();
+    template <bool kHigh>
+    alignas(64) static constexpr Places kPlaces = places<kHigh>();
   };
 #endif
 };
