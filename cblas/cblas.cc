@@ -125,11 +125,20 @@ Gemm<T> row_major(const Gemm<T>& g) noexcept {
           g.b,           g.ldb,     g.a,       g.lda, g.beta, g.c, g.ldc};
 }
 
-Status multiply(const Gemm<float>& as_called, const Executor& executor) noexcept {
-  const Gemm<float> g = row_major(as_called);
-  return blas::gemm(op_of(g.trans_a), op_of(g.trans_b), size_of(g.m), size_of(g.n), size_of(g.k),
-                    g.alpha, g.a, size_of(g.lda), g.b, size_of(g.ldb), g.beta, g.c, size_of(g.ldc),
-                    executor);
+// TESSERA_TARGET is read once.
+Status multiply(blas::detail::Product p, const Executor& executor) noexcept {
+  static const Kernel* const kernel = blas::detail::gemm_kernel();
+  return blas::detail::gemm_by(kernel, p, executor);
+}
+// (Not by row_major: copying the arguments takes as long as a small product.)
+Status multiply(const Gemm<float>& g, const Executor& executor) noexcept {
+  const blas::Op op_a = op_of(g.trans_a), op_b = op_of(g.trans_b);
+  const size_t m = size_of(g.m), n = size_of(g.n), k = size_of(g.k);
+  const size_t lda = size_of(g.lda), ldb = size_of(g.ldb), ldc = size_of(g.ldc);
+  if (g.layout == CblasRowMajor) {
+    return multiply({op_a, op_b, m, n, k, g.alpha, g.a, lda, g.b, ldb, g.beta, g.c, ldc}, executor);
+  }
+  return multiply({op_b, op_a, n, m, k, g.alpha, g.b, ldb, g.a, lda, g.beta, g.c, ldc}, executor);
 }
 
 template <class T>
@@ -185,7 +194,12 @@ Status multiply(const Gemm<T>& as_called, const Executor& executor) noexcept {
 template <class T>
 void gemm(const char* routine, const Gemm<T>& g) noexcept {
   if (const int wrong = wrong_argument(g); wrong != 0) return report_gemm(routine, g.layout, wrong);
-  if (const Status s = multiply(g, threads()); !s.ok()) report_failure(routine, s);
+  // Small products are for one thread: asking how many there are takes as long as the least ones.
+  constexpr int64_t kSmall = 64 * 64 * 64;
+  const int64_t sums = int64_t{g.m} * g.n;
+  const bool small = sums <= kSmall && sums * g.k <= kSmall;
+  const Status s = small ? multiply(g, serial()) : multiply(g, threads());
+  if (!s.ok()) report_failure(routine, s);
 }
 
 template <class T>
@@ -256,8 +270,8 @@ Status multiply(const Gemv& g) noexcept {
       for (size_t i = 0; i < n; ++i) y[i] = to[static_cast<ptrdiff_t>(i) * g.incy];
     }
   }
-  const Status s = blas::gemm(blas::Op::none, op, 1, n, k, g.alpha, x, k, g.a, size_of(g.lda),
-                              g.beta, y, n, threads());
+  const Status s = multiply(
+      {blas::Op::none, op, 1, n, k, g.alpha, x, k, g.a, size_of(g.lda), g.beta, y, n}, threads());
   if (s.ok() && g.incy != 1) {
     for (size_t i = 0; i < n; ++i) to[static_cast<ptrdiff_t>(i) * g.incy] = y[i];
   }

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: MIT
+// Small matrices of f32 turned over, and products in place of operands that lie the other way.
+//
+//   W stored as [n, k], y as [n, m]: a few columns of y at a time, for which a piece of W is turned
+//   into memory that stays in L1, and a piece of y back from there. The tiles are those of
+//   strided-inl.h, so a sum is the same whichever way its operands lie.
+#if defined(TESSERA_SIMD_TURNED_INL_H_) == \
+    (defined(HWY_TARGET_TOGGLE) != defined(TESSERA_SUB_TOGGLE))
+#ifdef TESSERA_SIMD_TURNED_INL_H_
+#undef TESSERA_SIMD_TURNED_INL_H_
+#else
+#define TESSERA_SIMD_TURNED_INL_H_
+#endif
+
+#include "tessera/simd/strided-inl.h"
+
+TESSERA_BEFORE_NAMESPACE();
+namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
+
+// to[c, r] = from[r, c], rows of either so many bytes apart.
+struct TurnArgs {
+  const std::byte* from;
+  size_t from_row;
+  size_t rows, cols;  // of from
+  std::byte* to;
+  size_t to_row;
+};
+
+HWY_INLINE void turn_values(const TurnArgs& a, Range rows, Range cols) {
+  for (size_t r = rows.begin; r < rows.end; ++r) {
+    for (size_t c = cols.begin; c < cols.end; ++c) {
+      std::memcpy(a.to + c * a.to_row + r * 4, a.from + r * a.from_row + c * 4, 4);
+    }
+  }
+}
+
+#if !TESSERA_ONE_LANE
+// The 16 bytes of each block of a vector to at(0), at(1), ..
+template <class At>
+HWY_INLINE void store_16_bytes(VU v, const At& at) {
+  const DU du;
+  if constexpr (kLanes == 4) {
+    store_bytes(v, du, at(0));
+  } else {
+    const hn::Half<DU> dh;
+    if constexpr (kLanes == 8) {
+      store_bytes(hn::LowerHalf(dh, v), dh, at(0));
+      store_bytes(hn::UpperHalf(dh, v), dh, at(1));
+    } else {
+      const hn::Half<decltype(dh)> dq;
+      const auto low = hn::LowerHalf(dh, v), high = hn::UpperHalf(dh, v);
+      store_bytes(hn::LowerHalf(dq, low), dq, at(0));
+      store_bytes(hn::UpperHalf(dq, low), dq, at(1));
+      store_bytes(hn::LowerHalf(dq, high), dq, at(2));
+      store_bytes(hn::UpperHalf(dq, high), dq, at(3));
+    }
+  }
+}
+
+// kLanes rows, at least 4 columns.
+inline void turn_tall(const TurnArgs& a, size_t row) {
+  const std::byte* from[4];
+  const size_t stride = 4 * a.from_row;
+  for (size_t i = 0; i < 4; ++i) from[i] = a.from + (row + i) * a.from_row;
+  for (size_t c = 0; c < a.cols; c += 4) {
+    const size_t col = std::min(c, a.cols - 4);  // some again where they are not whole fours
+    VU quarters[4], words[4];
+    TESSERA_UNROLL
+    for (size_t i = 0; i < 4; ++i) {
+      const std::byte* p = from[i] + col * 4;
+      quarters[i] = load_16_bytes([p, stride](size_t b) TESSERA_ATTR { return p + b * stride; });
+    }
+    transpose_quarters(quarters, words);
+    std::byte* to = a.to + col * a.to_row + row * 4;
+    TESSERA_UNROLL
+    for (size_t j = 0; j < 4; ++j, to += a.to_row) store_bytes(words[j], DU(), to);
+  }
+}
+
+// At least 4 rows, kLanes columns.
+inline void turn_wide(const TurnArgs& a, size_t col) {
+  const size_t stride = 4 * a.to_row;
+  for (size_t r = 0; r < a.rows; r += 4) {
+    const size_t row = std::min(r, a.rows - 4);
+    VU words[4], quarters[4];
+    const std::byte* from = a.from + row * a.from_row + col * 4;
+    TESSERA_UNROLL
+    for (size_t j = 0; j < 4; ++j, from += a.from_row) words[j] = load_bytes(DU(), from);
+    transpose_quarters(words, quarters);  // which is its own inverse
+    std::byte* to = a.to + col * a.to_row + row * 4;
+    TESSERA_UNROLL
+    for (size_t i = 0; i < 4; ++i, to += a.to_row) {
+      store_16_bytes(quarters[i], [to, stride](size_t b) TESSERA_ATTR { return to + b * stride; });
+    }
+  }
+}
+
+// Four rows and four columns.
+inline void turn_block(const TurnArgs& a, size_t row, size_t col) {
+  const hn::CappedTag<uint32_t, 4> d;
+  const hn::Repartition<uint64_t, decltype(d)> d64;
+  hn::Vec<decltype(d)> in[4];
+  const std::byte* from = a.from + row * a.from_row + col * 4;
+  TESSERA_UNROLL
+  for (size_t i = 0; i < 4; ++i, from += a.from_row) in[i] = load_bytes(d, from);
+  const auto lower01 = hn::BitCast(d64, hn::InterleaveLower(d, in[0], in[1]));
+  const auto upper01 = hn::BitCast(d64, hn::InterleaveUpper(d, in[0], in[1]));
+  const auto lower23 = hn::BitCast(d64, hn::InterleaveLower(d, in[2], in[3]));
+  const auto upper23 = hn::BitCast(d64, hn::InterleaveUpper(d, in[2], in[3]));
+  std::byte* to = a.to + col * a.to_row + row * 4;
+  store_bytes(hn::InterleaveLower(d64, lower01, lower23), d64, to);
+  store_bytes(hn::InterleaveUpper(d64, lower01, lower23), d64, to + a.to_row);
+  store_bytes(hn::InterleaveLower(d64, upper01, upper23), d64, to + 2 * a.to_row);
+  store_bytes(hn::InterleaveUpper(d64, upper01, upper23), d64, to + 3 * a.to_row);
+}
+
+// Two or three rows that become rows side by side, or columns of such rows: kLanes of them.
+HWY_INLINE bool turn_dense(const TurnArgs& a) {
+  const DF df;
+  VF v[3];
+  if (a.cols >= kLanes && (a.rows == 2 || a.rows == 3) && a.to_row == a.rows * 4) {
+    for (size_t c = 0; c < a.cols; c += kLanes) {
+      const size_t col = std::min(c, a.cols - kLanes);
+      for (size_t r = 0; r < a.rows; ++r) v[r] = load_bytes(df, a.from + r * a.from_row + col * 4);
+      float* to = reinterpret_cast<float*>(a.to + col * a.to_row);
+      if (a.rows == 2) {
+        hn::StoreInterleaved2(v[0], v[1], df, to);
+      } else {
+        hn::StoreInterleaved3(v[0], v[1], v[2], df, to);
+      }
+    }
+    return true;
+  }
+  if (a.rows >= kLanes && (a.cols == 2 || a.cols == 3) && a.from_row == a.cols * 4) {
+    for (size_t r = 0; r < a.rows; r += kLanes) {
+      const size_t row = std::min(r, a.rows - kLanes);
+      const float* from = reinterpret_cast<const float*>(a.from + row * a.from_row);
+      if (a.cols == 2) {
+        hn::LoadInterleaved2(df, from, v[0], v[1]);
+      } else {
+        hn::LoadInterleaved3(df, from, v[0], v[1], v[2]);
+      }
+      for (size_t c = 0; c < a.cols; ++c) store_bytes(v[c], df, a.to + c * a.to_row + row * 4);
+    }
+    return true;
+  }
+  return false;
+}
+#endif
+
+// Where sizes are no multiples of what is done at once, the last values are written twice.
+inline void turn(const TurnArgs& a) {
+#if !TESSERA_ONE_LANE
+  if (a.rows >= 4 && a.cols >= 4) {
+    if (a.rows >= kLanes) {
+      for (size_t r = 0; r < a.rows; r += kLanes) turn_tall(a, std::min(r, a.rows - kLanes));
+    } else if (a.cols >= kLanes) {
+      for (size_t c = 0; c < a.cols; c += kLanes) turn_wide(a, std::min(c, a.cols - kLanes));
+    } else {
+      for (size_t r = 0; r < a.rows; r += 4) {
+        for (size_t c = 0; c < a.cols; c += 4) {
+          turn_block(a, std::min(r, a.rows - 4), std::min(c, a.cols - 4));
+        }
+      }
+    }
+    return;
+  }
+  if (turn_dense(a)) return;
+#endif
+  turn_values(a, {0, a.rows}, {0, a.cols});
+}
+
+// strided_product of a W or y that lies the other way, or both, of which kTurnedFloats
+// hold k, or m, vectors.
+inline void turned_product(const StridedArgs& a) {
+  alignas(64) float w[kTurnedFloats];
+  alignas(64) float y[kTurnedFloats];
+  StridedArgs piece = a;
+  size_t cols = std::min(a.n, size_t{kStridedCols});
+  if (a.w_turned) cols = std::min(cols, kTurnedFloats / a.k / kLanes * kLanes);
+  if (a.y_turned) cols = std::min(cols, kTurnedFloats / a.m / kLanes * kLanes);
+  const size_t row_bytes = detail::rounded_up(cols, kLanes) * sizeof(float);
+  for (size_t first = 0; first < a.n; first += cols) {
+    piece.n = std::min(cols, a.n - first);
+    if (a.w_turned) {
+      piece.w = reinterpret_cast<const std::byte*>(w);
+      piece.w_step = row_bytes;
+      turn({a.w + first * a.w_step, a.w_step, piece.n, a.k, reinterpret_cast<std::byte*>(w),
+            row_bytes});
+    } else {
+      piece.w = a.w + first * sizeof(float);
+    }
+    if (!a.y_turned) {
+      piece.y = a.y + first * sizeof(float);
+      strided_product(piece);
+      continue;
+    }
+    piece.y = reinterpret_cast<std::byte*>(y);
+    piece.y_row = row_bytes;
+    if (a.beta != 0.0f) {
+      turn({a.y + first * a.y_row, a.y_row, piece.n, a.m, piece.y, row_bytes});
+    }
+    strided_product(piece);
+    turn({piece.y, row_bytes, a.m, piece.n, a.y + first * a.y_row, a.y_row});
+  }
+}
+
+// As many sums as fit here wait between ranges of k; of more, k is done in one.
+inline void long_product(StridedArgs a) {
+  alignas(64) float sums[kTurnedFloats];
+  a.sums_stride = detail::rounded_up(a.n, kLanes);
+  a.sums = a.m * a.sums_stride <= kTurnedFloats ? sums : nullptr;
+  strided_product(a);
+}
+
+inline void any_strided_product(const StridedArgs& a) {
+  if (a.w_turned || a.y_turned) return turned_product(a);
+  a.k > kStridedDepth && !a.few_sums ? long_product(a) : strided_product(a);
+}
+
+}  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
+TESSERA_AFTER_NAMESPACE();
+
+#endif  // TESSERA_SIMD_TURNED_INL_H_
