@@ -130,8 +130,9 @@ Status multiply(blas::detail::Product p, const Executor& executor) noexcept {
   static const Kernel* const kernel = blas::detail::gemm_kernel();
   return blas::detail::gemm_by(kernel, p, executor);
 }
-// (Not by row_major: copying the arguments takes as long as a small product.)
-Status multiply(const Gemm<float>& g, const Executor& executor) noexcept {
+// (Not by row_major, and inline: copying the arguments takes as long as a small product.)
+[[gnu::always_inline]] inline Status multiply(const Gemm<float>& g,
+                                              const Executor& executor) noexcept {
   const blas::Op op_a = op_of(g.trans_a), op_b = op_of(g.trans_b);
   const size_t m = size_of(g.m), n = size_of(g.n), k = size_of(g.k);
   const size_t lda = size_of(g.lda), ldb = size_of(g.ldb), ldc = size_of(g.ldc);
@@ -192,13 +193,14 @@ Status multiply(const Gemm<T>& as_called, const Executor& executor) noexcept {
 }
 
 template <class T>
-void gemm(const char* routine, const Gemm<T>& g) noexcept {
+[[gnu::always_inline]] inline void gemm(const char* routine, const Gemm<T>& g) noexcept {
   if (const int wrong = wrong_argument(g); wrong != 0) return report_gemm(routine, g.layout, wrong);
   // Small products are for one thread: asking how many there are takes as long as the least ones.
   constexpr int64_t kSmall = 64 * 64 * 64;
   const int64_t sums = int64_t{g.m} * g.n;
   const bool small = sums <= kSmall && sums * g.k <= kSmall;
-  const Status s = small ? multiply(g, serial()) : multiply(g, threads());
+  const Executor executor = small ? serial() : threads();
+  const Status s = multiply(g, executor);
   if (!s.ok()) report_failure(routine, s);
 }
 

@@ -110,6 +110,11 @@ inline constexpr size_t kSmallProducts = size_t{64} * 64 * 64;
 /// small products, as sums would have to wait in memory.
 inline constexpr size_t kUnplanned = size_t{1} << 22;
 
+/// Sums of fewer terms are never four each.
+inline constexpr size_t kFewDepth = 16;
+/// What turning a matrix costs at least, and at most what is done in place without looking further.
+inline constexpr size_t kLeastTurning = 80;
+
 /// What the ways cost, in multiplications of vectors, of which a core does two a cycle.
 struct Costs {
   int lanes_log2;  // sizes are shifted: divisions would take longer than small products
@@ -124,13 +129,14 @@ struct Costs {
   /// each other, if they are not few enough for four chains each.
   constexpr size_t tiles(size_t m, size_t n, size_t k) const noexcept {
     const size_t sums = m * vectors(n);
-    return 3 * sums + (v0_1::detail::max)(sums, has_few_sums(m, n, lanes()) ? 2 : 8) * k;
+    const bool few = k >= kFewDepth && has_few_sums(m, n, lanes());
+    return 3 * sums + (v0_1::detail::max)(sums, few ? 2 : 8) * k;
   }
   /// A matrix turned: a quarter to half a cycle a value if both sizes are fours.
   constexpr size_t turning(size_t rows, size_t cols) const noexcept {
     const size_t values = rows * cols;
-    if (rows == 1 || cols == 1) return 80 + 3 * values;
-    return 80 + (rows < lanes() && cols < lanes() ? values : values / 2);
+    if (rows == 1 || cols == 1) return kLeastTurning + 3 * values;
+    return kLeastTurning + (rows < lanes() && cols < lanes() ? values : values / 2);
   }
   /// Planning takes as long as some thousands of multiplications, and packing as one for each value
   /// where W lies along k.
@@ -177,9 +183,10 @@ constexpr BestWay best_tiles(const Costs& costs, bool a_turned, bool b_turned, s
 /// no bit.
 inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t m, size_t n,
                       size_t k) noexcept {
+  const Costs costs{std::countr_zero(kernel.vector_bytes / sizeof(float))};
+  if (!b_turned && m * n <= kUnplanned && costs.tiles(m, n, k) <= kLeastTurning) return Way::in_place;
   const bool turned = turns(a_turned, b_turned, m, n, k);
   if (m * n <= kUnplanned && m * n * k <= kUnplanned) {
-    const Costs costs{std::countr_zero(kernel.vector_bytes / sizeof(float))};
     BestWay best;
     if (k <= kStridedDepth || m * n * k <= kSmallProducts) {
       best = best_tiles(costs, a_turned, b_turned, m, n, k);

@@ -13,38 +13,41 @@
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// The first `count` values, up to kLanes, from or to an address of any alignment; loaded ones are
+// The first `count` values, up to Lanes(d), from or to an address of any alignment; loaded ones are
 // followed by zeros. (A mask is made once: beside each load, it would take longer than that.)
+template <class D = DF>
 class FirstLanes {
+  using V = hn::Vec<D>;
+
  public:
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
-  explicit HWY_INLINE FirstLanes(size_t count) : mask_(hn::FirstN(DF(), count)) {}
-  HWY_INLINE VF load(const std::byte* p) const {
-    return hn::MaskedLoad(mask_, DF(), reinterpret_cast<const float*>(p));
+  explicit HWY_INLINE FirstLanes(size_t count) : mask_(hn::FirstN(D(), count)) {}
+  HWY_INLINE V load(const std::byte* p) const {
+    return hn::MaskedLoad(mask_, D(), reinterpret_cast<const float*>(p));
   }
-  HWY_INLINE void store(VF v, std::byte* p) const {
-    hn::BlendedStore(v, mask_, DF(), reinterpret_cast<float*>(p));
+  HWY_INLINE void store(V v, std::byte* p) const {
+    hn::BlendedStore(v, mask_, D(), reinterpret_cast<float*>(p));
   }
 
  private:
-  hn::MFromD<DF> mask_;
+  hn::MFromD<D> mask_;
 #else
   explicit HWY_INLINE FirstLanes(size_t count) : count_(count) {}
-  HWY_INLINE VF load(const std::byte* p) const {
+  HWY_INLINE V load(const std::byte* p) const {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
-    return hn::LoadN(DF(), reinterpret_cast<const float*>(p), count_);
+    return hn::LoadN(D(), reinterpret_cast<const float*>(p), count_);
 #else
-    alignas(64) std::byte copy[kLanes * sizeof(float)] = {};
+    alignas(64) std::byte copy[hn::MaxLanes(D()) * sizeof(float)] = {};
     std::memcpy(copy, p, count_ * sizeof(float));
-    return load_bytes(DF(), copy);
+    return load_bytes(D(), copy);
 #endif
   }
-  HWY_INLINE void store(VF v, std::byte* p) const {
+  HWY_INLINE void store(V v, std::byte* p) const {
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
-    hn::StoreN(v, DF(), reinterpret_cast<float*>(p), count_);
+    hn::StoreN(v, D(), reinterpret_cast<float*>(p), count_);
 #else
-    alignas(64) std::byte copy[kLanes * sizeof(float)];
-    store_bytes(v, DF(), copy);
+    alignas(64) std::byte copy[hn::MaxLanes(D()) * sizeof(float)];
+    store_bytes(v, D(), copy);
     std::memcpy(p, copy, count_ * sizeof(float));
 #endif
   }

@@ -62,7 +62,7 @@ void dot_tile(const DotTile& a) {
     for (; k >= kLanes; k -= kLanes, x += kBytes, w += kBytes) add(whole, sums[0]);
   }
   if (k != 0) {
-    const FirstLanes part(k);
+    const FirstLanes<> part(k);
     add([&part](const std::byte* p) TESSERA_ATTR { return part.load(p); }, sums[kChains - 1]);
   }
   TESSERA_UNROLL

@@ -71,7 +71,7 @@ template <size_t C, size_t R, bool kPart>
 HWY_INLINE void finish_strided(const VF (&sums)[C][R], const StridedTile& a, std::byte* y) {
   const DF df;
   const VF alpha = hn::Set(df, a.alpha), beta = hn::Set(df, a.beta);
-  const FirstLanes part(a.last_lanes);
+  const FirstLanes<> part(a.last_lanes);
   const size_t y_row = a.y_row;
   const bool reads = a.beta != 0.0f;
   TESSERA_UNROLL
@@ -100,7 +100,7 @@ void strided_tile(const StridedTile& a) {
   float* to = a.sums;
   size_t early = a.early;
   const size_t x_row = a.x_row, x_step = a.x_step, w_step = a.w_step;
-  const FirstLanes part(a.last_lanes);
+  const FirstLanes<> part(a.last_lanes);
   const size_t steps = a.steps, sums_stride = a.sums_stride;
   const bool last = a.last;
   for (size_t tile = 0; tile < a.count; ++tile) {
@@ -181,7 +181,7 @@ void strided_few(const StridedTile& a) {
       for (size_t r = 0; r < R; ++r) sums[i][c][r] = hn::Zero(df);
     }
   }
-  const FirstLanes part(a.last_lanes);
+  const FirstLanes<> part(a.last_lanes);
   const size_t x_row = a.x_row;
   const auto add = [&part, x_row](const std::byte* w, const std::byte* x, VF(&to)[C][R])
                        TESSERA_ATTR {

@@ -12,7 +12,7 @@
 #define TESSERA_SIMD_TURNED_INL_H_
 #endif
 
-#include "tessera/simd/strided-inl.h"
+#include "tessera/simd/narrow-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
@@ -170,6 +170,22 @@ inline void turn(const TurnArgs& a) {
   turn_values(a, {0, a.rows}, {0, a.cols});
 }
 
+// As many sums as fit here wait between ranges of k; of more, k is done in one.
+inline void long_product(StridedArgs a) {
+  alignas(64) float sums[kTurnedFloats];
+  a.sums_stride = detail::rounded_up(a.n, kLanes);
+  a.sums = a.m * a.sums_stride <= kTurnedFloats ? sums : nullptr;
+  strided_product(a);
+}
+
+// Of W and y as they lie.
+HWY_INLINE void one_product(const StridedArgs& a) {
+  if constexpr (kLanes > 4) {
+    if (a.n <= kLanes / 2) return narrow_product<kLanes>(a);
+  }
+  a.k > kStridedDepth && !a.few_sums ? long_product(a) : strided_product(a);
+}
+
 // strided_product of a W or y that lies the other way, or both, of which kTurnedFloats
 // hold k, or m, vectors.
 inline void turned_product(const StridedArgs& a) {
@@ -192,7 +208,7 @@ inline void turned_product(const StridedArgs& a) {
     }
     if (!a.y_turned) {
       piece.y = a.y + first * sizeof(float);
-      strided_product(piece);
+      one_product(piece);
       continue;
     }
     piece.y = reinterpret_cast<std::byte*>(y);
@@ -200,22 +216,13 @@ inline void turned_product(const StridedArgs& a) {
     if (a.beta != 0.0f) {
       turn({a.y + first * a.y_row, a.y_row, piece.n, a.m, piece.y, row_bytes});
     }
-    strided_product(piece);
+    one_product(piece);
     turn({piece.y, row_bytes, a.m, piece.n, a.y + first * a.y_row, a.y_row});
   }
 }
 
-// As many sums as fit here wait between ranges of k; of more, k is done in one.
-inline void long_product(StridedArgs a) {
-  alignas(64) float sums[kTurnedFloats];
-  a.sums_stride = detail::rounded_up(a.n, kLanes);
-  a.sums = a.m * a.sums_stride <= kTurnedFloats ? sums : nullptr;
-  strided_product(a);
-}
-
 inline void any_strided_product(const StridedArgs& a) {
-  if (a.w_turned || a.y_turned) return turned_product(a);
-  a.k > kStridedDepth && !a.few_sums ? long_product(a) : strided_product(a);
+  a.w_turned || a.y_turned ? turned_product(a) : one_product(a);
 }
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
