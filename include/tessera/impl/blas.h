@@ -136,6 +136,26 @@ TESSERA_IMPL Status turned_gemm(const Kernel* kernel, const Product& p,
   return {};
 }
 
+// Way::b_turned and Way::a_turned: rows along k become columns.
+TESSERA_IMPL Status gemm_of_turned(const Kernel& kernel, Product& p, Way way,
+                                   const Executor& executor) noexcept {
+  const bool of_b = way == Way::b_turned;
+  const size_t rows = of_b ? p.n : p.m;
+  const Floats memory(rows * p.k);
+  if (memory.data() == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "operand transposed",
+                               rows * p.k * sizeof(float));
+  }
+  kernel.turn({reinterpret_cast<const std::byte*>(of_b ? p.b : p.a),
+               (of_b ? p.ldb : p.lda) * sizeof(float), rows, p.k,
+               reinterpret_cast<std::byte*>(memory.data()), rows * sizeof(float)});
+  (of_b ? p.b : p.a) = memory.data();
+  (of_b ? p.ldb : p.lda) = rows;
+  (of_b ? p.op_b : p.op_a) = of_b ? Op::none : Op::transpose;
+  multiply_unplanned(kernel, p, of_b ? Way::in_place : Way::c_in_pieces, executor);
+  return {};
+}
+
 // Way::gaps.
 TESSERA_IMPL Status gemm_of_copies(const Kernel* kernel, Product p,
                                    const Executor& executor) noexcept {
@@ -250,6 +270,9 @@ TESSERA_IMPL Status gemm_by(const Kernel* kernel, Product& p, const Executor& ex
     case Way::dots:
       multiply_unplanned(*kernel, p, way, executor);
       return {};
+    case Way::b_turned:
+    case Way::a_turned:
+      return gemm_of_turned(*kernel, p, way, executor);
     case Way::turned:
       return turned_gemm(kernel, p, executor);
     case Way::gaps:

@@ -21,6 +21,8 @@ enum class Way : uint8_t {
   c_in_pieces,    // tiles of C^T; C turned in pieces
   a_c_in_pieces,  // tiles of C^T; A and C turned in pieces
   dots,           // dots of rows of A and rows of B
+  b_turned,       // B turned in memory, then in_place
+  a_turned,       // A turned in memory, then c_in_pieces
   turned,         // C^T by one of these ways, in memory, and turned then
   plan            // as matmul with a plan of its own; also what is no ordinary product
 };
@@ -115,6 +117,10 @@ inline constexpr size_t kFewDepth = 16;
 /// What turning a matrix costs at least, and at most what is done in place without looking further.
 inline constexpr size_t kLeastTurning = 80;
 
+/// What thin_way asks for.
+inline constexpr size_t kLeastThin = 16, kMostThin = 128;
+inline constexpr size_t kReadTurned = size_t{1} << 17;
+
 /// What the ways cost, in multiplications of vectors, of which a core does two a cycle.
 struct Costs {
   int lanes_log2;  // sizes are shifted: divisions would take longer than small products
@@ -179,14 +185,27 @@ constexpr BestWay best_tiles(const Costs& costs, bool a_turned, bool b_turned, s
   return best;
 }
 
+/// A larger product of few columns, or few rows, whose other operand is read along k where it lies;
+/// Way::plan if it is none. (What is read the other way is better packed, unless L2 holds it.)
+constexpr Way thin_way(bool a_turned, bool b_turned, size_t m, size_t n, size_t k) noexcept {
+  const bool few_cols = n >= kLeastThin && n <= kMostThin && n <= m;
+  const bool few_rows = m >= kLeastThin && m <= kMostThin && m < n;
+  if (!b_turned) {
+    return few_cols && (!a_turned || m * k <= kReadTurned) ? Way::in_place : Way::plan;
+  }
+  if (a_turned) return few_rows ? Way::c_in_pieces : Way::plan;
+  return few_cols ? Way::b_turned : few_rows ? Way::a_turned : Way::plan;
+}
+
 /// Of an ordinary product without gaps. It does not ask how many threads there are, so they decide
 /// no bit.
 inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t m, size_t n,
                       size_t k) noexcept {
   const Costs costs{std::countr_zero(kernel.vector_bytes / sizeof(float))};
-  if (!b_turned && m * n <= kUnplanned && costs.tiles(m, n, k) <= kLeastTurning) return Way::in_place;
+  if (!b_turned && m * n <= kUnplanned && costs.tiles(m, n, k) <= kLeastTurning)
+    return Way::in_place;
   const bool turned = turns(a_turned, b_turned, m, n, k);
-  if (m * n <= kUnplanned && m * n * k <= kUnplanned) {
+  if (k <= kStridedDepth || (m * n <= kUnplanned && m * n * k <= kUnplanned)) {
     BestWay best;
     if (k <= kStridedDepth || m * n * k <= kSmallProducts) {
       best = best_tiles(costs, a_turned, b_turned, m, n, k);
@@ -200,6 +219,10 @@ inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t
       best.offer(Way::dots, costs.dots(m, n, k) + costs.turning(k, a_turned ? m : n));
     }
     if (best.way != Way::plan) return best.way;
+  }
+  if (k > kStridedDepth) {
+    const Way way = thin_way(a_turned, b_turned, m, n, k);
+    if (way != Way::plan) return way;
   }
   return turned ? Way::turned : Way::plan;
 }

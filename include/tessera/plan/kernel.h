@@ -144,6 +144,14 @@ struct StridedArgs {
   size_t sums_stride = 0;  // floats, at least kStridedCols or n
   bool few_sums = false;   // has_few_sums of all y, of which this may be a part
 };
+/// to[c, r] = from[r, c] of f32.
+struct TurnArgs {
+  const std::byte* from = nullptr;
+  size_t from_row = 0;        // bytes
+  size_t rows = 0, cols = 0;  // of from
+  std::byte* to = nullptr;
+  size_t to_row = 0;  // bytes
+};
 /// Columns whose sums wait together between ranges of k, of so many values, and values of W that
 /// are taken for cached.
 inline constexpr size_t kStridedCols = 1024;
@@ -249,6 +257,7 @@ struct Kernel {
   void (*strided_product)(const StridedArgs&) = nullptr;
   /// The same by dots, of few values (simd/small_dots-inl.h). One of x and W must lie along k.
   void (*dots_product)(const StridedArgs&) = nullptr;
+  void (*turn)(const TurnArgs&) = nullptr;
 };
 
 /// Whether what describes a kernel fits together, and arrays on the stack hold it.

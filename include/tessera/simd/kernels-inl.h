@@ -133,6 +133,7 @@ constexpr Kernel fma_kernel(Accuracy accuracy) {
     kernel.strided = &strided_loops;
     kernel.strided_product = &any_strided_product;
     kernel.dots_product = &dots_product;
+    kernel.turn = &turn;
   } else {
     kernel.kind = F::kDType == DType::f16 ? KernelKind::f16 : KernelKind::bf16;
     kernel.note = F::kDType == DType::f16       ? "f16 is storage: W is widened to f32"

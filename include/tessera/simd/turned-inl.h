@@ -17,15 +17,6 @@
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
 
-// to[c, r] = from[r, c], rows of either so many bytes apart.
-struct TurnArgs {
-  const std::byte* from;
-  size_t from_row;
-  size_t rows, cols;  // of from
-  std::byte* to;
-  size_t to_row;
-};
-
 HWY_INLINE void turn_values(const TurnArgs& a, Range rows, Range cols) {
   for (size_t r = rows.begin; r < rows.end; ++r) {
     for (size_t c = cols.begin; c < cols.end; ++c) {
@@ -170,12 +161,37 @@ inline void turn(const TurnArgs& a) {
   turn_values(a, {0, a.rows}, {0, a.cols});
 }
 
-// As many sums as fit here wait between ranges of k; of more, k is done in one.
+// Few columns: as many rows of x at a time as have sums that fit here, which wait between ranges of
+// k, or whose y does, if that is to be turned. Of too many columns, k is done in one range.
 inline void long_product(StridedArgs a) {
   alignas(64) float sums[kTurnedFloats];
-  a.sums_stride = detail::rounded_up(a.n, kLanes);
-  a.sums = a.m * a.sums_stride <= kTurnedFloats ? sums : nullptr;
-  strided_product(a);
+  alignas(64) float y[kTurnedFloats];
+  const size_t stride = detail::rounded_up(a.n, kLanes), most = kTurnedFloats / stride;
+  if (most < a.m && most < kStridedRows) return strided_product(a);
+  const size_t rows = a.m, each = detail::steps_of(rows, detail::steps_of(rows, most));
+  if (a.k > kStridedDepth) {
+    a.sums = sums;
+    a.sums_stride = stride;
+  }
+  TurnArgs turned{a.y, a.y_row, a.n, 0, reinterpret_cast<std::byte*>(y), stride * sizeof(float)};
+  if (a.y_turned) {
+    a.y = turned.to;
+    a.y_row = turned.to_row;
+  }
+  for (size_t row = 0; row < rows; row += each, a.x += each * a.x_row) {
+    a.m = std::min(each, rows - row);
+    if (!a.y_turned) {
+      strided_product(a);
+      a.y += each * a.y_row;
+      continue;
+    }
+    turned.cols = a.m;
+    if (a.beta != 0.0f) turn(turned);
+    strided_product(a);
+    turn(
+        {turned.to, turned.to_row, a.m, a.n, const_cast<std::byte*>(turned.from), turned.from_row});
+    turned.from += a.m * sizeof(float);
+  }
 }
 
 // Of W and y as they lie.
@@ -191,7 +207,8 @@ HWY_INLINE void one_product(const StridedArgs& a) {
 inline void turned_product(const StridedArgs& a) {
   alignas(64) float w[kTurnedFloats];
   alignas(64) float y[kTurnedFloats];
-  StridedArgs piece = a;
+  StridedArgs piece = a;  // of W and y that lie as they should
+  piece.w_turned = piece.y_turned = false;
   size_t cols = std::min(a.n, size_t{kStridedCols});
   if (a.w_turned) cols = std::min(cols, kTurnedFloats / a.k / kLanes * kLanes);
   if (a.y_turned) cols = std::min(cols, kTurnedFloats / a.m / kLanes * kLanes);
@@ -222,6 +239,7 @@ inline void turned_product(const StridedArgs& a) {
 }
 
 inline void any_strided_product(const StridedArgs& a) {
+  if (a.y_turned && !a.w_turned && a.m > kTurnedFloats / kLanes) return long_product(a);
   a.w_turned || a.y_turned ? turned_product(a) : one_product(a);
 }
 
