@@ -207,8 +207,7 @@ HWY_INLINE void one_product(const StridedArgs& a) {
 inline void turned_product(const StridedArgs& a) {
   alignas(64) float w[kTurnedFloats];
   alignas(64) float y[kTurnedFloats];
-  StridedArgs piece = a;  // of W and y that lie as they should
-  piece.w_turned = piece.y_turned = false;
+  StridedArgs piece = a;
   size_t cols = std::min(a.n, size_t{kStridedCols});
   if (a.w_turned) cols = std::min(cols, kTurnedFloats / a.k / kLanes * kLanes);
   if (a.y_turned) cols = std::min(cols, kTurnedFloats / a.m / kLanes * kLanes);
