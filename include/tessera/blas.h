@@ -27,6 +27,12 @@ Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha, const f
             const float* b, size_t ldb, float beta, float* c, size_t ldc,
             Executor = serial()) noexcept;
 
+/// The way that gemm takes with these arguments, in words: which kernel multiplies, and what is
+/// turned or copied for it. alpha and beta are not 0 (and operands overlap nothing). A static
+/// string.
+const char* explain(Op op_a, Op op_b, size_t m, size_t n, size_t k, size_t lda, size_t ldb,
+                    size_t ldc) noexcept;
+
 namespace detail {
 
 /// The arguments of gemm.

@@ -88,8 +88,8 @@ TESSERA_IMPL void multiply_in_parts(const Kernel& kernel, const Product& p, Way 
 inline void multiply_unplanned(const Kernel& kernel, const Product& p, Way way,
                                const Executor& executor) noexcept {
   const bool turned = way == Way::c_in_pieces || way == Way::a_c_in_pieces;
-  const bool few =
-      has_few_sums(turned ? p.n : p.m, turned ? p.m : p.n, kernel.vector_bytes / sizeof(float));
+  const bool few = p.k >= kFewDepth && has_few_sums(turned ? p.n : p.m, turned ? p.m : p.n,
+                                                    kernel.vector_bytes / sizeof(float));
   if (executor.workers > 1 && !few && p.m * p.n * p.k > kSmallProducts) {
     return multiply_in_parts(kernel, p, way, few, executor);
   }
@@ -246,7 +246,7 @@ TESSERA_IMPL Status planned_gemm(const Product& p, const Executor& executor) noe
   if (!plan.ok()) return plan.status();
   plan->borrow_x = true;
   *plan = v0_1::detail::over_rows(*plan, bv, w_k_major);
-  if (!takes_dots(m, n, k)) plan->matvec_rows = 0;
+  if (!takes_dots(k)) plan->matvec_rows = 0;
   if (Status s = v0_1::detail::check_rows(*plan, m); !s.ok()) return s;
   const MutMatView y{p.c, m, n, cv.row_stride, DType::f32};
   const bool packs_w = m >= kPacksWRows && choose_path(*plan, m) != Path::strided;
@@ -290,6 +290,14 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
                          float* c, size_t ldc, Executor executor) noexcept {
   detail::Product p{op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
   return detail::gemm_by(detail::gemm_kernel(), p, executor);
+}
+
+TESSERA_IMPL const char* explain(Op op_a, Op op_b, size_t m, size_t n, size_t k, size_t lda,
+                                 size_t ldb, size_t ldc) noexcept {
+  const float a = 0.0f, b = 0.0f;
+  float c = 0.0f;
+  detail::Product p{op_a, op_b, m, n, k, 1.0f, &a, lda, &b, ldb, 1.0f, &c, ldc};
+  return detail::way_name(detail::way_of(detail::gemm_kernel(), p));
 }
 
 }  // namespace tessera::inline v0_1::blas

@@ -27,6 +27,32 @@ enum class Way : uint8_t {
   plan            // as matmul with a plan of its own; also what is no ordinary product
 };
 
+constexpr const char* way_name(Way way) noexcept {
+  switch (way) {
+    case Way::gaps:
+      return "copies of vectors with gaps";
+    case Way::in_place:
+      return "tiles, A and B in place";
+    case Way::b_in_pieces:
+      return "tiles, B turned in pieces";
+    case Way::c_in_pieces:
+      return "tiles of C^T, C turned in pieces";
+    case Way::a_c_in_pieces:
+      return "tiles of C^T, A and C turned in pieces";
+    case Way::dots:
+      return "dots";
+    case Way::b_turned:
+      return "tiles, B turned";
+    case Way::a_turned:
+      return "tiles of C^T, A turned, C turned in pieces";
+    case Way::turned:
+      return "C^T, turned";
+    case Way::plan:
+      break;
+  }
+  return "a plan";
+}
+
 constexpr Op other(Op op) noexcept { return op == Op::none ? Op::transpose : Op::none; }
 
 /// The same product, C transposed: into t[n, m] without alpha and beta.
@@ -82,44 +108,37 @@ inline bool without_gaps(Product& p) noexcept {
 
 // ---- Larger products ----------------------------------------------------------------------------
 
-/// Values of k from which few rows are multiplied by dots.
-inline constexpr size_t kDotDepth = 32;
-
-/// Whether C^T is computed instead. Of few columns it has few rows, for which there are kernels
-/// that read the large operand where it lies; and what was transposed twice is then not transposed
-/// at all. C is turned back afterwards, which takes less than the product if each element is a sum
-/// of many.
-constexpr bool turns(bool a_turned, bool b_turned, size_t m, size_t n, size_t k) noexcept {
-  constexpr size_t kFew = 16;
-  if (n <= kFew && m >= 4 * n && k >= kFew && (a_turned || k > kStridedDepth)) return true;
-  if (!a_turned && n <= kMostDotRows && m >= 2 * n && k >= kDotDepth) return true;
-  const bool turns_back = m <= kFew && n >= 2 * m;
-  return a_turned && b_turned && n <= 64 && k > kStridedDepth && !turns_back;
+/// Whether a product that takes a plan is computed as C^T. Of few columns it has few rows, for
+/// which there are kernels that read the large operand where it lies; and what was transposed twice
+/// is then not transposed at all. C is turned back afterwards, which takes less than the product as
+/// each element is a sum of many (bench/sweeps/turned_cols.tsv).
+constexpr bool turns(bool a_turned, bool b_turned, size_t m, size_t n) noexcept {
+  constexpr size_t kFewCols = 16;
+  if (n <= kFewCols && m >= 4 * n) return true;
+  if (!a_turned && n <= kMostDotRows && m >= 2 * n) return true;
+  return a_turned && b_turned && n <= 64 && (m > kFewCols || n < 2 * m);
 }
 
 /// Whether dots multiply few rows of x with B transposed; over short rows they are slower than
-/// tiles, but for one row of x, for which packing W takes as long as the product.
-constexpr bool takes_dots(size_t m, size_t n, size_t k) noexcept {
-  return k > kStridedDepth || (k >= kDotDepth && m <= kMostDotRows) ||
-         (m == 1 && k >= 16 && n >= 64);
-}
+/// tiles.
+constexpr bool takes_dots(size_t k) noexcept { return k > kStridedDepth; }
 
 // ---- Small products -----------------------------------------------------------------------------
 
 /// Up to so many multiplications, a product is for one thread.
 inline constexpr size_t kSmallProducts = size_t{64} * 64 * 64;
-/// Up to so many, the ways that need no plan are considered; of long sums, those by tiles only of
-/// small products, as sums would have to wait in memory.
+/// Up to so many, the ways that need no plan are considered; those by tiles for any number if k is
+/// one range, which is short if A lies across it, and of long k only of small products
+/// (bench/sweeps/unplanned_log2.tsv, bench/sweeps/short_range.tsv).
 inline constexpr size_t kUnplanned = size_t{1} << 22;
-
+inline constexpr size_t kShortRange = 32;
 /// Sums of fewer terms are never four each.
 inline constexpr size_t kFewDepth = 16;
-/// What turning a matrix costs at least, and at most what is done in place without looking further.
+/// In multiplications of vectors: what turning a matrix costs at least, and at most what is done in
+/// place without looking further (bench/sweeps/least_turning.tsv); what adding the lanes of a dot
+/// takes, with loads (bench/sweeps/dot_end.tsv).
 inline constexpr size_t kLeastTurning = 80;
-
-/// What thin_way asks for.
-inline constexpr size_t kLeastThin = 16, kMostThin = 128;
-inline constexpr size_t kReadTurned = size_t{1} << 17;
+inline constexpr size_t kDotEnd = 6;
 
 /// What the ways cost, in multiplications of vectors, of which a core does two a cycle.
 struct Costs {
@@ -151,7 +170,7 @@ struct Costs {
   }
   /// A dot ends with adding its lanes.
   constexpr size_t dots(size_t m, size_t n, size_t k) const noexcept {
-    return 20 + m * n * (6 + vectors(k));
+    return 20 + m * n * (kDotEnd + vectors(k));
   }
 };
 
@@ -185,13 +204,21 @@ constexpr BestWay best_tiles(const Costs& costs, bool a_turned, bool b_turned, s
   return best;
 }
 
+/// A product of long sums that has from 16 to so many columns, or rows
+/// (bench/sweeps/most_thin.tsv).
+inline constexpr size_t kLeastThin = 16, kMostThin = 128;
+static_assert(kMostThin <= kTurnedFloats / 12);  // so that pieces of C hold whole tiles
+/// So many values of an A that lies across k are read where they lie: L2 holds them
+/// (bench/sweeps/read_across_log2.tsv).
+inline constexpr size_t kReadAcross = size_t{1} << 17;
+
 /// A larger product of few columns, or few rows, whose other operand is read along k where it lies;
 /// Way::plan if it is none. (What is read the other way is better packed, unless L2 holds it.)
 constexpr Way thin_way(bool a_turned, bool b_turned, size_t m, size_t n, size_t k) noexcept {
   const bool few_cols = n >= kLeastThin && n <= kMostThin && n <= m;
   const bool few_rows = m >= kLeastThin && m <= kMostThin && m < n;
   if (!b_turned) {
-    return few_cols && (!a_turned || m * k <= kReadTurned) ? Way::in_place : Way::plan;
+    return few_cols && (!a_turned || m * k <= kReadAcross) ? Way::in_place : Way::plan;
   }
   if (a_turned) return few_rows ? Way::c_in_pieces : Way::plan;
   return few_cols ? Way::b_turned : few_rows ? Way::a_turned : Way::plan;
@@ -204,8 +231,9 @@ inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t
   const Costs costs{std::countr_zero(kernel.vector_bytes / sizeof(float))};
   if (!b_turned && m * n <= kUnplanned && costs.tiles(m, n, k) <= kLeastTurning)
     return Way::in_place;
-  const bool turned = turns(a_turned, b_turned, m, n, k);
-  if (k <= kStridedDepth || (m * n <= kUnplanned && m * n * k <= kUnplanned)) {
+  const bool turned = turns(a_turned, b_turned, m, n);
+  if ((k <= kStridedDepth && (!a_turned || k <= kShortRange)) ||
+      (m * n <= kUnplanned && m * n * k <= kUnplanned)) {
     BestWay best;
     if (k <= kStridedDepth || m * n * k <= kSmallProducts) {
       best = best_tiles(costs, a_turned, b_turned, m, n, k);

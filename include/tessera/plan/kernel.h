@@ -162,10 +162,10 @@ constexpr bool has_few_sums(size_t m, size_t n, size_t lanes) noexcept {
   return m <= 4 && n <= (m <= 1 ? 4 : m == 2 ? 2 : 1) * lanes;
 }
 inline constexpr size_t kStridedCached = size_t{128} << 10;
-/// Of W or y that lie the other way, so many values are turned at a time; k, or m, vectors must
-/// fit.
+/// Of W or y that lie the other way, so many values are turned at a time; k, or m, vectors must fit
+/// (bench/sweeps/turned_floats.tsv).
 inline constexpr size_t kTurnedFloats = 4096;
-/// Bytes of W that stay in L1 while x passes.
+/// Bytes of W that stay in L1 while x passes: tiles are then wide (bench/sweeps/strided_wide.tsv).
 inline constexpr size_t kStridedWide = size_t{32} << 10;
 
 // ---- Micro-kernels ------------------------------------------------------------------------------

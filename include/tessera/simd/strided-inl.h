@@ -57,8 +57,15 @@ constexpr size_t strided_vectors(size_t c) {
 }
 // Rows of x for so many vectors of W.
 constexpr size_t strided_rows(size_t r) { return (kRegisters == 32 ? 24 : 12) / r; }
-// Those that are compiled.
+// Those that are compiled, and the rows of tiles that are to be wide.
 inline constexpr size_t kStridedWidths[] = {1, 2, 3, 4, 6, 8};
+inline constexpr size_t kWideRows[] = {std::min(kStridedRows, strided_rows(1)),
+                                       std::min(kStridedRows, strided_rows(2)),
+                                       strided_rows(3),
+                                       strided_rows(4),
+                                       strided_rows(6),
+                                       strided_rows(8)};
+inline constexpr size_t kMostShort = size_t{1} << 20;  // rows, so that they have 32 bits
 
 // Whether all columns of vector r exist: of all but the last one, they do.
 template <size_t R, bool kPart>
@@ -338,55 +345,40 @@ inline void strided_product(const StridedArgs& a) {
     return;
   }
   const bool one_range = a.sums == nullptr;
-  if (one_range && a.m <= kStridedRows && vectors <= strided_vectors(a.m)) {
-    const size_t width = kWidthAbove[vectors];
-    if (kStridedWidths[width] == vectors) {  // one tile
-      tile.last_lanes = a.n - (vectors - 1) * kLanes;
-      tile.first = tile.last = true;
-      tile.count = 1;
-      tile.x_next = tile.w_next = tile.sums_next = tile.y_next = 0;
-      run_strided(a.m, width, tile);
-      return;
-    }
-  }
   // Where W stays in L1 while x passes, tiles are wide, so that rows of y are written in long
   // pieces.
-  const size_t widest = kStridedWidths[kWidthBelow[std::min<size_t>(vectors, 8)]];
+  constexpr size_t kWidest = kRegisters == 32 ? 8 : 4;  // of three rows of x
+  const size_t width = kWidthBelow[std::min(vectors, kWidest)], widest = kStridedWidths[width];
   const bool wide = one_range && a.k * widest * kLanes * sizeof(float) <= kStridedWide;
-  const Panels panels(a.m, wide ? std::min(kStridedRows, strided_rows(widest)) : kStridedRows);
-  // Many rows and one range of k, whose part of W stays in L2: y is written row by row.
-  const size_t each = one_range && panels.count > 4 && vectors > widest ? 1 : panels.count;
+  const size_t most = wide ? kWideRows[width] : kStridedRows;
+  if (wide && widest == vectors && a.m <= kMostShort) {  // all columns in one tile
+    const auto m = static_cast<uint32_t>(a.m);           // which is divided faster
+    const uint32_t panels = (m + static_cast<uint32_t>(most) - 1) / static_cast<uint32_t>(most);
+    const size_t rows = m / panels, taller = m % panels;
+    tile.last_lanes = a.n - (vectors - 1) * kLanes;
+    tile.first = tile.last = true;
+    tile.w_next = tile.sums_next = 0;
+    for (size_t higher = taller != 0 ? 1 : 0;; --higher) {
+      tile.count = higher != 0 ? taller : panels - taller;
+      tile.x_next = (rows + higher) * a.x_row;
+      tile.y_next = (rows + higher) * a.y_row;
+      run_strided(rows + higher, width, tile);
+      if (higher == 0) return;
+      tile.x += tile.count * tile.x_next;
+      tile.y += tile.count * tile.y_next;
+    }
+  }
+  const Panels panels(a.m, most);
+  // Many rows and one range of k, or a small W, whose part of it stays in L2: y is written row by
+  // row.
+  const bool by_rows = panels.count > 4 || a.n * a.k <= kStridedCached;
+  const size_t each = one_range && by_rows && vectors > widest ? 1 : panels.count;
   for (size_t col = 0; col < a.n; col += kStridedCols) {
     const Range group{col, std::min(a.n, col + kStridedCols)};
     for (size_t p = 0; p < panels.count; p += each) {
       strided_group(a, panels, {p, p + each}, group, tile);
     }
   }
-}
-
-// The rectangle a.rect of y of a plan whose x and W are read where they lie.
-inline void strided_loops(const RunArgs& a) {
-  const Plan& plan = *a.plan;
-  StridedArgs args;
-  const BorrowedX& x = a.borrowed;
-  args.x_row = x.k_major ? sizeof(float) : x.row_stride;
-  args.x_step = x.k_major ? x.row_stride : sizeof(float);
-  args.x = x.rows + a.rect.row_begin * args.x_row;
-  args.w = plan.w + a.rect.col_begin * sizeof(float);
-  args.w_step = plan.w_stride;
-  args.y = static_cast<std::byte*>(a.y.data) + a.rect.row_begin * a.y_at.stride +
-           a.rect.col_begin * sizeof(float);
-  args.y_row = a.y_at.stride;
-  args.m = a.rect.row_end - a.rect.row_begin;
-  args.n = a.rect.col_end - a.rect.col_begin;
-  args.k = plan.k;
-  args.alpha = a.epilogue.scale;
-  args.beta = a.epilogue.beta;
-  args.few_sums = has_few_sums(a.y.rows, plan.n, kLanes);
-  const bool one_range = args.few_sums || args.k <= kStridedDepth;
-  args.sums = one_range ? nullptr : reinterpret_cast<float*>(a.worker);
-  args.sums_stride = kStridedCols;
-  strided_product(args);
 }
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE

@@ -207,7 +207,8 @@ HWY_INLINE void one_product(const StridedArgs& a) {
 inline void turned_product(const StridedArgs& a) {
   alignas(64) float w[kTurnedFloats];
   alignas(64) float y[kTurnedFloats];
-  StridedArgs piece = a;
+  StridedArgs piece = a;  // of W and y that lie as they should
+  piece.w_turned = piece.y_turned = false;
   size_t cols = std::min(a.n, size_t{kStridedCols});
   if (a.w_turned) cols = std::min(cols, kTurnedFloats / a.k / kLanes * kLanes);
   if (a.y_turned) cols = std::min(cols, kTurnedFloats / a.m / kLanes * kLanes);
@@ -240,6 +241,31 @@ inline void turned_product(const StridedArgs& a) {
 inline void any_strided_product(const StridedArgs& a) {
   if (a.y_turned && !a.w_turned && a.m > kTurnedFloats / kLanes) return long_product(a);
   a.w_turned || a.y_turned ? turned_product(a) : one_product(a);
+}
+
+// The rectangle a.rect of y of a plan whose x and W are read where they lie.
+inline void strided_loops(const RunArgs& a) {
+  const Plan& plan = *a.plan;
+  StridedArgs args;
+  const BorrowedX& x = a.borrowed;
+  args.x_row = x.k_major ? sizeof(float) : x.row_stride;
+  args.x_step = x.k_major ? x.row_stride : sizeof(float);
+  args.x = x.rows + a.rect.row_begin * args.x_row;
+  args.w = plan.w + a.rect.col_begin * sizeof(float);
+  args.w_step = plan.w_stride;
+  args.y = static_cast<std::byte*>(a.y.data) + a.rect.row_begin * a.y_at.stride +
+           a.rect.col_begin * sizeof(float);
+  args.y_row = a.y_at.stride;
+  args.m = a.rect.row_end - a.rect.row_begin;
+  args.n = a.rect.col_end - a.rect.col_begin;
+  args.k = plan.k;
+  args.alpha = a.epilogue.scale;
+  args.beta = a.epilogue.beta;
+  args.few_sums = has_few_sums(a.y.rows, plan.n, kLanes);
+  const bool one_range = args.few_sums || args.k <= kStridedDepth;
+  args.sums = one_range ? nullptr : reinterpret_cast<float*>(a.worker);
+  args.sums_stride = kStridedCols;
+  strided_product(args);
 }
 
 }  // namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE
