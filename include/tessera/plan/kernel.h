@@ -152,8 +152,7 @@ struct TurnArgs {
   std::byte* to = nullptr;
   size_t to_row = 0;  // bytes
 };
-/// Columns whose sums wait together between ranges of k, of so many values, and values of W that
-/// are taken for cached.
+/// Columns whose sums wait together between ranges of k, of so many values.
 inline constexpr size_t kStridedCols = 1024;
 inline constexpr size_t kStridedDepth = 128;
 /// Whether y is so few vectors that a sum of each would wait for itself: each is four sums then, of
@@ -161,7 +160,9 @@ inline constexpr size_t kStridedDepth = 128;
 constexpr bool has_few_sums(size_t m, size_t n, size_t lanes) noexcept {
   return m <= 4 && n <= (m <= 1 ? 4 : m == 2 ? 2 : 1) * lanes;
 }
-inline constexpr size_t kStridedCached = size_t{128} << 10;
+/// Values of W that are taken for cached, so that asking for them early only takes time
+/// (bench/sweeps/strided_cached.tsv).
+inline constexpr size_t kStridedCached = size_t{512} << 10;
 /// Of W or y that lie the other way, so many values are turned at a time; k, or m, vectors must fit
 /// (bench/sweeps/turned_floats.tsv).
 inline constexpr size_t kTurnedFloats = 4096;
