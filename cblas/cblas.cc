@@ -22,8 +22,7 @@ Executor threads() noexcept {
   return pool.executor();
 }
 
-// ---- Arguments and errors
-// -------------------------------------------------------------------------
+// ---- Arguments and errors -----------------------------------------------------------------------
 
 // A product as a caller of cblas_sgemm writes it; enumerators as numbers, which may be any.
 template <class T>
@@ -109,8 +108,7 @@ Status no_memory(size_t bytes) noexcept {
   return detail::error(StatusCode::out_of_memory, "copy", bytes);
 }
 
-// ---- Products of matrices
-// -------------------------------------------------------------------------
+// ---- Products of matrices -----------------------------------------------------------------------
 
 blas::Op op_of(int trans) noexcept {
   return trans == CblasNoTrans ? blas::Op::none : blas::Op::transpose;
@@ -209,8 +207,7 @@ const T* as(const uint16_t* bits) noexcept {
   return reinterpret_cast<const T*>(bits);
 }
 
-// ---- A matrix and a vector
-// ------------------------------------------------------------------------
+// ---- A matrix and a vector ----------------------------------------------------------------------
 
 struct Gemv {
   int layout, trans;
@@ -280,8 +277,7 @@ Status multiply(const Gemv& g) noexcept {
   return s;
 }
 
-// ---- Batches
-// --------------------------------------------------------------------------------------
+// ---- Batches ------------------------------------------------------------------------------------
 
 // product(i) gives the i-th of `count` good products. As many as there are threads, or more, take
 // one thread each.
@@ -320,8 +316,7 @@ int trans_of(const char* letter) noexcept {
 }  // namespace
 }  // namespace tessera::cblas
 
-// ---- The names
-// ------------------------------------------------------------------------------------
+// ---- The names ----------------------------------------------------------------------------------
 
 extern "C" {
 

@@ -25,8 +25,7 @@ TESSERA_IMPL const Kernel* gemm_kernel() noexcept {
   return best;
 }
 
-// ---- Ways that need no plan
-// ----------------------------------------------------------------------
+// ---- Ways that need no plan ---------------------------------------------------------------------
 
 // `few`: has_few_sums of the whole product, of which this may be a part.
 inline void multiply_part(const Kernel& kernel, const Product& p, Way way, bool few) noexcept {
@@ -96,8 +95,7 @@ inline void multiply_unplanned(const Kernel& kernel, const Product& p, Way way,
   multiply_part(kernel, p, way, few);
 }
 
-// ---- Ways that copy and call gemm_by again
-// ----------------------------------------------------------
+// ---- Ways that copy and call gemm_by again ------------------------------------------------------
 
 // So many floats on the stack if they are few, else in memory; null if there is none.
 class Floats {
@@ -185,8 +183,7 @@ TESSERA_IMPL Status gemm_of_copies(const Kernel* kernel, Product p,
   return s;
 }
 
-// ---- By a plan, with all checks
-// ------------------------------------------------------------------
+// ---- By a plan, with all checks -----------------------------------------------------------------
 
 inline Status check_op(Op op, const char* name) noexcept {
   if (op == Op::none || op == Op::transpose) return {};
