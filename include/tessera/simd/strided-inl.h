@@ -296,7 +296,7 @@ inline void strided_group(const StridedArgs& a, const Panels& panels, Range rows
         tile.count = std::min(rows_of.end, p < panels.taller ? panels.taller : panels.count) - p;
         tile.x_next = height * a.x_row;
         tile.w_next = 0;
-        tile.sums_next = height * a.sums_stride;
+        tile.sums_next = a.sums != nullptr ? height * a.sums_stride : 0;
         tile.y_next = height * a.y_row;
         tile.x = a.x + rows.begin * a.x_row + k * a.x_step;
         if (a.sums != nullptr)
@@ -309,7 +309,7 @@ inline void strided_group(const StridedArgs& a, const Panels& panels, Range rows
           tile.count = (group.end - col) / wide;
           tile.x_next = 0;
           tile.w_next = tile.y_next = wide * sizeof(float);
-          tile.sums_next = wide;
+          tile.sums_next = a.sums != nullptr ? wide : 0;
           end = col + tile.count * wide;
           if (tile.early != 0) {
             tile.count = 1;
