@@ -32,15 +32,22 @@ std::byte* huge_pages(size_t bytes) {
   return reinterpret_cast<std::byte*>(at);
 }
 
+// Letters of a mode as "gemm_nt": whether A and B are transposed.
+tessera::blas::Op op_of(char letter) {
+  return letter == 't' ? tessera::blas::Op::transpose : tessera::blas::Op::none;
+}
+
 // W, so often that few rows of x find it in memory and not in a cache; the same packed; x and y.
 struct Case {
   std::string mode;
   size_t n, k, m, copies = 1, copy = 0;
+  size_t calls = 1;  // of a short one, in one_call
   DType format = DType::f32;
   size_t row_bytes, w_stride, panels_stride = 0;
   std::byte *w, *panels = nullptr;
   std::vector<float> x, y;
 
+  bool is_gemm() const { return mode.rfind("gemm_", 0) == 0; }
   tessera::MatView w_view(size_t i) const { return {w + i * w_stride, n, k, row_bytes, format}; }
 };
 
@@ -60,7 +67,14 @@ double one_call(Case& c) {
   const tessera::MatView x = tessera::rows_of(std::as_const(c.x), c.m, c.k);
   const tessera::MutMatView y = tessera::rows_of(c.y, c.m, c.n);
   double start = seconds_now();
-  if (c.mode == "serial") {
+  if (c.is_gemm()) {
+    const tessera::blas::Op op_a = op_of(c.mode[5]), op_b = op_of(c.mode[6]);
+    const size_t lda = c.mode[5] == 't' ? c.m : c.k, ldb = c.mode[6] == 't' ? c.k : c.n;
+    for (size_t call = 0; call < c.calls; ++call) {
+      (void)tessera::blas::gemm(op_a, op_b, c.m, c.n, c.k, 1.0f, c.x.data(), lda,
+                                reinterpret_cast<const float*>(c.w), ldb, 0.0f, c.y.data(), c.n);
+    }
+  } else if (c.mode == "serial") {
     (void)tessera::matmul(y, x, c.w_view(i));
   } else if (c.mode == "threads" || c.mode == "pauses") {
     if (c.mode == "pauses") {  // as between the products of a model
@@ -101,6 +115,7 @@ TESSERA_EXPORT void* make_case(const char* w, const char* mode, size_t n, size_t
   if ((c.mode == "packed" || c.mode == "in_place") && m <= 64) {
     c.copies = std::max<size_t>(1, (size_t{640} << 20) / c.w_stride);
   }
+  if (c.is_gemm()) c.calls = 1 + (size_t{1} << 20) / (n * k * m);
   if ((c.w = huge_pages(c.w_stride * c.copies)) == nullptr) return nullptr;
   std::mt19937 random(1);
   std::uniform_real_distribution<float> uniform(-1, 1);
@@ -130,7 +145,7 @@ TESSERA_EXPORT double turn(void* data, double seconds) {
   double busy = 0, calls = 0;
   do {
     busy += one_call(c);
-    ++calls;
+    calls += static_cast<double>(c.calls);
   } while (seconds_now() - start < seconds);
   const double m = static_cast<double>(c.m), n = static_cast<double>(c.n);
   const double values = c.mode == "pack_w" ? n : c.mode == "pack_x" ? m : 2 * m * n;

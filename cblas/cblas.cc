@@ -22,8 +22,7 @@ Executor threads() noexcept {
   return pool.executor();
 }
 
-// ---- Arguments and errors
-// -------------------------------------------------------------------------
+// ---- Arguments and errors -----------------------------------------------------------------------
 
 // A product as a caller of cblas_sgemm writes it; enumerators as numbers, which may be any.
 template <class T>
@@ -109,8 +108,7 @@ Status no_memory(size_t bytes) noexcept {
   return detail::error(StatusCode::out_of_memory, "copy", bytes);
 }
 
-// ---- Products of matrices
-// -------------------------------------------------------------------------
+// ---- Products of matrices -----------------------------------------------------------------------
 
 blas::Op op_of(int trans) noexcept {
   return trans == CblasNoTrans ? blas::Op::none : blas::Op::transpose;
@@ -125,11 +123,21 @@ Gemm<T> row_major(const Gemm<T>& g) noexcept {
           g.b,           g.ldb,     g.a,       g.lda, g.beta, g.c, g.ldc};
 }
 
-Status multiply(const Gemm<float>& as_called, const Executor& executor) noexcept {
-  const Gemm<float> g = row_major(as_called);
-  return blas::gemm(op_of(g.trans_a), op_of(g.trans_b), size_of(g.m), size_of(g.n), size_of(g.k),
-                    g.alpha, g.a, size_of(g.lda), g.b, size_of(g.ldb), g.beta, g.c, size_of(g.ldc),
-                    executor);
+// TESSERA_TARGET is read once.
+Status multiply(blas::detail::Product p, const Executor& executor) noexcept {
+  static const Kernel* const kernel = blas::detail::gemm_kernel();
+  return blas::detail::gemm_by(kernel, p, executor);
+}
+// (Not by row_major, and inline: copying the arguments takes as long as a small product.)
+[[gnu::always_inline]] inline Status multiply(const Gemm<float>& g,
+                                              const Executor& executor) noexcept {
+  const blas::Op op_a = op_of(g.trans_a), op_b = op_of(g.trans_b);
+  const size_t m = size_of(g.m), n = size_of(g.n), k = size_of(g.k);
+  const size_t lda = size_of(g.lda), ldb = size_of(g.ldb), ldc = size_of(g.ldc);
+  if (g.layout == CblasRowMajor) {
+    return multiply({op_a, op_b, m, n, k, g.alpha, g.a, lda, g.b, ldb, g.beta, g.c, ldc}, executor);
+  }
+  return multiply({op_b, op_a, n, m, k, g.alpha, g.b, ldb, g.a, lda, g.beta, g.c, ldc}, executor);
 }
 
 template <class T>
@@ -183,9 +191,15 @@ Status multiply(const Gemm<T>& as_called, const Executor& executor) noexcept {
 }
 
 template <class T>
-void gemm(const char* routine, const Gemm<T>& g) noexcept {
+[[gnu::always_inline]] inline void gemm(const char* routine, const Gemm<T>& g) noexcept {
   if (const int wrong = wrong_argument(g); wrong != 0) return report_gemm(routine, g.layout, wrong);
-  if (const Status s = multiply(g, threads()); !s.ok()) report_failure(routine, s);
+  // Small products are for one thread: asking how many there are takes as long as the least ones.
+  constexpr int64_t kSmall = 64 * 64 * 64;
+  const int64_t sums = int64_t{g.m} * g.n;
+  const bool small = sums <= kSmall && sums * g.k <= kSmall;
+  const Executor executor = small ? serial() : threads();
+  const Status s = multiply(g, executor);
+  if (!s.ok()) report_failure(routine, s);
 }
 
 template <class T>
@@ -193,8 +207,7 @@ const T* as(const uint16_t* bits) noexcept {
   return reinterpret_cast<const T*>(bits);
 }
 
-// ---- A matrix and a vector
-// ------------------------------------------------------------------------
+// ---- A matrix and a vector ----------------------------------------------------------------------
 
 struct Gemv {
   int layout, trans;
@@ -256,16 +269,15 @@ Status multiply(const Gemv& g) noexcept {
       for (size_t i = 0; i < n; ++i) y[i] = to[static_cast<ptrdiff_t>(i) * g.incy];
     }
   }
-  const Status s = blas::gemm(blas::Op::none, op, 1, n, k, g.alpha, x, k, g.a, size_of(g.lda),
-                              g.beta, y, n, threads());
+  const Status s = multiply(
+      {blas::Op::none, op, 1, n, k, g.alpha, x, k, g.a, size_of(g.lda), g.beta, y, n}, threads());
   if (s.ok() && g.incy != 1) {
     for (size_t i = 0; i < n; ++i) to[static_cast<ptrdiff_t>(i) * g.incy] = y[i];
   }
   return s;
 }
 
-// ---- Batches
-// --------------------------------------------------------------------------------------
+// ---- Batches ------------------------------------------------------------------------------------
 
 // product(i) gives the i-th of `count` good products. As many as there are threads, or more, take
 // one thread each.
@@ -304,8 +316,7 @@ int trans_of(const char* letter) noexcept {
 }  // namespace
 }  // namespace tessera::cblas
 
-// ---- The names
-// ------------------------------------------------------------------------------------
+// ---- The names ----------------------------------------------------------------------------------
 
 extern "C" {
 

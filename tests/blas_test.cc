@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // blas.h: gemm against three loops, with every combination of transpositions, leading dimensions
 // above the least, alpha and beta of 0, sizes of 0, and what BLAS says must not be read.
+#include <algorithm>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -101,10 +102,11 @@ TEST_CASE("gemm: every op over many shapes", "[blas]") {
 TEST_CASE("gemm: sizes on either side of each choice", "[blas]") {
   Rng rng = suite_rng();
   constexpr size_t kSizes[][3] = {
-      {1, 1, 300},   {1, 5, 131},   {1, 64, 48},   {2, 31, 130},   {4, 16, 257},   {3, 17, 129},
-      {4, 200, 128}, {2, 9, 1000},  {16, 8, 256},  {8, 2, 256},    {5, 1, 400},    {70, 1, 33},
-      {200, 2, 40},  {100, 16, 17}, {64, 16, 129}, {13, 1100, 20}, {7, 1029, 150}, {63, 40, 130},
-      {64, 33, 160}, {65, 70, 128}, {130, 70, 40}, {90, 65, 129},  {1, 300, 1},    {300, 1, 1}};
+      {1, 1, 300},     {1, 5, 131},    {1, 64, 48},   {2, 31, 130},   {4, 16, 257},   {3, 17, 129},
+      {4, 200, 128},   {2, 9, 1000},   {16, 8, 256},  {8, 2, 256},    {5, 1, 400},    {70, 1, 33},
+      {200, 2, 40},    {100, 16, 17},  {64, 16, 129}, {13, 1100, 20}, {7, 1029, 150}, {63, 40, 130},
+      {64, 33, 160},   {65, 70, 128},  {130, 70, 40}, {90, 65, 129},  {1, 300, 1},    {300, 1, 1},
+      {128, 250, 260}, {129, 250, 260}};
   for (const Op op_a : kOps) {
     for (const Op op_b : kOps) {
       for (const auto& [m, n, k] : kSizes) {
@@ -112,6 +114,59 @@ TEST_CASE("gemm: sizes on either side of each choice", "[blas]") {
         check_gemm({op_a, op_b, m, n, k, -2.0f, 1.0f, rng.below(3)}, rng);
       }
     }
+  }
+}
+
+// Each way, by sizes that take it on any target with vectors.
+TEST_CASE("gemm: every way", "[blas]") {
+  Rng rng = suite_rng();
+  constexpr Op kN = Op::none, kT = Op::transpose;
+  constexpr struct {
+    Op op_a, op_b;
+    size_t m, n, k, extra;
+    const char* way;
+  } kCases[] = {{kT, kN, 1, 9, 30, 1, "copies of vectors with gaps"},
+                {kN, kN, 9, 1, 30, 1, "copies of vectors with gaps"},
+                {kN, kN, 3, 5, 2, 1, "tiles, A and B in place"},
+                {kT, kN, 130, 64, 150, 1, "tiles, A and B in place"},
+                {kN, kN, 400, 90, 200, 1, "tiles, A and B in place"},
+                {kN, kT, 33, 100, 9, 1, "tiles, B turned in pieces"},
+                {kT, kN, 300, 2, 9, 1, "tiles of C^T, C turned in pieces"},
+                {kT, kT, 60, 1100, 300, 1, "tiles of C^T, C turned in pieces"},
+                {kN, kN, 500, 2, 9, 1, "tiles of C^T, A and C turned in pieces"},
+                {kN, kT, 3, 5, 300, 1, "dots"},
+                {kN, kN, 5, 3, 700, 1, "dots"},
+                {kT, kT, 3, 6, 700, 1, "dots"},
+                {kN, kT, 600, 50, 300, 1, "tiles, B turned"},
+                {kN, kT, 50, 600, 300, 1, "tiles of C^T, A turned, C turned in pieces"},
+                {kT, kN, 3000, 16, 700, 1, "C^T, turned"},
+                {kN, kN, 200, 210, 220, 1, "a plan"}};
+  const std::string name = default_target();
+  const auto all = targets();
+  const auto target =
+      std::find_if(all.begin(), all.end(), [&name](const Target& t) { return name == t.name; });
+  const bool vectors = target != all.end() && target->vector_bytes > sizeof(float);
+  for (const auto& [op_a, op_b, m, n, k, extra, way] : kCases) {
+    const size_t lda = (op_a == kN ? k : m) + extra, ldb = (op_b == kN ? n : k) + 2 * extra;
+    const char* const taken = blas::explain(op_a, op_b, m, n, k, lda, ldb, n + 3 * extra);
+    const Gemm g{op_a, op_b, m, n, k, -2.0f, 0.0f, extra};
+    INFO(describe(g));
+    if (vectors) CHECK(std::string(taken) == way);
+    check_gemm(g, rng);
+    check_gemm({op_a, op_b, m, n, k, 0.5f, -1.0f, extra}, rng);
+  }
+  CHECK(std::string(blas::explain(kN, kN, 0, 1, 1, 1, 1, 1)) == "a plan");
+}
+
+// Sizes around those of a vector, of what is turned at once and of a tile, where last pieces begin.
+TEST_CASE("gemm: small sizes of all kinds", "[blas]") {
+  Rng rng = suite_rng();
+  for (int i = 0; i < 3000; ++i) {
+    const auto size = [&rng](size_t most) { return 1 + rng.below(1 + rng.below(most)); };
+    const Op op_a = rng.below(2) != 0 ? Op::none : Op::transpose;
+    const Op op_b = rng.below(2) != 0 ? Op::none : Op::transpose;
+    const float beta = rng.below(2) != 0 ? 0.0f : -1.0f;
+    check_gemm({op_a, op_b, size(70), size(70), size(300), 2.0f, beta, rng.below(2)}, rng);
   }
 }
 
@@ -193,7 +248,9 @@ TEST_CASE("gemm: threads give the same bits of sums that round", "[blas][threads
   Rng rng = suite_rng();
   constexpr size_t kSizes[][3] = {{1, 900, 120},  {2, 4000, 100}, {9, 800, 128}, {12, 1500, 20},
                                   {40, 300, 100}, {150, 200, 90}, {600, 3, 700}, {100, 110, 127},
-                                  {3, 16, 90000}, {64, 300, 300}, {1, 400, 900}};
+                                  {3, 16, 90000}, {64, 300, 300}, {1, 400, 900}, {400, 90, 200},
+                                  {50, 600, 300}, {7, 500, 300},  {500, 7, 300}, {900, 4, 90},
+                                  {4, 900, 90}};
   for (const Op op_a : kOps) {
     for (const Op op_b : kOps) {
       for (const auto& [m, n, k] : kSizes) {

@@ -20,7 +20,8 @@
  * Threads. All calls are thread-safe. Large products are shared by threads of a pool that the
  * library starts when it first needs them: as many as TESSERA_NUM_THREADS says, or as the process
  * has CPUs. While one call has the pool, other calls compute alone. The number of threads changes
- * no bit of a result. TESSERA_TARGET chooses the instruction set (tessera/plan/targets.h).
+ * no bit of a result. TESSERA_TARGET chooses the instruction set (tessera/plan/targets.h);
+ * both are read when they are first needed.
  */
 #ifndef TESSERA_CBLAS_H_
 #define TESSERA_CBLAS_H_

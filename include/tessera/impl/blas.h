@@ -1,16 +1,189 @@
 // SPDX-License-Identifier: MIT
-// Body of blas.h: op(B) is our W^T, so an untransposed B is W stored along k,
-// which packing reads as it is; so is a transposed A.
+// Body of blas.h: op(B) is our W^T, so an untransposed B is W stored along k, which packing reads
+// as it is; so is a transposed A.
 #ifndef TESSERA_IMPL_BLAS_H_
 #define TESSERA_IMPL_BLAS_H_
 
 #include <utility>
 
 #include "tessera/blas.h"
+#include "tessera/impl/blas_choice.h"
 #include "tessera/impl/matmul.h"
 
 namespace tessera::inline v0_1::blas {
 namespace detail {
+
+TESSERA_IMPL const Kernel* gemm_kernel() noexcept {
+  const auto find = []() -> const Kernel* {
+    const Result<const InstructionSet*> set = v0_1::detail::find_set(nullptr);
+    if (!set.ok()) return nullptr;
+    const Kernel* kernel = v0_1::detail::find_kernel(*set, DType::f32, Accuracy::fast);
+    return kernel != nullptr && kernel->strided_product != nullptr ? kernel : nullptr;
+  };
+  if (v0_1::detail::environment_target() != nullptr) return find();
+  static const Kernel* const best = find();
+  return best;
+}
+
+// ---- Ways that need no plan ---------------------------------------------------------------------
+
+// `few`: has_few_sums of the whole product, of which this may be a part.
+inline void multiply_part(const Kernel& kernel, const Product& p, Way way, bool few) noexcept {
+  const bool turned = way == Way::c_in_pieces || way == Way::a_c_in_pieces;  // C^T
+  const bool x_along_k = turned ? p.op_b == Op::transpose : p.op_a == Op::none;
+  const size_t x_stride = turned ? p.ldb : p.lda;
+  StridedArgs args;
+  args.x = reinterpret_cast<const std::byte*>(turned ? p.b : p.a);
+  args.x_row = (x_along_k ? x_stride : 1) * sizeof(float);
+  args.x_step = (x_along_k ? 1 : x_stride) * sizeof(float);
+  args.w = reinterpret_cast<const std::byte*>(turned ? p.a : p.b);
+  args.w_step = (turned ? p.lda : p.ldb) * sizeof(float);
+  args.w_turned = way == Way::b_in_pieces || way == Way::a_c_in_pieces ||
+                  (way == Way::dots && p.op_b == Op::transpose);
+  args.y = reinterpret_cast<std::byte*>(p.c);
+  args.y_row = p.ldc * sizeof(float);
+  args.y_turned = turned;
+  args.m = turned ? p.n : p.m;
+  args.n = turned ? p.m : p.n;
+  args.k = p.k;
+  args.alpha = p.alpha;
+  args.beta = p.beta;
+  args.few_sums = few;
+  way == Way::dots ? kernel.dots_product(args) : kernel.strided_product(args);
+}
+
+// Rows or columns of C, whichever are more, for each thread: pieces in which all ways add up a sum
+// in the same order.
+TESSERA_IMPL void multiply_in_parts(const Kernel& kernel, const Product& p, Way way, bool few,
+                                    const Executor& executor) noexcept {
+  struct Work {
+    const Kernel& kernel;
+    const Product& p;
+    Way way;
+    bool few;
+    size_t parts;
+  } work{kernel, p, way, few, std::min(executor.workers, p.m * p.n * p.k / (kSmallProducts / 2))};
+  const auto task = [](void* argument, size_t i) {
+    const Work& w = *static_cast<const Work*>(argument);
+    Product part = w.p;
+    const bool rows = part.m > part.n;
+    const Range range = split(rows ? part.m : part.n, 64, i, w.parts);
+    if (range.begin == range.end) return;
+    if (rows) {
+      part.m = range.end - range.begin;
+      part.a += range.begin * (part.op_a == Op::none ? part.lda : 1);
+      part.c += range.begin * part.ldc;
+    } else {
+      part.n = range.end - range.begin;
+      part.b += range.begin * (part.op_b == Op::none ? 1 : part.ldb);
+      part.c += range.begin;
+    }
+    multiply_part(w.kernel, part, w.way, w.few);
+  };
+  executor(work.parts, task, &work);
+}
+
+// Of any way that needs no plan.
+inline void multiply_unplanned(const Kernel& kernel, const Product& p, Way way,
+                               const Executor& executor) noexcept {
+  const bool turned = way == Way::c_in_pieces || way == Way::a_c_in_pieces;
+  const bool few = p.k >= kFewDepth && has_few_sums(turned ? p.n : p.m, turned ? p.m : p.n,
+                                                    kernel.vector_bytes / sizeof(float));
+  if (executor.workers > 1 && !few && p.m * p.n * p.k > kSmallProducts) {
+    return multiply_in_parts(kernel, p, way, few, executor);
+  }
+  multiply_part(kernel, p, way, few);
+}
+
+// ---- Ways that copy and call gemm_by again ------------------------------------------------------
+
+// So many floats on the stack if they are few, else in memory; null if there is none.
+class Floats {
+ public:
+  explicit Floats(size_t count) noexcept {
+    if (count > kFew) many_.reset(new (std::nothrow) float[count]);
+    data_ = count > kFew ? many_.get() : few_;
+  }
+  float* data() const noexcept { return data_; }
+
+ private:
+  static constexpr size_t kFew = 1024;
+  float few_[kFew];
+  std::unique_ptr<float[]> many_;
+  float* data_;
+};
+
+// Way::turned.
+TESSERA_IMPL Status turned_gemm(const Kernel* kernel, const Product& p,
+                                const Executor& executor) noexcept {
+  const Floats memory(p.m * p.n);
+  const float* t = memory.data();
+  if (t == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "C transposed",
+                               p.m * p.n * sizeof(float));
+  }
+  Product turned = transposed(p, memory.data());
+  if (Status s = gemm_by(kernel, turned, executor); !s.ok()) return s;
+  float* c = p.c;
+  for (size_t i = 0; i < p.m; ++i, c += p.ldc) {
+    for (size_t j = 0; j < p.n; ++j) {
+      const float value = p.alpha * t[j * p.m + i];
+      c[j] = p.beta != 0.0f ? value + p.beta * c[j] : value;
+    }
+  }
+  return {};
+}
+
+// Way::b_turned and Way::a_turned: rows along k become columns.
+TESSERA_IMPL Status gemm_of_turned(const Kernel& kernel, Product& p, Way way,
+                                   const Executor& executor) noexcept {
+  const bool of_b = way == Way::b_turned;
+  const size_t rows = of_b ? p.n : p.m;
+  const Floats memory(rows * p.k);
+  if (memory.data() == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "operand transposed",
+                               rows * p.k * sizeof(float));
+  }
+  kernel.turn({reinterpret_cast<const std::byte*>(of_b ? p.b : p.a),
+               (of_b ? p.ldb : p.lda) * sizeof(float), rows, p.k,
+               reinterpret_cast<std::byte*>(memory.data()), rows * sizeof(float)});
+  (of_b ? p.b : p.a) = memory.data();
+  (of_b ? p.ldb : p.lda) = rows;
+  (of_b ? p.op_b : p.op_a) = of_b ? Op::none : Op::transpose;
+  multiply_unplanned(kernel, p, of_b ? Way::in_place : Way::c_in_pieces, executor);
+  return {};
+}
+
+// Way::gaps.
+TESSERA_IMPL Status gemm_of_copies(const Kernel* kernel, Product p,
+                                   const Executor& executor) noexcept {
+  const bool copies_a = p.m == 1 && p.op_a == Op::transpose;
+  const bool copies_b = p.n == 1 && p.op_b == Op::none, copies_c = p.n == 1;
+  const size_t floats = (copies_a ? p.k : 0) + (copies_b ? p.k : 0) + (copies_c ? p.m : 0);
+  const Floats memory(floats);
+  if (memory.data() == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "vectors", floats * sizeof(float));
+  }
+  float* to = memory.data();
+  const auto copy = [&to](const float* from, size_t count, size_t step) {
+    float* const begin = to;
+    for (size_t i = 0; i < count; ++i) *to++ = from[i * step];
+    return begin;
+  };
+  if (copies_a) p.a = copy(p.a, p.k, std::exchange(p.lda, 1));
+  if (copies_b) p.b = copy(p.b, p.k, std::exchange(p.ldb, 1));
+  if (!copies_c) return gemm_by(kernel, p, executor);
+  float* const c = p.c;
+  const size_t ldc = std::exchange(p.ldc, 1);
+  const size_t m = p.m;
+  float* const y = p.c = to;
+  if (p.beta != 0.0f) copy(c, m, ldc);
+  const Status s = gemm_by(kernel, p, executor);
+  for (size_t i = 0; s.ok() && i < m; ++i) c[i * ldc] = y[i];
+  return s;
+}
+
+// ---- By a plan, with all checks -----------------------------------------------------------------
 
 inline Status check_op(Op op, const char* name) noexcept {
   if (op == Op::none || op == Op::transpose) return {};
@@ -18,8 +191,7 @@ inline Status check_op(Op op, const char* name) noexcept {
                              "blas::Op");
 }
 
-// The stored matrix behind op(X) with `rows` x `cols`, checked; `name` is its
-// leading dimension's.
+// The stored matrix behind op(X) with `rows` x `cols`, checked; `name` is its leading dimension's.
 inline Status stored_view(Op op, size_t rows, size_t cols, const float* data, size_t ld,
                           const char* name, const char* limit, MatView& view) noexcept {
   if (op == Op::transpose) std::swap(rows, cols);
@@ -33,286 +205,31 @@ inline Status stored_view(Op op, size_t rows, size_t cols, const float* data, si
   return {};
 }
 
-// The kernel of small products, null if there is none (a plan then says why). The best target is
-// looked up once, one that the environment names with each call.
-static const Kernel* small_kernel() noexcept {
-  const auto find = []() -> const Kernel* {
-    const Result<const InstructionSet*> set = v0_1::detail::find_set(nullptr);
-    if (!set.ok()) return nullptr;
-    const Kernel* kernel = v0_1::detail::find_kernel(*set, DType::f32, Accuracy::fast);
-    return kernel != nullptr && kernel->strided_product != nullptr ? kernel : nullptr;
-  };
-  if (v0_1::detail::environment_target() != nullptr) return find();
-  static const Kernel* const best = find();
-  return best;
-}
-
-// Values of k from which few rows are multiplied by dots.
-inline constexpr size_t kDotDepth = 32;
-
-// Whether C^T = op(B)^T op(A)^T is computed instead. Of few columns it has few
-// rows, for which there are kernels that read the large operand where it lies;
-// and what was transposed twice is then not transposed at all. C is turned back
-// afterwards, which takes less than the product if each element is a sum of
-// many.
-constexpr bool turns(bool a_turned, bool b_turned, size_t m, size_t n, size_t k) noexcept {
-  constexpr size_t kFew = 16;
-  if (n <= kFew && m >= 4 * n && k >= kFew && (a_turned || k > kStridedDepth)) return true;
-  if (!a_turned && n <= kMostDotRows && m >= 2 * n && k >= kDotDepth) return true;
-  const bool turns_back = m <= kFew && n >= 2 * m;
-  return a_turned && b_turned && n <= 64 && k > kStridedDepth && !turns_back;
-}
-
-// C[m, n] = alpha * T[n, m]^T + beta * C
-inline void add_transposed(const float* t, size_t m, size_t n, float alpha, float beta, float* c,
-                           size_t ldc) noexcept {
-  for (size_t i = 0; i < m; ++i, c += ldc) {
-    for (size_t j = 0; j < n; ++j) {
-      const float value = alpha * t[j * m + i];
-      c[j] = beta != 0.0f ? value + beta * c[j] : value;
-    }
-  }
-}
-
-// Whether dots multiply few rows of x with B transposed; over short rows they
-// are slower than tiles, but for one row of x, for which packing W takes as
-// long as the product.
-constexpr bool takes_dots(size_t m, size_t n, size_t k) noexcept {
-  return k > kStridedDepth || (k >= kDotDepth && m <= kMostDotRows) ||
-         (m == 1 && k >= 16 && n >= 64);
-}
-
-constexpr Op other(Op op) noexcept { return op == Op::none ? Op::transpose : Op::none; }
-
-// What turns() asks for, of good arguments. (Not a part of gemm(), which small calls pass through.)
-TESSERA_IMPL Status turned_gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
-                                const float* a, size_t lda, const float* b, size_t ldb, float beta,
-                                float* c, size_t ldc, const Executor& executor) noexcept {
-  constexpr size_t kFewValues = 1024;
-  float few[kFewValues];
-  float* turned = few;
-  std::unique_ptr<float[]> many;
-  if (m * n > kFewValues) {
-    many.reset(new (std::nothrow) float[m * n]);
-    turned = many.get();
-  }
-  if (turned == nullptr) {
-    return v0_1::detail::error(StatusCode::out_of_memory, "C transposed", m * n * sizeof(float));
-  }
-  const Status s =
-      gemm(other(op_b), other(op_a), n, m, k, 1.0f, b, ldb, a, lda, 0.0f, turned, m, executor);
-  if (s.ok()) add_transposed(turned, m, n, alpha, beta, c, ldc);
-  return s;
-}
-
-// Whether a vector among the operands has gaps: a row of op(A), or the columns of op(B) and C.
-constexpr bool has_gaps(Op op_a, Op op_b, size_t m, size_t n, size_t lda, size_t ldb,
-                        size_t ldc) noexcept {
-  if (m == 1 && op_a == Op::transpose && lda != 1) return true;
-  return n == 1 && ((op_b == Op::none && ldb != 1) || (m > 1 && ldc != 1));
-}
-
-// Such a product of good arguments, with copies of these vectors: leading dimensions, which decide
-// by which kernel a vector is read, then do not decide about bits.
-TESSERA_IMPL Status gemm_without_gaps(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
-                                      const float* a, size_t lda, const float* b, size_t ldb,
-                                      float beta, float* c, size_t ldc,
-                                      const Executor& executor) noexcept {
-  const bool copies_a = m == 1 && op_a == Op::transpose, copies_b = n == 1 && op_b == Op::none;
-  const bool copies_c = n == 1;
-  const size_t floats = (copies_a ? k : 0) + (copies_b ? k : 0) + (copies_c ? m : 0);
-  const std::unique_ptr<float[]> memory(new (std::nothrow) float[floats]);
-  if (memory == nullptr) {
-    return v0_1::detail::error(StatusCode::out_of_memory, "vectors", floats * sizeof(float));
-  }
-  float* to = memory.get();
-  const auto copy = [&to](const float* from, size_t count, size_t step) {
-    float* const begin = to;
-    for (size_t i = 0; i < count; ++i) *to++ = from[i * step];
-    return begin;
-  };
-  if (copies_a) a = copy(a, k, std::exchange(lda, 1));
-  if (copies_b) b = copy(b, k, std::exchange(ldb, 1));
-  if (!copies_c) {
-    return gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, executor);
-  }
-  float* const y = to;
-  if (beta != 0.0f) copy(c, m, ldc);
-  const Status s = gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, y, 1, executor);
-  for (size_t i = 0; s.ok() && i < m; ++i) c[i * ldc] = y[i];
-  return s;
-}
-
 // From so many rows on, all of W is packed ahead of the product.
 inline constexpr size_t kPacksWRows = 64;
 
-// Up to so many multiplications, and values of k, a product needs no plan:
-// planning takes as long. On one thread, more of them.
-inline constexpr size_t kSmallProducts = size_t{64} * 64 * 64, kSmallSerial = size_t{1} << 22;
-inline constexpr size_t kSmallDepth = kStridedDepth;
-inline constexpr size_t kSmallDots = size_t{1} << 16;    // values of W
-inline constexpr size_t kSmallRows = 4096;               // values of x
-inline constexpr size_t kSmallPanel = kSmallDepth * 32;  // floats, on the stack
-
-// Whether arguments are right and of ordinary sizes, and A and B are read.
-inline bool is_ordinary(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha, const float* a,
-                        size_t lda, const float* b, size_t ldb, const float* c,
-                        size_t ldc) noexcept {
-  // With this, every size in bytes fits.
-  constexpr size_t kMost = std::numeric_limits<size_t>::max() >> (sizeof(size_t) * 4 + 2);
-  if (op_a > Op::transpose || op_b > Op::transpose || alpha == 0.0f) return false;
-  if (a == nullptr || b == nullptr || c == nullptr) return false;
-  if (std::min({m, n, k}) == 0 || std::max({m, n, k, lda, ldb, ldc}) > kMost) return false;
-  return lda >= (op_a == Op::none ? k : m) && ldb >= (op_b == Op::none ? n : k) && ldc >= n;
-}
-
-// An ordinary product of few rows with B transposed, by dots alone, if it is
-// small.
-inline bool small_dots(Op op_a, size_t m, size_t n, size_t k, float alpha, const float* a,
-                       size_t lda, const float* b, size_t ldb, float beta, float* c,
-                       size_t ldc) noexcept {
-  if (m > kMostDotRows || n * k > kSmallDots) return false;
-  const Kernel* kernel = small_kernel();
-  if (kernel == nullptr || kernel->matvec == nullptr) return false;
-  const DotSet& dots = kernel->dot;
-  if (m > dots.few_count) return false;
-  DotArgs args;
-  args.x = reinterpret_cast<const std::byte*>(a);
-  args.x_stride = lda * sizeof(float);
-  alignas(64) float rows[kSmallRows];
-  if (op_a != Op::none || k % dots.values != 0) {  // x side by side, with zeros behind each row
-    const size_t padded = v0_1::detail::rounded_up(k, dots.values);
-    if (m * padded > kSmallRows) return false;
-    const size_t row = op_a == Op::none ? lda : 1, step = op_a == Op::none ? 1 : lda;
-    for (size_t i = 0; i < m; ++i) {
-      float* to = rows + i * padded;
-      for (size_t p = 0; p < k; ++p) to[p] = a[i * row + p * step];
-      std::fill(to + k, to + padded, 0.0f);
-    }
-    args.x = reinterpret_cast<const std::byte*>(rows);
-    args.x_stride = padded * sizeof(float);
-  }
-  args.w_stride = ldb * sizeof(float);
-  args.k = args.end = k;
-  constexpr size_t kMostWRows = 32;
-  float sums[kMostDotRows * kMostWRows];
-  args.out = sums;
-  args.out_stride = kMostWRows;
-  const size_t step = dots.few_rows[m - 1];
-  for (size_t first = 0; first < n; first += step) {
-    args.w = reinterpret_cast<const std::byte*>(b + first * ldb);
-    args.rows = std::min(step, n - first);
-    dots.few[m - 1](args);
-    for (size_t i = 0; i < m; ++i) {
-      float* y = c + i * ldc + first;
-      for (size_t j = 0; j < args.rows; ++j) {
-        const float value = alpha * sums[i * kMostWRows + j];
-        y[j] = beta != 0.0f ? value + beta * y[j] : value;
-      }
-    }
-  }
-  return true;
-}
-
-// An ordinary product, if it is small; false: it is not.
-inline bool small_gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha, const float* a,
-                       size_t lda, const float* b, size_t ldb, float beta, float* c, size_t ldc,
-                       size_t products) noexcept {
-  const bool a_turned = op_a == Op::transpose, b_turned = op_b == Op::transpose;
-  if (b_turned && takes_dots(m, n, k)) {
-    return small_dots(op_a, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-  }
-  const Kernel* kernel = small_kernel();
-  if (kernel == nullptr) return false;
-  const bool one_tile = has_few_sums(m, n, kernel->vector_bytes / sizeof(float));
-  if ((k > kSmallDepth && (b_turned || !one_tile)) || m * n > products / k) return false;
-  StridedArgs args;
-  args.x = reinterpret_cast<const std::byte*>(a);
-  args.x_row = (a_turned ? 1 : lda) * sizeof(float);
-  args.x_step = (a_turned ? lda : 1) * sizeof(float);
-  args.y_row = ldc * sizeof(float);
-  args.m = m;
-  args.k = k;
-  args.alpha = alpha;
-  args.beta = beta;
-  args.few_sums = one_tile;
-  const auto* w = reinterpret_cast<const std::byte*>(b);
-  auto* y = reinterpret_cast<std::byte*>(c);
-  if (!b_turned) {
-    args.w = w;
-    args.w_step = ldb * sizeof(float);
-    args.y = y;
-    args.n = n;
-    kernel->strided_product(args);
-    return true;
-  }
-  const size_t nr = kernel->nr;
-  if (nr * k > kSmallPanel || kernel->unit_values != 1) return false;
-  alignas(64) float panel[kSmallPanel];
-  args.w = reinterpret_cast<const std::byte*>(panel);
-  args.w_step = nr * sizeof(float);
-  for (size_t first = 0; first < n; first += nr) {
-    const size_t end = std::min(first + nr, n);
-    kernel->pack_panel({w,
-                        ldb * sizeof(float),
-                        false,
-                        k,
-                        first,
-                        end,
-                        {0, k},
-                        reinterpret_cast<std::byte*>(panel)});
-    args.y = y + first * sizeof(float);
-    args.n = end - first;
-    kernel->strided_product(args);
-  }
-  return true;
-}
-
-}  // namespace detail
-
-TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
-                         const float* a, size_t lda, const float* b, size_t ldb, float beta,
-                         float* c, size_t ldc, Executor executor) noexcept {
-  bool is_turned = false;
-  if (detail::is_ordinary(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, c, ldc)) {
-    if (detail::has_gaps(op_a, op_b, m, n, lda, ldb, ldc)) {
-      return detail::gemm_without_gaps(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc,
-                                       executor);
-    }
-    // A vector is stored the same way as a row and as a column.
-    if (m == 1 && op_a == Op::transpose && lda == 1) op_a = Op::none, lda = k;
-    if (n == 1 && op_b == Op::none && ldb == 1) op_b = Op::transpose, ldb = k;
-    if (k == 1 && op_b == Op::transpose && ldb == 1) op_b = Op::none, ldb = n;
-    if (n == 1 && ldc == 1 && m > 1) {
-      return gemm(detail::other(op_b), detail::other(op_a), n, m, k, alpha, b, ldb, a, lda, beta, c,
-                  m, executor);
-    }
-    is_turned = detail::turns(op_a == Op::transpose, op_b == Op::transpose, m, n, k);
-    const size_t small = executor.workers > 1 ? detail::kSmallProducts : detail::kSmallSerial;
-    if (!is_turned &&
-        detail::small_gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, small)) {
-      return {};
-    }
-  }
-  if (Status s = detail::check_op(op_a, "op_a"); !s.ok()) return s;
-  if (Status s = detail::check_op(op_b, "op_b"); !s.ok()) return s;
+// Way::plan, of any arguments.
+TESSERA_IMPL Status planned_gemm(const Product& p, const Executor& executor) noexcept {
+  if (Status s = check_op(p.op_a, "op_a"); !s.ok()) return s;
+  if (Status s = check_op(p.op_b, "op_b"); !s.ok()) return s;
   MatView av, bv, cv;
-  const bool a_turned = op_a == Op::transpose, b_turned = op_b == Op::transpose;
-  if (Status s = detail::stored_view(op_a, m, k, a, lda, "lda", a_turned ? "m" : "k", av);
+  const bool a_turned = p.op_a == Op::transpose, b_turned = p.op_b == Op::transpose;
+  const size_t m = p.m, n = p.n;
+  if (Status s = stored_view(p.op_a, m, p.k, p.a, p.lda, "lda", a_turned ? "m" : "k", av);
       !s.ok()) {
     return s;
   }
-  if (Status s = detail::stored_view(op_b, k, n, b, ldb, "ldb", b_turned ? "k" : "n", bv);
+  if (Status s = stored_view(p.op_b, p.k, n, p.b, p.ldb, "ldb", b_turned ? "k" : "n", bv);
       !s.ok()) {
     return s;
   }
-  if (Status s = detail::stored_view(Op::none, m, n, c, ldc, "ldc", "n", cv); !s.ok()) return s;
+  if (Status s = stored_view(Op::none, m, n, p.c, p.ldc, "ldc", "n", cv); !s.ok()) return s;
   if (Status s = check_view(cv, "c"); !s.ok()) return s;
   if (m == 0 || n == 0) return {};
   Epilogue epilogue;
-  epilogue.scale = alpha;
-  epilogue.beta = beta;
-  if (alpha == 0.0f) k = 0;  // A and B are not read
+  epilogue.scale = p.alpha;
+  epilogue.beta = p.beta;
+  const size_t k = p.alpha == 0.0f ? 0 : p.k;  // A and B are not read
   if (k == 0) {
     av = {nullptr, m, 0, 0, DType::f32};
     bv = {nullptr, n, 0, 0, DType::f32};
@@ -320,21 +237,64 @@ TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float a
   if (Status s = check_view(av, "a"); !s.ok()) return s;
   if (Status s = check_view(bv, "b"); !s.ok()) return s;
 
-  if (is_turned) {
-    return detail::turned_gemm(op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc, executor);
-  }
-
   // The plan sees W[n, k] whichever way B is stored.
   const bool w_k_major = !b_turned && k != 0;
   Result<Plan> plan = v0_1::detail::make_plan(MatShape{n, k, DType::f32}, DType::f32, {});
   if (!plan.ok()) return plan.status();
   plan->borrow_x = true;
   *plan = v0_1::detail::over_rows(*plan, bv, w_k_major);
-  if (!detail::takes_dots(m, n, k)) plan->matvec_rows = 0;
+  if (!takes_dots(k)) plan->matvec_rows = 0;
   if (Status s = v0_1::detail::check_rows(*plan, m); !s.ok()) return s;
-  const MutMatView y{c, m, n, cv.row_stride, DType::f32};
-  const bool packs_w = m >= detail::kPacksWRows && choose_path(*plan, m) != Path::strided;
+  const MutMatView y{p.c, m, n, cv.row_stride, DType::f32};
+  const bool packs_w = m >= kPacksWRows && choose_path(*plan, m) != Path::strided;
   return v0_1::detail::run_once(*plan, y, av, a_turned && k != 0, epilogue, executor, packs_w);
+}
+
+// The way of any product, of which vectors come in the form of without_gaps().
+inline Way way_of(const Kernel* kernel, Product& p) noexcept {
+  if (kernel == nullptr || !is_ordinary(p)) return Way::plan;
+  if (!without_gaps(p)) return Way::gaps;
+  return choose_way(*kernel, p.op_a == Op::transpose, p.op_b == Op::transpose, p.m, p.n, p.k);
+}
+
+TESSERA_IMPL Status gemm_by(const Kernel* kernel, Product& p, const Executor& executor) noexcept {
+  const Way way = way_of(kernel, p);
+  switch (way) {
+    case Way::in_place:
+    case Way::b_in_pieces:
+    case Way::c_in_pieces:
+    case Way::a_c_in_pieces:
+    case Way::dots:
+      multiply_unplanned(*kernel, p, way, executor);
+      return {};
+    case Way::b_turned:
+    case Way::a_turned:
+      return gemm_of_turned(*kernel, p, way, executor);
+    case Way::turned:
+      return turned_gemm(kernel, p, executor);
+    case Way::gaps:
+      return gemm_of_copies(kernel, p, executor);
+    case Way::plan:
+      break;
+  }
+  return planned_gemm(p, executor);
+}
+
+}  // namespace detail
+
+TESSERA_IMPL Status gemm(Op op_a, Op op_b, size_t m, size_t n, size_t k, float alpha,
+                         const float* a, size_t lda, const float* b, size_t ldb, float beta,
+                         float* c, size_t ldc, Executor executor) noexcept {
+  detail::Product p{op_a, op_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc};
+  return detail::gemm_by(detail::gemm_kernel(), p, executor);
+}
+
+TESSERA_IMPL const char* explain(Op op_a, Op op_b, size_t m, size_t n, size_t k, size_t lda,
+                                 size_t ldb, size_t ldc) noexcept {
+  const float a = 0.0f, b = 0.0f;
+  float c = 0.0f;
+  detail::Product p{op_a, op_b, m, n, k, 1.0f, &a, lda, &b, ldb, 1.0f, &c, ldc};
+  return detail::way_name(detail::way_of(detail::gemm_kernel(), p));
 }
 
 }  // namespace tessera::inline v0_1::blas

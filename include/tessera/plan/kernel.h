@@ -124,7 +124,8 @@ struct XLayout {
                  std::byte* panel) = nullptr;
 };
 
-// ---- Products in place ---------------------------------------------------------------------------
+// ---- Products in place
+// ---------------------------------------------------------------------------
 
 /// y[m, n] = alpha * x[m, k] * W[k, n] + beta * y of f32 matrices as they lie: see
 /// simd/strided-inl.h. With beta == 0, y is not read.
@@ -132,24 +133,41 @@ struct StridedArgs {
   const std::byte* x = nullptr;
   size_t x_row = 0, x_step = 0;  // bytes between rows, between values of k
   const std::byte* w = nullptr;
-  size_t w_step = 0;  // bytes between values of k; those of n are side by side
+  size_t w_step = 0;      // bytes between values of k; those of n are side by side
+  bool w_turned = false;  // the other way: bytes between values of n; those of k are side by side
   std::byte* y = nullptr;
-  size_t y_row = 0;  // bytes
+  size_t y_row = 0;       // bytes
+  bool y_turned = false;  // y is stored as [n, m], rows y_row apart
   size_t m = 0, n = 0, k = 0;
   float alpha = 1.0f, beta = 0.0f;
-  float* sums = nullptr;  // [m, kStridedCols]; null if there is one range of k
-  bool few_sums = false;  // has_few_sums of all y, of which this may be a part
+  float* sums = nullptr;   // [m, sums_stride]; null: k is done in one range
+  size_t sums_stride = 0;  // floats, at least kStridedCols or n
+  bool few_sums = false;   // has_few_sums of all y, of which this may be a part
 };
-/// Columns whose sums wait together between ranges of k, of so many values, and values of W that are
-/// taken for cached.
+/// to[c, r] = from[r, c] of f32.
+struct TurnArgs {
+  const std::byte* from = nullptr;
+  size_t from_row = 0;        // bytes
+  size_t rows = 0, cols = 0;  // of from
+  std::byte* to = nullptr;
+  size_t to_row = 0;  // bytes
+};
+/// Columns whose sums wait together between ranges of k, of so many values.
 inline constexpr size_t kStridedCols = 1024;
 inline constexpr size_t kStridedDepth = 128;
 /// Whether y is so few vectors that a sum of each would wait for itself: each is four sums then, of
 /// every fourth value of k, in one range.
 constexpr bool has_few_sums(size_t m, size_t n, size_t lanes) noexcept {
-  return m <= 4 && n <= 4 * lanes && m * detail::steps_of(n, lanes) <= 4;
+  return m <= 4 && n <= (m <= 1 ? 4 : m == 2 ? 2 : 1) * lanes;
 }
-inline constexpr size_t kStridedCached = size_t{128} << 10;
+/// Values of W that are taken for cached, so that asking for them early only takes time
+/// (bench/sweeps/strided_cached.tsv).
+inline constexpr size_t kStridedCached = size_t{512} << 10;
+/// Of W or y that lie the other way, so many values are turned at a time; k, or m, vectors must fit
+/// (bench/sweeps/turned_floats.tsv).
+inline constexpr size_t kTurnedFloats = 4096;
+/// Bytes of W that stay in L1 while x passes: tiles are then wide (bench/sweeps/strided_wide.tsv).
+inline constexpr size_t kStridedWide = size_t{32} << 10;
 
 // ---- Micro-kernels ------------------------------------------------------------------------------
 
@@ -238,6 +256,9 @@ struct Kernel {
   // x and W where they lie, W along n; null: not for this format.
   void (*strided)(const RunArgs&) = nullptr;
   void (*strided_product)(const StridedArgs&) = nullptr;
+  /// The same by dots, of few values (simd/small_dots-inl.h). One of x and W must lie along k.
+  void (*dots_product)(const StridedArgs&) = nullptr;
+  void (*turn)(const TurnArgs&) = nullptr;
 };
 
 /// Whether what describes a kernel fits together, and arrays on the stack hold it.

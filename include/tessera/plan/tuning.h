@@ -38,8 +38,8 @@ struct Tuning {
   size_t matvec_rows = 16;
   size_t matvec_depth = 0;
   /// With W stored along n, as BLAS's untransposed B, up to so many rows of x are multiplied
-  /// without packing.
-  size_t strided_rows = 64;
+  /// without packing (bench/sweeps/strided_rows.tsv).
+  size_t strided_rows = 128;
   /// A panel of W that more panels of x than this use is prepared (widened or unpacked) once, when
   /// W is packed (bench/sweeps/prepare_above.tsv: 0 loses up to 22 %, 8 and 16 are the same), and
   /// when it lies in place (bench/sweeps/prepare_above_in_place.tsv: 0, 4 and 16 are the same).

@@ -19,7 +19,7 @@
 #include "tessera/simd/matvec-inl.h"
 #include "tessera/simd/matvec_loops-inl.h"
 #include "tessera/simd/mmla_tile-inl.h"
-#include "tessera/simd/strided-inl.h"
+#include "tessera/simd/small_dots-inl.h"
 #include "tessera/simd/super_dot-inl.h"
 #include "tessera/simd/tile-inl.h"
 
@@ -131,7 +131,9 @@ constexpr Kernel fma_kernel(Accuracy accuracy) {
     kernel.kind = KernelKind::f32;
     kernel.pack_panel = &pack_f32_panel;
     kernel.strided = &strided_loops;
-    kernel.strided_product = &strided_product;
+    kernel.strided_product = &any_strided_product;
+    kernel.dots_product = &dots_product;
+    kernel.turn = &turn;
   } else {
     kernel.kind = F::kDType == DType::f16 ? KernelKind::f16 : KernelKind::bf16;
     kernel.note = F::kDType == DType::f16       ? "f16 is storage: W is widened to f32"
