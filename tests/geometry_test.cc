@@ -190,6 +190,10 @@ TEST_CASE("geometry: the path", "[geometry]") {
   tuning.matvec_depth = 8;  // 256 / 8 rows
   CHECK(path(false, 32) == Path::matvec);
   CHECK(path(false, 33) == Path::prepared);
+  kernel.dot.least_depth = 256;  // k
+  CHECK(path(false, 1) == Path::matvec);
+  kernel.dot.least_depth = 257;
+  CHECK(path(false, 1) == Path::direct);
   kernel.direct.run = nullptr;
   CHECK(path(true, 1) == Path::prepared);
   kernel.prepared.run = nullptr;

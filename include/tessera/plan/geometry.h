@@ -116,7 +116,7 @@ constexpr void derive(Plan& p) noexcept {
   p.x_panel_bytes = row_bytes(kernel.x);
   p.matvec_rows = 0;
   p.x_single_bytes = 0;
-  if (kernel.matvec == nullptr || p.packed || p.w_k_major) return;
+  if (kernel.matvec == nullptr || p.packed || p.w_k_major || p.k < kernel.dot.least_depth) return;
   // What a micro-kernel of matvec costs beside the products is the more the smaller k is; what
   // packing costs, the smaller m is.
   const Tuning& t = *p.tuning;

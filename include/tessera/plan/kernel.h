@@ -225,6 +225,7 @@ struct DotSet {
   size_t many_count = 0;
   size_t many_rows = 1;          // of W
   size_t depth_step = 1;         // ranges of k begin at multiples of this
+  size_t least_depth = 0;        // rows of W that are shorter are for tiles
   size_t values = 1, bytes = 4;  // so many values of a row of W are so many bytes
   size_t x_bytes = 4;            // of them in a row of x
   bool in_l1 = false;            // x is kept in L1 for many rows, too

@@ -34,7 +34,7 @@ enum class KernelKind : uint8_t {
 
 struct Tuning {
   /// In place, matvec multiplies while m <= max(matvec_rows, k / matvec_depth). Depth 0 leaves the
-  /// second term out.
+  /// second term out. Never rows of W that are shorter than what a dot takes at once.
   size_t matvec_rows = 16;
   size_t matvec_depth = 0;
   /// With W stored along n, as BLAS's untransposed B, up to so many rows of x are multiplied

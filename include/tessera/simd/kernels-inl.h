@@ -82,6 +82,7 @@ constexpr DotSet dot_set() {
   dots.many_count = Dot::kMany;
   dots.many_rows = Dot::kManyRowsOfW;
   dots.depth_step = Dot::kDepthStep;
+  dots.least_depth = Dot::kLeastDepth;
   dots.values = Dot::kValues;
   dots.bytes = Dot::kBytes;
   dots.x_bytes = Dot::kXBytes;

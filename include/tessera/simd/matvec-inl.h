@@ -86,6 +86,7 @@ struct FloatDot {
     return kLanes == 16 ? Step::rows(c) : c <= 2 ? 4 : 2;
   }
   static constexpr size_t kDepthStep = 2 * Step::kValues;
+  static constexpr size_t kLeastDepth = 0;
   static constexpr size_t kValues = Step::kValues, kBytes = Step::kBytes;
   static constexpr size_t kXBytes = Step::kValues * Step::kXBytes;
   static constexpr bool kXInL1 = false;
@@ -170,7 +171,11 @@ struct BlockDot {
   static constexpr size_t kValues = Group::kValues;  // of a block
   static constexpr size_t kBytes = Group::kBytes;
   static constexpr size_t kDepthStep = kBlocks * kValues;
-  static constexpr bool kXInL1 = true;  // long rows gain a third to two thirds (the same sweep)
+  // A row of less than a group would leave lanes empty. Tiles are twice as fast on half a group,
+  // with packing, and eight times on an eighth of one. (bench/sweeps/short_rows.tsv)
+  static constexpr size_t kLeastDepth = kDepthStep;
+  // Long rows gain a third to two thirds. (bench/sweeps/micro_kernels.tsv)
+  static constexpr bool kXInL1 = true;
   static constexpr size_t kXBytes = Group::template X<false>::bytes(kValues);
 
   template <size_t kRows, size_t C>
@@ -179,18 +184,9 @@ struct BlockDot {
     VF sums[kRows][C];
     const uint8_t* w[kRows];  // where there are fewer, the last one again: sums nobody reads
     const uint8_t* last[kRows];
-    uint8_t copies[kRows][kGroupBytes];
     for (size_t r = 0; r < kRows; ++r) {
       w[r] = reinterpret_cast<const uint8_t*>(a.w + std::min(r, a.rows - 1) * a.w_stride);
-      if (blocks >= kBlocks) {
-        last[r] = w[r] + (blocks - kBlocks) * kBytes;
-      } else {
-        std::memset(copies[r], 0, kGroupBytes);
-        if (blocks > 0) {
-          std::memcpy(copies[r] + kGroupBytes - blocks * kBytes, w[r], blocks * kBytes);
-        }
-        last[r] = copies[r];
-      }
+      last[r] = w[r] + (blocks - kBlocks) * kBytes;
       w[r] += a.begin / kValues * kBytes;
       TESSERA_UNROLL
       for (size_t c = 0; c < C; ++c) {
