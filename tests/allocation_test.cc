@@ -120,15 +120,16 @@ TEST_CASE("scratch that cannot be had is a status", "[allocation][status]") {
   CHECK(product.got >= 7 * 32 * 4);
   CHECK(product.got < size_t{1} << 24);
 
-  // Too deep to be multiplied without a plan.
-  const std::vector<float> a(40 * 200, 1.0f), b(200 * 40, 1.0f);
-  std::vector<float> c(40 * 40, 5.0f);
+  // Too large to be multiplied without a plan.
+  const size_t n = 200;
+  const std::vector<float> a(n * n, 1.0f);
+  std::vector<float> c(n * n, 5.0f);
   const Status gemm = refuse([&] {
-    return blas::gemm(blas::Op::none, blas::Op::none, 40, 40, 200, 1.0f, a.data(), 200, b.data(),
-                      40, 0.0f, c.data(), 40);
+    return blas::gemm(blas::Op::none, blas::Op::none, n, n, n, 1.0f, a.data(), n, a.data(), n, 0.0f,
+                      c.data(), n);
   });
   CHECK(gemm.code == StatusCode::out_of_memory);
-  CHECK(c == std::vector<float>(40 * 40, 5.0f));
+  CHECK(c == std::vector<float>(n * n, 5.0f));
 
   const Result<Matmul> plan = Matmul::plan(rows_of(w, 40, 32), DType::f32);
   REQUIRE(plan.ok());
