@@ -86,7 +86,7 @@ TESSERA_IMPL size_t place_panels(std::span<PanelEntry> entries) noexcept {
   for (PanelEntry& entry : entries) {
     entry.offset = detail::rounded_up(end, kPanelFileAlign);
     if (entry.offset > kMost || entry.bytes > kMost - entry.offset) return 0;
-    end = entry.offset + entry.bytes;
+    end = static_cast<size_t>(entry.offset + entry.bytes);
   }
   return end;
 }
