@@ -121,8 +121,8 @@ inline double used_fraction(float got, const Bounded& want, DType y) {
     return got >= low && got <= high ? 0 : 2;
   }
   if (!std::isfinite(got)) {  // right where the value may round to it
-    const double far = want.value + std::copysign(want.bound, want.value);
-    return got == static_cast<float>(far) ? 0 : 2;
+    const double end = want.value + std::copysign(want.bound, want.value);
+    return got == static_cast<float>(end) ? 0 : 2;
   }
   const double error = std::fabs(static_cast<double>(got) - want.value);
   if (error == 0) return 0;

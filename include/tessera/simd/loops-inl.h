@@ -137,10 +137,10 @@ HWY_INLINE void plan_early(const Loops& l, const PanelGroup& g, const std::byte*
   const Tuning& tuning = *l.plan.tuning;
   if (before >= l.step_bytes) return;
   if (g.lone && height < (l.prepares ? 1 : tuning.early_rows)) return;
-  const bool near = g.lone && !l.prepares && tuning.early_bytes > 0;
+  const bool within = g.lone && !l.prepares && tuning.early_bytes > 0;
   tile.early_bytes = g.share;
-  tile.early = near ? reinterpret_cast<uintptr_t>(tile.w) + tuning.early_bytes
-                    : reinterpret_cast<uintptr_t>(later) + tile.steps * before;
+  tile.early = within ? reinterpret_cast<uintptr_t>(tile.w) + tuning.early_bytes
+                      : reinterpret_cast<uintptr_t>(later) + tile.steps * before;
 }
 
 // Panels i and, of a pair, i + 1 of W times panel p of x.

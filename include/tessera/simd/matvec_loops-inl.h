@@ -97,8 +97,8 @@ inline void dot_group(const Plan& plan, const DotGroup& group, Range cols, DotAr
   do {  // once even if k is 0
     args.end = std::min(plan.k, args.begin + group.piece);
     const size_t bytes = std::max<size_t>(1, (args.end - args.begin) / dots.values * dots.bytes);
-    const size_t far = plan.tuning->dot_early_bytes / bytes / step * step + step;
-    const size_t distance = group.few || dots.many_rows == 1 ? std::min(far, width) : width;
+    const size_t ahead = plan.tuning->dot_early_bytes / bytes / step * step + step;
+    const size_t distance = group.few || dots.many_rows == 1 ? std::min(ahead, width) : width;
     for (size_t j = 0; j < width; j += step) {
       args.w = plan.w + (cols.begin + j) * plan.w_stride;
       args.rows = std::min(step, width - j);
