@@ -124,8 +124,7 @@ struct XLayout {
                  std::byte* panel) = nullptr;
 };
 
-// ---- Products in place
-// ---------------------------------------------------------------------------
+// ---- Products in place --------------------------------------------------------------------------
 
 /// y[m, n] = alpha * x[m, k] * W[k, n] + beta * y of f32 matrices as they lie: see
 /// simd/strided-inl.h. With beta == 0, y is not read.

@@ -287,7 +287,6 @@ inline void strided_group(const StridedArgs& a, const Panels& panels, Range rows
       tile.w = a.w + k * a.w_step + col * sizeof(float);
       // Next are the columns behind these or, behind the last ones, the next range's first.
       const size_t next = end < group.end ? (end - col) * sizeof(float)
-
                                           : depth * a.w_step - (col - group.begin) * sizeof(float);
       tile.early = from_memory && rows_of.begin == 0 ? next : 0;
       for (size_t p = rows_of.begin; p < rows_of.end;) {
