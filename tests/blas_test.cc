@@ -102,11 +102,13 @@ TEST_CASE("gemm: every op over many shapes", "[blas]") {
 TEST_CASE("gemm: sizes on either side of each choice", "[blas]") {
   Rng rng = suite_rng();
   constexpr size_t kSizes[][3] = {
-      {1, 1, 300},     {1, 5, 131},    {1, 64, 48},   {2, 31, 130},   {4, 16, 257},   {3, 17, 129},
-      {4, 200, 128},   {2, 9, 1000},   {16, 8, 256},  {8, 2, 256},    {5, 1, 400},    {70, 1, 33},
-      {200, 2, 40},    {100, 16, 17},  {64, 16, 129}, {13, 1100, 20}, {7, 1029, 150}, {63, 40, 130},
-      {64, 33, 160},   {65, 70, 128},  {130, 70, 40}, {90, 65, 129},  {1, 300, 1},    {300, 1, 1},
-      {128, 250, 260}, {129, 250, 260}};
+      {1, 1, 300},     {1, 5, 131},    {1, 64, 48},   {2, 31, 130},  {4, 16, 257},
+      {3, 17, 129},    {4, 200, 128},  {2, 9, 1000},  {16, 8, 256},  {8, 2, 256},
+      {5, 1, 400},     {70, 1, 33},    {200, 2, 40},  {100, 16, 17}, {64, 16, 129},
+      {13, 1100, 20},  {7, 1029, 150}, {63, 40, 130}, {64, 33, 160}, {65, 70, 128},
+      {130, 70, 40},   {90, 65, 129},  {1, 300, 1},   {300, 1, 1},   {128, 250, 260},
+      {129, 250, 260}, {7, 300, 1},    {2, 1029, 2},  {40, 70, 3},   {9, 130, 4},
+      {11, 131, 5},    {520, 512, 9},  {520, 512, 7}};
   for (const Op op_a : kOps) {
     for (const Op op_b : kOps) {
       for (const auto& [m, n, k] : kSizes) {
@@ -133,13 +135,20 @@ TEST_CASE("gemm: every way", "[blas]") {
                 {kN, kT, 33, 100, 9, 1, "tiles, B turned in pieces"},
                 {kT, kN, 300, 2, 9, 1, "tiles of C^T, C turned in pieces"},
                 {kT, kT, 60, 1100, 300, 1, "tiles of C^T, C turned in pieces"},
+                {kT, kT, 700, 60, 300, 1, "tiles of C^T, C turned in pieces"},
+                {kT, kN, 1100, 60, 300, 1, "tiles of C^T, C turned in pieces"},
+                {kN, kN, 60, 400, 300, 1, "tiles, A and B in place"},
                 {kN, kN, 500, 2, 9, 1, "tiles of C^T, A and C turned in pieces"},
                 {kN, kT, 3, 5, 300, 1, "dots"},
                 {kN, kN, 5, 3, 700, 1, "dots"},
                 {kT, kT, 3, 6, 700, 1, "dots"},
-                {kN, kT, 600, 50, 300, 1, "tiles, B turned"},
+                {kN, kT, 600, 50, 300, 1, "tiles, operands copied"},
+                {kN, kT, 600, 600, 20, 1, "tiles, operands copied"},
+                {kT, kN, 600, 600, 20, 1, "tiles, operands copied"},
+                {kT, kT, 600, 600, 20, 1, "tiles, operands copied"},
+                {kN, kN, 300, 1022, 20, 1, "tiles, operands copied"},
                 {kN, kT, 50, 600, 300, 1, "tiles of C^T, A turned, C turned in pieces"},
-                {kT, kN, 3000, 16, 700, 1, "C^T, turned"},
+                {kT, kN, 3000, 12, 700, 1, "C^T, turned"},
                 {kN, kN, 200, 210, 220, 1, "a plan"}};
   const std::string name = default_target();
   const auto all = targets();

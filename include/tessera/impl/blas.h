@@ -97,20 +97,23 @@ inline void multiply_unplanned(const Kernel& kernel, const Product& p, Way way,
 
 // ---- Ways that copy and call gemm_by again ------------------------------------------------------
 
-// So many floats on the stack if they are few, else in memory; null if there is none.
+// So many floats on the stack if they are few, else in memory; null if there is none. At a multiple
+// of 64 bytes, so that no vector lies in two lines of a cache.
 class Floats {
  public:
   explicit Floats(size_t count) noexcept {
-    if (count > kFew) many_.reset(new (std::nothrow) float[count]);
-    data_ = count > kFew ? many_.get() : few_;
+    if (count <= kFew) return;
+    many_.reset(new (std::nothrow) float[count + kLine]);
+    const size_t past = reinterpret_cast<uintptr_t>(many_.get()) / sizeof(float) % kLine;
+    data_ = many_ == nullptr ? nullptr : many_.get() + (kLine - past) % kLine;
   }
   float* data() const noexcept { return data_; }
 
  private:
-  static constexpr size_t kFew = 1024;
-  float few_[kFew];
+  static constexpr size_t kFew = 1024, kLine = 64 / sizeof(float);
+  alignas(64) float few_[kFew];
   std::unique_ptr<float[]> many_;
-  float* data_;
+  float* data_ = few_;
 };
 
 // Way::turned.
@@ -134,29 +137,52 @@ TESSERA_IMPL Status turned_gemm(const Kernel* kernel, const Product& p,
   return {};
 }
 
-// Way::b_turned and Way::a_turned: rows along k become columns.
-TESSERA_IMPL Status gemm_of_turned(const Kernel& kernel, Product& p, Way way,
-                                   const Executor& executor) noexcept {
-  const bool of_b = way == Way::b_turned;
-  const size_t rows = of_b ? p.n : p.m;
-  const Floats memory(rows * p.k);
-  if (memory.data() == nullptr) {
-    return v0_1::detail::error(StatusCode::out_of_memory, "operand transposed",
-                               rows * p.k * sizeof(float));
+// An operand [rows, cols], or stored as [cols, rows] if it `turns`, copied to `to` as rows. Returns
+// where the copy ends.
+inline float* copy_operand(const Kernel& kernel, bool turns, size_t rows, size_t cols,
+                           const float*& data, size_t& ld, float* to) noexcept {
+  const size_t stride = copy_stride(cols);
+  if (turns) {
+    kernel.turn({reinterpret_cast<const std::byte*>(data), ld * sizeof(float), cols, rows,
+                 reinterpret_cast<std::byte*>(to), stride * sizeof(float)});
+  } else {
+    for (size_t r = 0; r < rows; ++r) {
+      std::memcpy(to + r * stride, data + r * ld, cols * sizeof(float));
+    }
   }
-  kernel.turn({reinterpret_cast<const std::byte*>(of_b ? p.b : p.a),
-               (of_b ? p.ldb : p.lda) * sizeof(float), rows, p.k,
-               reinterpret_cast<std::byte*>(memory.data()), rows * sizeof(float)});
-  (of_b ? p.b : p.a) = memory.data();
-  (of_b ? p.ldb : p.lda) = rows;
-  (of_b ? p.op_b : p.op_a) = of_b ? Op::none : Op::transpose;
-  multiply_unplanned(kernel, p, of_b ? Way::in_place : Way::c_in_pieces, executor);
+  data = to;
+  ld = stride;
+  return to + rows * stride;
+}
+
+// Way::copied and Way::a_turned.
+TESSERA_IMPL Status gemm_of_copies(const Kernel& kernel, Product& p, Way way,
+                                   const Executor& executor) noexcept {
+  const bool across = p.op_a == Op::transpose;  // then to be [m, k], else [k, m]
+  const bool copies_a = way == Way::a_turned || across, copies_b = way == Way::copied;
+  const size_t a_rows = across ? p.m : p.k, a_cols = across ? p.k : p.m;
+  const size_t floats =
+      (copies_a ? a_rows * copy_stride(a_cols) : 0) + (copies_b ? p.k * copy_stride(p.n) : 0);
+  const Floats memory(floats);
+  float* to = memory.data();
+  if (to == nullptr) {
+    return v0_1::detail::error(StatusCode::out_of_memory, "copies", floats * sizeof(float));
+  }
+  if (copies_a) {
+    to = copy_operand(kernel, true, a_rows, a_cols, p.a, p.lda, to);
+    p.op_a = other(p.op_a);
+  }
+  if (copies_b) {
+    copy_operand(kernel, p.op_b == Op::transpose, p.k, p.n, p.b, p.ldb, to);
+    p.op_b = Op::none;
+  }
+  multiply_unplanned(kernel, p, copies_b ? Way::in_place : Way::c_in_pieces, executor);
   return {};
 }
 
 // Way::gaps.
-TESSERA_IMPL Status gemm_of_copies(const Kernel* kernel, Product p,
-                                   const Executor& executor) noexcept {
+TESSERA_IMPL Status gemm_without_gaps(const Kernel* kernel, Product p,
+                                      const Executor& executor) noexcept {
   const bool copies_a = p.m == 1 && p.op_a == Op::transpose;
   const bool copies_b = p.n == 1 && p.op_b == Op::none, copies_c = p.n == 1;
   const size_t floats = (copies_a ? p.k : 0) + (copies_b ? p.k : 0) + (copies_c ? p.m : 0);
@@ -254,7 +280,8 @@ TESSERA_IMPL Status planned_gemm(const Product& p, const Executor& executor) noe
 inline Way way_of(const Kernel* kernel, Product& p) noexcept {
   if (kernel == nullptr || !is_ordinary(p)) return Way::plan;
   if (!without_gaps(p)) return Way::gaps;
-  return choose_way(*kernel, p.op_a == Op::transpose, p.op_b == Op::transpose, p.m, p.n, p.k);
+  return choose_way(*kernel, p.op_a == Op::transpose, p.op_b == Op::transpose, p.m, p.n, p.k,
+                    p.ldb);
 }
 
 TESSERA_IMPL Status gemm_by(const Kernel* kernel, Product& p, const Executor& executor) noexcept {
@@ -267,13 +294,13 @@ TESSERA_IMPL Status gemm_by(const Kernel* kernel, Product& p, const Executor& ex
     case Way::dots:
       multiply_unplanned(*kernel, p, way, executor);
       return {};
-    case Way::b_turned:
+    case Way::copied:
     case Way::a_turned:
-      return gemm_of_turned(*kernel, p, way, executor);
+      return gemm_of_copies(*kernel, p, way, executor);
     case Way::turned:
       return turned_gemm(kernel, p, executor);
     case Way::gaps:
-      return gemm_of_copies(kernel, p, executor);
+      return gemm_without_gaps(kernel, p, executor);
     case Way::plan:
       break;
   }

@@ -21,7 +21,7 @@ enum class Way : uint8_t {
   c_in_pieces,    // tiles of C^T; C turned in pieces
   a_c_in_pieces,  // tiles of C^T; A and C turned in pieces
   dots,           // dots of rows of A and rows of B
-  b_turned,       // B turned in memory, then in_place
+  copied,         // B, and an A across k, copied to where they lie as tiles read them; in_place
   a_turned,       // A turned in memory, then c_in_pieces
   turned,         // C^T by one of these ways, in memory, and turned then
   plan            // as matmul with a plan of its own; also what is no ordinary product
@@ -41,8 +41,8 @@ constexpr const char* way_name(Way way) noexcept {
       return "tiles of C^T, A and C turned in pieces";
     case Way::dots:
       return "dots";
-    case Way::b_turned:
-      return "tiles, B turned";
+    case Way::copied:
+      return "tiles, operands copied";
     case Way::a_turned:
       return "tiles of C^T, A turned, C turned in pieces";
     case Way::turned:
@@ -205,11 +205,16 @@ constexpr BestWay best_tiles(const Costs& costs, bool a_turned, bool b_turned, s
   return best;
 }
 
-/// A product of long sums that has from 16 to so many columns, or rows; more were not measured.
+/// A product of long sums that has from 16 to so many columns, or rows
+/// (bench/sweeps/most_thin.tsv).
 inline constexpr size_t kLeastThin = 16, kMostThin = 128;
 static_assert(kMostThin <= kTurnedFloats / 12);  // so that pieces of C hold whole tiles
-/// So many values of an A that lies across k are read where they lie: L2 holds them.
+/// So many values of an operand that lies across k are read where they lie: L2 holds them
+/// (bench/sweeps/read_across.tsv).
 inline constexpr size_t kReadAcross = size_t{1} << 17;
+/// So many values of a B below few rows of A are read where they lie, once for 12 rows
+/// (bench/sweeps/read_again.tsv).
+inline constexpr size_t kReadAgain = size_t{1} << 18;
 
 /// A larger product of few columns, or few rows, whose other operand is read along k where it lies;
 /// Way::plan if it is none. (What is read the other way is better packed, unless L2 holds it.)
@@ -217,19 +222,46 @@ constexpr Way thin_way(bool a_turned, bool b_turned, size_t m, size_t n, size_t 
   const bool few_cols = n >= kLeastThin && n <= kMostThin && n <= m;
   const bool few_rows = m >= kLeastThin && m <= kMostThin && m < n;
   if (!b_turned) {
-    return few_cols && (!a_turned || m * k <= kReadAcross) ? Way::in_place : Way::plan;
+    if ((few_cols || (few_rows && n * k <= kReadAgain)) && (!a_turned || m * k <= kReadAcross)) {
+      return Way::in_place;
+    }
+    return few_cols && a_turned && n * k <= kReadAcross ? Way::c_in_pieces : Way::plan;
   }
-  if (a_turned) return few_rows ? Way::c_in_pieces : Way::plan;
-  return few_cols ? Way::b_turned : few_rows ? Way::a_turned : Way::plan;
+  if (a_turned) return few_rows || few_cols ? Way::c_in_pieces : Way::plan;
+  return few_cols ? Way::copied : few_rows ? Way::a_turned : Way::plan;
+}
+
+/// Of so many values, C does not stay in L2 (bench/sweeps/large_c.tsv); of so many each at most,
+/// operands of short sums are copied (bench/sweeps/most_copied.tsv).
+inline constexpr size_t kLargeC = size_t{1} << 18, kMostCopied = size_t{1} << 17;
+
+/// How far rows of a copy lie apart, in floats: not at a power of two, as rows would then share the
+/// sets of L1.
+constexpr size_t copy_stride(size_t cols) noexcept {
+  const size_t stride = v0_1::detail::rounded_up(cols, size_t{16});
+  return stride % 512 == 0 ? stride + 16 : stride;
+}
+
+/// Whether a product with short sums and a large C is worth copies of operands, so that C is
+/// written in long pieces and nothing else is waited for: of a B that would be turned in several
+/// pieces, or of more rows than a set of L1 holds that share it; of an A that lies across k.
+constexpr bool takes_copies(bool a_turned, bool b_turned, size_t m, size_t n, size_t k,
+                            size_t ldb) noexcept {
+  constexpr size_t kLines = 8;  // of a set of L1, and more, that shared ones need not leave
+  if (k > kStridedDepth || m * n < kLargeC || n * k > kMostCopied) return false;
+  if (a_turned && m * k > kMostCopied) return false;
+  if (a_turned && k > kLines) return true;
+  return b_turned ? n * k > kTurnedFloats : k > kLines && ldb % 1024 == 0;
 }
 
 /// Of an ordinary product without gaps. It does not ask how many threads there are, so they decide
 /// no bit.
 inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t m, size_t n,
-                      size_t k) noexcept {
+                      size_t k, size_t ldb) noexcept {
   const Costs costs{std::countr_zero(kernel.vector_bytes / sizeof(float))};
   if (!b_turned && m * n <= kUnplanned && costs.tiles(m, n, k) <= kLeastTurning)
     return Way::in_place;
+  if (takes_copies(a_turned, b_turned, m, n, k, ldb)) return Way::copied;
   const bool turned = turns(a_turned, b_turned, m, n);
   if ((k <= kStridedDepth && (!a_turned || k <= kShortRange)) ||
       (m * n <= kUnplanned && m * n * k <= kUnplanned)) {
@@ -247,7 +279,7 @@ inline Way choose_way(const Kernel& kernel, bool a_turned, bool b_turned, size_t
     }
     if (best.way != Way::plan) return best.way;
   }
-  if (k > kStridedDepth) {
+  if (k > kStridedDepth || (a_turned && k > kShortRange)) {
     const Way way = thin_way(a_turned, b_turned, m, n, k);
     if (way != Way::plan) return way;
   }

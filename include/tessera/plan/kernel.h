@@ -165,8 +165,12 @@ inline constexpr size_t kStridedCached = size_t{512} << 10;
 /// Of W or y that lie the other way, so many values are turned at a time; k, or m, vectors must fit
 /// (bench/sweeps/turned_floats.tsv).
 inline constexpr size_t kTurnedFloats = 4096;
-/// Bytes of W that stay in L1 while x passes: tiles are then wide (bench/sweeps/strided_wide.tsv).
-inline constexpr size_t kStridedWide = size_t{32} << 10;
+/// Up to so many steps of k, y of more than so many vectors is computed row by row
+/// (bench/sweeps/most_flat.tsv, bench/sweeps/flat_vectors.tsv).
+inline constexpr size_t kMostFlat = 4, kFlatVectors = 4;
+/// Bytes of a W that stays in L1 while x passes: tiles are then wide
+/// (bench/sweeps/strided_wide.tsv).
+inline constexpr size_t kStridedWide = size_t{4} << 10;
 
 // ---- Micro-kernels ------------------------------------------------------------------------------
 

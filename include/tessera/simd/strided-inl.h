@@ -24,7 +24,7 @@
 #include <utility>
 
 #include "tessera/plan/geometry.h"
-#include "tessera/simd/first_lanes-inl.h"
+#include "tessera/simd/flat-inl.h"
 
 TESSERA_BEFORE_NAMESPACE();
 namespace tessera::inline v0_1::TESSERA_SIMD_NAMESPACE {
@@ -323,6 +323,7 @@ inline void strided_group(const StridedArgs& a, const Panels& panels, Range rows
 }
 
 inline void strided_product(const StridedArgs& a) {
+  if (a.k <= kMostFlat && a.n > kFlatVectors * kLanes) return flat_product(a);
   StridedTile tile;
   tile.x = a.x;
   tile.w = a.w;
@@ -344,11 +345,11 @@ inline void strided_product(const StridedArgs& a) {
     return;
   }
   const bool one_range = a.sums == nullptr;
-  // Where W stays in L1 while x passes, tiles are wide, so that rows of y are written in long
-  // pieces.
+  // Where all of W stays in L1 while x passes, tiles are wide, so that rows of y are written in
+  // long pieces.
   constexpr size_t kWidest = kRegisters == 32 ? 8 : 4;  // of three rows of x
   const size_t width = kWidthBelow[std::min(vectors, kWidest)], widest = kStridedWidths[width];
-  const bool wide = one_range && a.k * widest * kLanes * sizeof(float) <= kStridedWide;
+  const bool wide = one_range && a.n * a.k * sizeof(float) <= kStridedWide;
   const size_t most = wide ? kWideRows[width] : kStridedRows;
   if (wide && widest == vectors && a.m <= kMostShort) {  // all columns in one tile
     const auto m = static_cast<uint32_t>(a.m);           // which is divided faster
