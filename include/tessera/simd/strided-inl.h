@@ -75,18 +75,26 @@ constexpr bool is_whole(size_t r) {
 
 // Finished sums -> y.
 template <size_t C, size_t R, bool kPart>
-HWY_INLINE void finish_strided(const VF (&sums)[C][R], const StridedTile& a, std::byte* y) {
+HWY_INLINE void finish_strided(VF (&sums)[C][R], const StridedTile& a, std::byte* y) {
   const DF df;
-  const VF alpha = hn::Set(df, a.alpha), beta = hn::Set(df, a.beta);
+  const VF beta = hn::Set(df, a.beta);
   const FirstLanes<> part(a.last_lanes);
   const size_t y_row = a.y_row;
   const bool reads = a.beta != 0.0f;
+  if (a.alpha != 1.0f) {
+    const VF alpha = hn::Set(df, a.alpha);
+    TESSERA_UNROLL
+    for (size_t c = 0; c < C; ++c) {
+      TESSERA_UNROLL
+      for (size_t r = 0; r < R; ++r) sums[c][r] = hn::Mul(sums[c][r], alpha);
+    }
+  }
   TESSERA_UNROLL
   for (size_t c = 0; c < C; ++c, y += y_row) {
     TESSERA_UNROLL
     for (size_t r = 0; r < R; ++r) {
       std::byte* to = y + r * kLanes * 4;
-      VF v = hn::Mul(sums[c][r], alpha);
+      VF v = sums[c][r];
       if (reads) {
         v = hn::MulAdd(is_whole<R, kPart>(r) ? load_bytes(df, to) : part.load(to), beta, v);
       }
