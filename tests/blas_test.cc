@@ -119,6 +119,22 @@ TEST_CASE("gemm: sizes on either side of each choice", "[blas]") {
   }
 }
 
+// Without products there is nothing that alpha could multiply.
+TEST_CASE("gemm: k of 0 leaves beta * C, whatever alpha is", "[blas]") {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  for (const size_t size : {size_t{1}, size_t{4}, size_t{40}, size_t{300}}) {
+    for (const float alpha : {kNaN, kInf, -kInf, 1.0f, 0.0f}) {
+      for (const float beta : {0.0f, 0.5f, 1.0f}) {
+        std::vector<float> c(size * size, beta == 0.0f ? kNaN : 2.0f);
+        const Status s = blas::gemm(Op::none, Op::transpose, size, size, 0, alpha, nullptr, 1,
+                                    nullptr, 1, beta, c.data(), size);
+        REQUIRE(s.ok());
+        CHECK(std::all_of(c.begin(), c.end(), [beta](float v) { return v == 2.0f * beta; }));
+      }
+    }
+  }
+}
+
 // Each way, by sizes that take it on any target with vectors.
 TEST_CASE("gemm: every way", "[blas]") {
   Rng rng = suite_rng();

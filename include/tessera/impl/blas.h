@@ -252,10 +252,10 @@ TESSERA_IMPL Status planned_gemm(const Product& p, const Executor& executor) noe
   if (Status s = stored_view(Op::none, m, n, p.c, p.ldc, "ldc", "n", cv); !s.ok()) return s;
   if (Status s = check_view(cv, "c"); !s.ok()) return s;
   if (m == 0 || n == 0) return {};
-  Epilogue epilogue;
-  epilogue.scale = p.alpha;
-  epilogue.beta = p.beta;
   const size_t k = p.alpha == 0.0f ? 0 : p.k;  // A and B are not read
+  Epilogue epilogue;
+  epilogue.scale = k == 0 ? 0.0f : p.alpha;  // no product, also of an alpha that is NaN or Inf
+  epilogue.beta = p.beta;
   if (k == 0) {
     av = {nullptr, m, 0, 0, DType::f32};
     bv = {nullptr, n, 0, 0, DType::f32};
