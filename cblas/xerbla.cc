@@ -11,16 +11,30 @@ extern "C" {
 
 int RowMajorStrg = 0;
 
-// The number becomes that of an argument of the call, as the caller wrote it.
+// Pairs of arguments that a row-major call of such a routine exchanges on its way to Fortran's.
+struct Exchange {
+  const char *part, *but;  // of the routine's name; what is not in it, null for nothing
+  int pairs[2][2];
+};
+static const Exchange kExchanges[] = {
+    {"gemm", nullptr, {{4, 5}, {9, 11}}}, {"symm", nullptr, {{4, 5}, {0, 0}}},
+    {"hemm", nullptr, {{4, 5}, {0, 0}}},  {"trmm", nullptr, {{6, 7}, {0, 0}}},
+    {"trsm", nullptr, {{6, 7}, {0, 0}}},  {"gemv", nullptr, {{3, 4}, {0, 0}}},
+    {"gbmv", nullptr, {{3, 4}, {5, 6}}},  {"ger", nullptr, {{2, 3}, {6, 8}}},
+    {"her2", "her2k", {{6, 8}, {0, 0}}},  {"hpr2", nullptr, {{6, 8}, {0, 0}}}};
+
+// The number becomes that of an argument of the call, as the caller wrote it. Routines of another
+// library that is loaded behind this one come here, too.
 [[gnu::weak]] void cblas_xerbla(int parameter, const char* routine, const char* format, ...) {
-  const auto swap = [&parameter](int a, int b) {
-    parameter = parameter == a ? b : parameter == b ? a : parameter;
-  };
-  if (RowMajorStrg != 0 && std::strstr(routine, "gemm") != nullptr) {
-    swap(4, 5);
-    swap(9, 11);
-  } else if (RowMajorStrg != 0) {
-    swap(3, 4);
+  for (const Exchange& e : kExchanges) {
+    if (RowMajorStrg == 0 || std::strstr(routine, e.part) == nullptr) continue;
+    if (e.but != nullptr && std::strstr(routine, e.but) != nullptr) continue;
+    for (const auto& [a, b] : e.pairs) {
+      if (parameter != a && parameter != b) continue;
+      parameter = a + b - parameter;
+      break;
+    }
+    break;
   }
   if (parameter != 0) {
     std::fprintf(stderr, "Parameter %d to routine %s was incorrect\n", parameter, routine);
