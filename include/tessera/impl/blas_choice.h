@@ -205,10 +205,16 @@ constexpr BestWay best_tiles(const Costs& costs, bool a_turned, bool b_turned, s
   return best;
 }
 
-/// A product of long sums that has from 16 to so many columns, or rows
-/// (bench/sweeps/most_thin.tsv).
+/// A product of long sums is thin if it has from 16 to so many columns, or rows
+/// (bench/sweeps/most_thin.tsv); or to kMostThinCached of which k, too, are at most kThinCached
+/// values, so that they stay in L2 (bench/sweeps/most_thin_cached.tsv).
 inline constexpr size_t kLeastThin = 16, kMostThin = 128;
-static_assert(kMostThin <= kTurnedFloats / 12);  // so that pieces of C hold whole tiles
+inline constexpr size_t kMostThinCached = 256, kThinCached = size_t{1} << 18;
+static_assert(kMostThinCached <= kTurnedFloats / 12);  // so that pieces of C hold whole tiles
+constexpr bool is_thin(size_t size, size_t k) noexcept {
+  if (size < kLeastThin) return false;
+  return size <= kMostThin || (size <= kMostThinCached && size * k <= kThinCached);
+}
 /// So many values of an operand that lies across k are read where they lie: L2 holds them
 /// (bench/sweeps/read_across.tsv).
 inline constexpr size_t kReadAcross = size_t{1} << 17;
@@ -219,21 +225,20 @@ inline constexpr size_t kReadAgain = size_t{1} << 18;
 /// A larger product of few columns, or few rows, whose other operand is read along k where it lies;
 /// Way::plan if it is none. (What is read the other way is better packed, unless L2 holds it.)
 constexpr Way thin_way(bool a_turned, bool b_turned, size_t m, size_t n, size_t k) noexcept {
-  const bool few_cols = n >= kLeastThin && n <= kMostThin && n <= m;
-  const bool few_rows = m >= kLeastThin && m <= kMostThin && m < n;
+  const bool few_cols = n <= m && is_thin(n, k), few_rows = m < n && is_thin(m, k);
   if (!b_turned) {
     if ((few_cols || (few_rows && n * k <= kReadAgain)) && (!a_turned || m * k <= kReadAcross)) {
       return Way::in_place;
     }
     return few_cols && a_turned && n * k <= kReadAcross ? Way::c_in_pieces : Way::plan;
   }
-  if (a_turned) return few_rows || few_cols ? Way::c_in_pieces : Way::plan;
+  if (a_turned) return few_rows || (few_cols && n <= kMostThin) ? Way::c_in_pieces : Way::plan;
   return few_cols ? Way::copied : few_rows ? Way::a_turned : Way::plan;
 }
 
 /// Of so many values, C does not stay in L2 (bench/sweeps/large_c.tsv); of so many each at most,
 /// operands of short sums are copied (bench/sweeps/most_copied.tsv).
-inline constexpr size_t kLargeC = size_t{1} << 18, kMostCopied = size_t{1} << 17;
+inline constexpr size_t kLargeC = size_t{1} << 18, kMostCopied = size_t{1} << 19;
 
 /// How far rows of a copy lie apart, in floats: not at a power of two, as rows would then share the
 /// sets of L1.

@@ -167,7 +167,7 @@ inline constexpr size_t kStridedCached = size_t{512} << 10;
 inline constexpr size_t kTurnedFloats = 4096;
 /// Up to so many steps of k, y of more than so many vectors is computed row by row
 /// (bench/sweeps/most_flat.tsv, bench/sweeps/flat_vectors.tsv).
-inline constexpr size_t kMostFlat = 4, kFlatVectors = 4;
+inline constexpr size_t kMostFlat = 4, kFlatVectors = 8;
 /// Bytes of a W that stays in L1 while x passes: tiles are then wide
 /// (bench/sweeps/strided_wide.tsv).
 inline constexpr size_t kStridedWide = size_t{4} << 10;
