@@ -27,7 +27,7 @@ foreach(page IN LISTS pages)
 endforeach()
 
 file(STRINGS "${ROOT}/include/tessera/tessera.h" headers REGEX "#include \"tessera/")
-list(APPEND headers thread_pool.h usable_cpus.h c_api.h c_products.h)
+list(APPEND headers thread_pool.h usable_cpus.h c_api.h c_products.h c_weights.h)
 foreach(header IN LISTS headers)
   string(REGEX REPLACE ".*/|\"" "" name "${header}")
   string(FIND "${all_pages}" "{doxygenfile} ${name}\n" found)

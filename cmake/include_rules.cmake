@@ -58,7 +58,7 @@ foreach(header IN LISTS headers)
             ONLY "^tessera/((base|core|format|simd)/|plan/(tuning|kernel|plan|geometry)\\.h)" NEVER "${not_for_simd}")
     endif()
     check(${file} "core/ and the plain part of format/" "${text}" ONLY "${plain}" NEVER "^hwy/")
-  elseif(header MATCHES "^plan/" OR header MATCHES "^(tessera|blas|cblas|c_api|c_products|thread_pool|usable_cpus)\\.h$")
+  elseif(header MATCHES "^plan/" OR header MATCHES "^(tessera|blas|cblas|c_api|c_products|c_weights|thread_pool|usable_cpus)\\.h$")
     check(${file} "the plain API" "${text}" NEVER "^hwy/|^tessera/(simd/|impl/|impl\\.h)")
   elseif(header MATCHES "^simd/")
     check(${file} "simd/" "${text}"

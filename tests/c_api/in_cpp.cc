@@ -192,6 +192,73 @@ int batch_in_cpp(const tessera_view* w, size_t count, size_t w_stride, const tes
              : 0;
 }
 
+int kept_in_cpp(const tessera_view* w, size_t cut, void* panels, size_t bytes, size_t first,
+                const tessera_mut_view* rows, tessera_layout* layout) {
+  const auto plan = tessera::Matmul::plan(view(*w), DType::f32);
+  if (!plan.ok()) return 0;
+  const std::span<std::byte> to(static_cast<std::byte*>(panels), bytes);
+  tessera::MatView head = view(*w), tail = head;
+  head.rows = cut;
+  tail.rows -= cut;
+  tail.data = static_cast<const std::byte*>(w->data) + cut * w->row_stride;
+  const tessera::LayoutId id = plan->layout_id();
+  std::memcpy(layout, &id, sizeof(id));
+  return plan->pack_rows(tail, cut, to).ok() && plan->pack_rows(head, 0, to).ok() &&
+                 plan->unpack_rows(to, first, view(*rows)).ok()
+             ? 1
+             : 0;
+}
+
+namespace {
+
+struct Entries {
+  Entries(const tessera_view& w, const tessera_experts& e)
+      : list{tessera::panel_entry(*tessera::Matmul::plan(view(w), DType::f32)),
+             tessera::panel_entry(
+                 *tessera::GroupedMatmul::plan({view(e.first), e.count, e.stride}, 1, DType::f32))},
+        bytes(tessera::place_panels(list)) {}
+  tessera::PanelEntry list[2];
+  size_t bytes;
+};
+
+}  // namespace
+
+size_t panel_file_in_cpp(const tessera_view* w, const tessera_experts* experts, uint64_t source,
+                         tessera_panels entries[2], tessera_panel_head* head) {
+  const Entries all(*w, *experts);
+  const tessera::PanelFileHead first = tessera::panel_file_head(all.list, source);
+  std::memcpy(entries, all.list, sizeof(all.list));
+  std::memcpy(head, &first, sizeof(first));
+  return all.bytes;
+}
+
+void check_panel_file_in_cpp(const void* file, size_t bytes, const tessera_view* w,
+                             const tessera_experts* experts, uint64_t source, char text[320]) {
+  const Entries all(*w, *experts);
+  copy(text,
+       tessera::check_panel_file({static_cast<const std::byte*>(file), bytes}, all.list, source)
+           .message());
+}
+
+uint64_t hash_in_cpp(const void* data, size_t bytes, uint64_t before) {
+  return tessera::hash_bytes({static_cast<const std::byte*>(data), bytes}, before);
+}
+
+size_t small_parts_in_cpp(size_t n, size_t k, size_t m, size_t workers) {
+  return tessera::Matmul::plan(tessera::MatShape{n, k, DType::f32}, DType::f32)
+      ->small_parts(m, workers);
+}
+
+int advise_huge_pages_in_cpp(void* memory, size_t bytes) {
+  return tessera::advise_huge_pages({static_cast<std::byte*>(memory), bytes}) ? 1 : 0;
+}
+
+void check_in_cpp(const tessera_view* w, const tessera_view* x, const tessera_mut_view* y,
+                  const tessera_epilogue* e, char text[320]) {
+  const auto plan = tessera::Matmul::plan(view(*w), DType::f32);
+  copy(text, plan->check(view(*x), view(*y), epilogue(*e)).message());
+}
+
 void partial_block_in_cpp(size_t k, char text[320]) {
   copy(text, tessera::row_bytes(DType::q4_0, k).status().message());
 }

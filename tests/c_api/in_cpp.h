@@ -42,6 +42,24 @@ int gated_group_in_cpp(const tessera_experts* experts, size_t chosen, int packed
 int batch_in_cpp(const tessera_view* w, size_t count, size_t w_stride, const tessera_batch_view* x,
                  const tessera_mut_batch_view* y, const float* bias, tessera_sizes* sizes);
 
+// W as C++ keeps it: panels, packed as rows from `cut` on and then those before; rows from `first`
+// on, unpacked again; and what those panels are.
+int kept_in_cpp(const tessera_view* w, size_t cut, void* panels, size_t bytes, size_t first,
+                const tessera_mut_view* rows, tessera_layout* layout);
+// The entries of a plan and of one for experts with their places, and the head; returns the bytes.
+size_t panel_file_in_cpp(const tessera_view* w, const tessera_experts* experts, uint64_t source,
+                         tessera_panels entries[2], tessera_panel_head* head);
+// The sentence of what C++ says to such a file.
+void check_panel_file_in_cpp(const void* file, size_t bytes, const tessera_view* w,
+                             const tessera_experts* experts, uint64_t source, char text[320]);
+uint64_t hash_in_cpp(const void* data, size_t bytes, uint64_t before);
+// Of W[n, k] in f32.
+size_t small_parts_in_cpp(size_t n, size_t k, size_t m, size_t workers);
+int advise_huge_pages_in_cpp(void* memory, size_t bytes);
+// The sentence of what check() says.
+void check_in_cpp(const tessera_view* w, const tessera_view* x, const tessera_mut_view* y,
+                  const tessera_epilogue* epilogue, char text[320]);
+
 // The sentence of a status that C++ gives for a k that is no whole number of blocks.
 void partial_block_in_cpp(size_t k, char text[320]);
 const char* dtype_name_in_cpp(int id);

@@ -286,5 +286,6 @@ TESSERA_C_IMPL tessera_status tessera_matmul(const tessera_mut_view* y, const te
 }  // namespace tessera::inline v0_1::detail
 
 #include "tessera/impl/c_products.h"
+#include "tessera/impl/c_weights.h"
 
 #endif  // TESSERA_IMPL_C_API_H_
