@@ -429,6 +429,36 @@ TEST_CASE("abuse: C", "[abuse]") {
     check_refused(what,
                   [&] { return tessera_batch_pack(&batch, &xs, bytes, sizeof(bytes), nullptr); });
     at_once(what, [&] { return tessera_targets(nullptr, huge); });
+
+    check_ok(what, [&] { return tessera_small_parts(&plan, huge, huge, &a); });
+    bad = w;
+    bad.rows = huge;
+    check_refused(what, [&] { return tessera_pack_rows(&plan, &bad, 0, bytes, sizeof(bytes)); });
+    check_refused(what, [&] { return tessera_pack_rows(&plan, &w, huge, bytes, sizeof(bytes)); });
+    check_refused(what, [&] { return tessera_pack_rows(&plan, &w, 0, nullptr, huge); });
+    tessera_mut_view back{floats + 2048, 16, 32, 128, TESSERA_F32};
+    check_refused(what, [&] { return tessera_unpack_rows(&plan, nullptr, huge, 0, &back); });
+    check_refused(what,
+                  [&] { return tessera_unpack_rows(&plan, bytes, sizeof(bytes), huge, &back); });
+    back.rows = huge;
+    check_refused(what, [&] { return tessera_unpack_rows(&plan, bytes, sizeof(bytes), 0, &back); });
+    check_any(what, [&] { return tessera_check(&plan, &bad, &back, nullptr); });
+    tessera_panels entry{};
+    tessera_panel_head head;
+    entry.bytes = huge;
+    check_any(what, [&] { return tessera_place_panels(&entry, 1, &a); });
+    check_refused(what, [&] { return tessera_place_panels(nullptr, huge, &a); });
+    check_refused(what, [&] { return tessera_panel_file_head(nullptr, huge, 0, &head); });
+    check_refused(what, [&] { return tessera_check_panel_file(nullptr, huge, &entry, 1, 0); });
+    check_refused(what,
+                  [&] { return tessera_check_panel_file(bytes, sizeof(bytes), nullptr, huge, 0); });
+    if (huge > kMax / 4 / sizeof(entry)) {
+      check_refused(what, [&] { return tessera_place_panels(&entry, huge, &a); });
+      check_refused(what, [&] { return tessera_panel_file_head(&entry, huge, 0, &head); });
+    }
+    uint64_t hash;
+    check_refused(what, [&] { return tessera_hash_bytes(nullptr, huge, 0, &hash); });
+    CHECK(tessera_advise_huge_pages(nullptr, huge) == 0);
   }
   // Any bits as an enumerator.
   for (const int32_t value :
