@@ -30,10 +30,6 @@
 #include "tiled/tiled.h"
 #include "traits.h"
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 namespace {
 
 using tessera::BatchedMatmul;
@@ -456,12 +452,8 @@ ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t bytes
   buffer->iface.set_tensor = set_tensor;
   buffer->iface.get_tensor = nullptr;  // panels are not turned back
   buffer->iface.cpy_tensor = nullptr;
-#if defined(__linux__) && defined(MADV_HUGEPAGE)
-  constexpr uintptr_t kPage = 2 << 20;
-  const auto base = reinterpret_cast<uintptr_t>(ggml_backend_buffer_get_base(buffer));
-  const uintptr_t begin = (base + kPage - 1) / kPage * kPage, end = (base + bytes) / kPage * kPage;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
-#endif
+  tessera::advise_huge_pages(
+      {static_cast<std::byte*>(ggml_backend_buffer_get_base(buffer)), bytes});
   return buffer;
 }
 
