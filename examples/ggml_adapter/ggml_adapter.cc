@@ -223,7 +223,8 @@ struct Routed {
   }
 };
 
-// Rows of a tensor's second and third dimensions as one matrix, if they have one stride.
+// Rows of a tensor's second and third dimensions as one matrix, if they have one stride and do not
+// overlap, as those of an x that all tokens share do.
 template <class View>
 bool merge_rows(const ggml_tensor* t, View& view) {
   if (t->ne[3] != 1) return false;
@@ -232,7 +233,7 @@ bool merge_rows(const ggml_tensor* t, View& view) {
     if (t->ne[1] == 1) view.row_stride = t->nb[2];
   }
   view.rows = size(t->ne[1] * t->ne[2]);
-  return true;
+  return view.row_stride >= ggml_row_size(t->type, t->ne[0]);
 }
 
 MatView routed_x(const ggml_tensor* op) {
