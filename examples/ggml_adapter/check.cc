@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Checks the adapter inside ggml: products through ggml's graphs, with weights in place and packed,
-// against sums in double. `test-backend-ops test -b CPU -o MUL_MAT` (and MUL_MAT_ID) of llama.cpp
-// knows more layouts, but no packed weights.
+// against sums in double; and weights are read back. `test-backend-ops test -b CPU -o MUL_MAT` (and
+// MUL_MAT_ID) of llama.cpp knows more layouts, but no packed weights.
 //
 //   cmake --build build --target tessera-ggml-check && build/bin/tessera-ggml-check
 #include <algorithm>
@@ -57,6 +57,22 @@ std::vector<float> random_values(size_t count, std::mt19937& random) {
   return values;
 }
 
+// Whether the bytes of weights are those that were set: all, some from the midst, and through a
+// view of a few rows.
+bool reads_back(ggml_context* context, ggml_tensor* w, const std::vector<char>& set,
+                std::mt19937& random) {
+  const auto reads = [&](const ggml_tensor* t, size_t at, size_t offset, size_t bytes) {
+    std::vector<char> got(bytes + 1, 'x');
+    ggml_backend_tensor_get(t, got.data(), offset, bytes);
+    return std::memcmp(got.data(), set.data() + at + offset, bytes) == 0 && got[bytes] == 'x';
+  };
+  const size_t begin = random() % set.size(), row = random() % static_cast<size_t>(w->ne[1]);
+  const ggml_tensor* view = ggml_view_2d(context, w, w->ne[0], w->ne[1] - static_cast<int64_t>(row),
+                                         w->nb[1], row * w->nb[1]);
+  return reads(w, 0, 0, set.size()) && reads(w, 0, begin, 1 + random() % (set.size() - begin)) &&
+         reads(view, row * w->nb[1], w->nb[1] / 2, ggml_nbytes(view) - w->nb[1] / 2);
+}
+
 // The largest share of its bound that an error takes; above 1 is wrong.
 double run(const Case& c, std::mt19937& random) {
   const Context weights(ggml_init({1 << 20, nullptr, true}));
@@ -89,6 +105,10 @@ double run(const Case& c, std::mt19937& random) {
   std::vector<char> w_bytes(ggml_nbytes(w));
   ggml_quantize_chunk(c.type, w_values.data(), w_bytes.data(), 0, rows, c.k, nullptr);
   ggml_backend_tensor_set(w, w_bytes.data(), 0, w_bytes.size());
+  if (!reads_back(rest.get(), w, w_bytes, random)) {
+    std::printf("FAILED: weights are not read as they were set\n");
+    return HUGE_VAL;
+  }
   std::vector<float> w_used(w_values.size());  // what the format holds
   if (c.type == GGML_TYPE_F32) {
     w_used = w_values;

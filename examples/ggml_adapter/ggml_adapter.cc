@@ -23,6 +23,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "ggml-backend-impl.h"
 #include "ggml-cpu.h"
@@ -77,10 +78,16 @@ Result<Matmul> plan_of(const ggml_tensor* w, const ggml_tensor* x) {
   return Matmul::plan(MatShape{size(w->ne[1]), size(w->ne[0]), dtype(w)}, dtype(x), options);
 }
 
-// Bytes of a tensor's panels, each matrix of it after the other; 0 if there is no such format.
+// The plan that packs weights of this shape, for any x.
+Result<Matmul> packing_of(const ggml_tensor* w) {
+  return Matmul::plan(MatShape{size(w->ne[1]), size(w->ne[0]), dtype(w)}, DType::f32);
+}
+
+// Bytes of the panels of each matrix of a tensor, which lie one after the other; 0 if there is no
+// such format.
 size_t matrices(const ggml_tensor* w) { return size(w->ne[2] * w->ne[3]); }
 size_t panel_bytes(const ggml_tensor* w) {
-  const auto plan = Matmul::plan(MatShape{size(w->ne[1]), size(w->ne[0]), dtype(w)}, DType::f32);
+  const auto plan = packing_of(w);
   return plan.ok() ? plan->packed_w_bytes() : 0;
 }
 
@@ -434,15 +441,40 @@ class PackedBuffers final : public ggml::cpu::extra_buffer_type {
 
 void set_tensor(ggml_backend_buffer_t, ggml_tensor* w, const void* data, size_t offset,
                 size_t bytes) {
-  GGML_ASSERT(offset == 0 && bytes == ggml_nbytes(w));  // panels are made of whole weights
-  const size_t each = panel_bytes(w);
+  // Panels are made of whole weights.
+  GGML_ASSERT(w->view_src == nullptr && offset == 0 && bytes == ggml_nbytes(w));
+  const auto plan = packing_of(w);
+  must(plan.status());
+  const size_t each = plan->packed_w_bytes();
   for (size_t i = 0; i < matrices(w); ++i) {
     MatView view = rows_of(w);
     view.data = static_cast<const std::byte*>(data) + i * w->nb[2];
-    const auto plan = Matmul::plan(view, DType::f32);
-    must(plan.status());
-    must(plan->pack_weights({static_cast<std::byte*>(w->data) + i * each, each}));
+    must(plan->pack_rows(view, 0, {static_cast<std::byte*>(w->data) + i * each, each}));
   }
+}
+
+// Any of the bytes that were set: panels are turned back, whole rows of them.
+void get_tensor(ggml_backend_buffer_t, const ggml_tensor* w, void* data, size_t offset,
+                size_t bytes) {
+  if (w->view_src != nullptr) {  // its bytes are some of all
+    offset += w->view_offs;
+    w = w->view_src;
+  }
+  const auto plan = packing_of(w);
+  must(plan.status());
+  const size_t n = plan->n(), each = plan->packed_w_bytes(), row_bytes = w->nb[1];
+  const size_t begin = offset / row_bytes, end = (offset + bytes + row_bytes - 1) / row_bytes;
+  const bool whole = offset % row_bytes == 0 && bytes % row_bytes == 0;
+  std::vector<std::byte> rows(whole ? 0 : (end - begin) * row_bytes);
+  std::byte* to = whole ? static_cast<std::byte*>(data) : rows.data();
+  const auto* panels = static_cast<const std::byte*>(w->data);
+  for (size_t row = begin, count = 0; row < end; row += count) {
+    count = std::min(end - row, n - row % n);  // of one matrix
+    must(
+        plan->unpack_rows({panels + row / n * each, each}, row % n,
+                          {to + (row - begin) * row_bytes, count, plan->k(), row_bytes, dtype(w)}));
+  }
+  if (!whole) std::memcpy(data, to + (offset - begin * row_bytes), bytes);
 }
 
 ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t bytes) {
@@ -451,7 +483,7 @@ ggml_backend_buffer_t alloc_buffer(ggml_backend_buffer_type_t type, size_t bytes
   if (buffer == nullptr) return nullptr;
   buffer->buft = type;
   buffer->iface.set_tensor = set_tensor;
-  buffer->iface.get_tensor = nullptr;  // panels are not turned back
+  buffer->iface.get_tensor = get_tensor;
   buffer->iface.cpy_tensor = nullptr;
   tessera::advise_huge_pages(
       {static_cast<std::byte*>(ggml_backend_buffer_get_base(buffer)), bytes});
