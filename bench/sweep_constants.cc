@@ -48,20 +48,33 @@ struct Case {
   std::vector<float> x, y;
 
   bool is_gemm() const { return mode.rfind("gemm_", 0) == 0; }
+  bool is_packed() const { return mode == "packed" || mode == "gated"; }
   tessera::MatView w_view(size_t i) const { return {w + i * w_stride, n, k, row_bytes, format}; }
 };
 
 tessera::Matmul plan_of(const Case& c, size_t i) {
   tessera::PlanOptions options;
-  options.borrow_x = c.mode == "packed" || c.mode == "in_place";
+  options.borrow_x = c.is_packed() || c.mode == "in_place";
   const tessera::Matmul plan = *tessera::Matmul::plan(c.w_view(i), DType::f32, options);
   if (c.panels == nullptr) return plan;
   return *plan.with_packed({c.panels + i * c.panels_stride, plan.packed_w_bytes()});
 }
 
+// One run of a plan of any kind.
+template <class Plan>
+void pack_and_run(const Case& c, const Plan& plan, const tessera::MatView& x,
+                  const tessera::MutMatView& y) {
+  static std::vector<std::byte> scratch;
+  const size_t x_bytes = plan.packed_x_bytes(c.m), worker_bytes = plan.worker_bytes(c.m);
+  scratch.resize(x_bytes + worker_bytes + 64);
+  const size_t off = reinterpret_cast<uintptr_t>(scratch.data()) % 64;
+  const std::span all(scratch.data() + (64 - off) % 64, x_bytes + worker_bytes);
+  (void)plan.pack(x, all.first(x_bytes));
+  if (c.mode != "pack_x") (void)plan.run(all.first(x_bytes), y, all.subspan(x_bytes));
+}
+
 // One call, in seconds.
 double one_call(Case& c) {
-  static std::vector<std::byte> scratch;
   static tessera::ThreadPool pool(2);
   const size_t i = c.copy++ % c.copies;
   const tessera::MatView x = tessera::rows_of(std::as_const(c.x), c.m, c.k);
@@ -85,14 +98,11 @@ double one_call(Case& c) {
     (void)tessera::matmul(y, x, c.w_view(i), {}, pool.executor());
   } else if (c.mode == "pack_w") {
     (void)tessera::PackedWeights::pack(plan_of(c, i), pool.executor());
+  } else if (c.mode == "gated") {
+    const tessera::Matmul gate = plan_of(c, i), up = plan_of(c, c.copy++ % c.copies);
+    pack_and_run(c, *tessera::GatedMatmul::plan(gate, up), x, y);
   } else {
-    const tessera::Matmul plan = plan_of(c, i);
-    const size_t x_bytes = plan.packed_x_bytes(c.m), worker_bytes = plan.worker_bytes(c.m);
-    scratch.resize(x_bytes + worker_bytes + 64);
-    const size_t off = reinterpret_cast<uintptr_t>(scratch.data()) % 64;
-    const std::span all(scratch.data() + (64 - off) % 64, x_bytes + worker_bytes);
-    (void)plan.pack(x, all.first(x_bytes));
-    if (c.mode != "pack_x") (void)plan.run(all.first(x_bytes), y, all.subspan(x_bytes));
+    pack_and_run(c, plan_of(c, i), x, y);
   }
   return seconds_now() - start;
 }
@@ -112,8 +122,9 @@ TESSERA_EXPORT void* make_case(const char* w, const char* mode, size_t n, size_t
   if (!row_bytes.ok()) return nullptr;
   c.row_bytes = *row_bytes;
   c.w_stride = (n * c.row_bytes + 4096) / 4096 * 4096;
-  if ((c.mode == "packed" || c.mode == "in_place") && m <= 64) {
-    c.copies = std::max<size_t>(1, (size_t{640} << 20) / c.w_stride);
+  if (c.mode == "gated") c.copies = 2;
+  if ((c.is_packed() || c.mode == "in_place") && m <= 64) {
+    c.copies = std::max(c.copies, (size_t{640} << 20) / c.w_stride);
   }
   if (c.is_gemm()) c.calls = 1 + (size_t{1} << 20) / (n * k * m);
   if ((c.w = huge_pages(c.w_stride * c.copies)) == nullptr) return nullptr;
@@ -126,7 +137,7 @@ TESSERA_EXPORT void* make_case(const char* w, const char* mode, size_t n, size_t
                                       {c.w, n, k, c.row_bytes, c.format})
                         .ok();
   for (size_t i = 1; i < c.copies; ++i) std::memcpy(c.w + i * c.w_stride, c.w, n * c.row_bytes);
-  if (c.mode == "packed") {
+  if (c.is_packed()) {
     const size_t bytes = plan_of(c, 0).packed_w_bytes();
     c.panels_stride = (bytes + 63) / 64 * 64;
     std::byte* panels = huge_pages(c.panels_stride * c.copies);
@@ -148,7 +159,8 @@ TESSERA_EXPORT double turn(void* data, double seconds) {
     calls += static_cast<double>(c.calls);
   } while (seconds_now() - start < seconds);
   const double m = static_cast<double>(c.m), n = static_cast<double>(c.n);
-  const double values = c.mode == "pack_w" ? n : c.mode == "pack_x" ? m : 2 * m * n;
+  const double products = c.mode == "gated" ? 2 : 1;
+  const double values = c.mode == "pack_w" ? n : c.mode == "pack_x" ? m : 2 * m * n * products;
   return calls * values * static_cast<double>(c.k) / busy * 1e-9;
 }
 

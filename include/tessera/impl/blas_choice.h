@@ -111,7 +111,7 @@ inline bool without_gaps(Product& p) noexcept {
 /// Whether a product that takes a plan is computed as C^T. Of few columns it has few rows, for
 /// which there are kernels that read the large operand where it lies; and what was transposed twice
 /// is then not transposed at all. C is turned back afterwards, which takes less than the product as
-/// each element is a sum of many.
+/// each element is a sum of many (bench/sweeps/few_cols.tsv).
 constexpr bool turns(bool a_turned, bool b_turned, size_t m, size_t n) noexcept {
   constexpr size_t kFewCols = 16;
   if (n <= kFewCols && m >= 4 * n) return true;
@@ -132,7 +132,7 @@ inline constexpr size_t kSmallProducts = size_t{64} * 64 * 64;
 /// (bench/sweeps/unplanned_log2.tsv, bench/sweeps/short_range.tsv).
 inline constexpr size_t kUnplanned = size_t{1} << 22;
 inline constexpr size_t kShortRange = 32;
-/// Sums of fewer terms are never four each.
+/// Sums of fewer terms are never four each (bench/sweeps/few_depth.tsv).
 inline constexpr size_t kFewDepth = 16;
 /// In multiplications of vectors: what turning a matrix costs at least, and at most what is done in
 /// place without looking further (bench/sweeps/least_turning.tsv); what adding the lanes of a dot
@@ -164,8 +164,8 @@ struct Costs {
     if (rows == 1 || cols == 1) return kLeastTurning + 3 * values;
     return kLeastTurning + (rows < lanes() && cols < lanes() ? values : values / 2);
   }
-  /// Planning takes as long as some thousands of multiplications, and packing as one for each value
-  /// where W lies along k.
+  /// Planning takes as long as some thousands of multiplications (bench/sweeps/plan_cost.tsv), and
+  /// packing as one for each value where W lies along k.
   constexpr size_t plan(bool along_k, size_t m, size_t n, size_t k) const noexcept {
     return 6000 + (along_k ? n * k : 0) + m * vectors(n) * k;
   }

@@ -151,7 +151,8 @@ struct TurnArgs {
   std::byte* to = nullptr;
   size_t to_row = 0;  // bytes
 };
-/// Columns whose sums wait together between ranges of k, of so many values.
+/// Columns whose sums wait together between ranges of k, of so many values
+/// (bench/sweeps/strided_depth.tsv).
 inline constexpr size_t kStridedCols = 1024;
 inline constexpr size_t kStridedDepth = 128;
 /// Whether y is so few vectors that a sum of each would wait for itself: each is four sums then, of
@@ -170,7 +171,7 @@ inline constexpr size_t kTurnedFloats = 4096;
 inline constexpr size_t kMostFlat = 4, kFlatVectors = 8;
 /// Bytes of a W that stays in L1 while x passes: tiles are then wide
 /// (bench/sweeps/strided_wide.tsv).
-inline constexpr size_t kStridedWide = size_t{4} << 10;
+inline constexpr size_t kStridedWide = size_t{16} << 10;
 
 // ---- Micro-kernels ------------------------------------------------------------------------------
 
