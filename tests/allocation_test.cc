@@ -2,6 +2,7 @@
 // Memory that the library asks for: none in plan, pack and run; scratch in the one-call functions
 // and panels in PackedWeights, of which each failure is a status. Counts the program's allocations
 // by replacing operator new, so this file has a program of its own.
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <new>
@@ -120,16 +121,19 @@ TEST_CASE("scratch that cannot be had is a status", "[allocation][status]") {
   CHECK(product.got >= 7 * 32 * 4);
   CHECK(product.got < size_t{1} << 24);
 
-  // Too large to be multiplied without a plan.
-  const size_t n = 200;
+  // Too large to be multiplied without a plan; and with a B that is copied, C being large.
+  const size_t n = 600;
   const std::vector<float> a(n * n, 1.0f);
-  std::vector<float> c(n * n, 5.0f);
-  const Status gemm = refuse([&] {
-    return blas::gemm(blas::Op::none, blas::Op::none, n, n, n, 1.0f, a.data(), n, a.data(), n, 0.0f,
-                      c.data(), n);
-  });
-  CHECK(gemm.code == StatusCode::out_of_memory);
-  CHECK(c == std::vector<float>(n * n, 5.0f));
+  for (const size_t k : {n, size_t{20}}) {
+    std::vector<float> c(n * n, 5.0f);
+    const Status gemm = refuse([&] {
+      return blas::gemm(blas::Op::none, blas::Op::transpose, n, n, k, 1.0f, a.data(), k, a.data(),
+                        k, 0.0f, c.data(), n);
+    });
+    INFO(k);
+    CHECK(gemm.code == StatusCode::out_of_memory);
+    CHECK(std::all_of(c.begin(), c.end(), [](float v) { return v == 5.0f; }));
+  }
 
   const Result<Matmul> plan = Matmul::plan(rows_of(w, 40, 32), DType::f32);
   REQUIRE(plan.ok());
