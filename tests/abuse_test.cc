@@ -78,6 +78,28 @@ std::string text(const char* what, std::initializer_list<size_t> numbers) {
 const MatView kW{floats, 16, 32, 128, DType::f32}, kX{floats, 4, 32, 128, DType::f32};
 const MutMatView kY{floats + 2048, 4, 16, 64, DType::f32};
 
+/// What check() of each sort of plan over kW says of these, of which a batch takes the strides too.
+template <class Visit>
+void for_checks(const MatView& x, const MutMatView& y, std::span<const ExpertRows> groups,
+                Activation activation, size_t stride, const Visit& visit) {
+  const Matmul plan = *Matmul::plan(kW, DType::f32);
+  const GroupedMatmul experts = *GroupedMatmul::plan({kW, 1, 0}, 1, DType::f32);
+  GroupEpilogue e;
+  GatedGroupEpilogue gated;
+  e.activation = gated.gating.activation = activation;
+  visit("check", [&] { return plan.check(x, y, e); });
+  visit("groups.check", [&] { return experts.check(x, groups, y, e); });
+  visit("gated.check", [&] { return GatedMatmul::plan(plan, plan)->check(x, y, gated); });
+  visit("gated groups.check",
+        [&] { return GatedGroupedMatmul::plan(experts, experts)->check(x, groups, y, gated); });
+  for (const size_t outer : {size_t{1}, stride}) {
+    visit("batch.check", [&] {
+      return BatchedMatmul::plan(plan, 2, 0)
+          ->check({x, stride, outer, stride}, {y, stride, outer, stride}, e);
+    });
+  }
+}
+
 /// All that a plan says for any number of rows and workers, and what it refuses.
 template <class P>
 void abuse_sizes(const std::string& what, const P& plan) {
@@ -208,11 +230,17 @@ TEST_CASE("abuse: each number of a product's arguments is huge", "[abuse]") {
       check_refused(what, [&] { return plan.over(w); });
       check_refused(what, [&] { return plan.pack(x, bytes); });
       check_refused(what, [&] { return plan.run(bytes, y, bytes); });
-      check_any(what, [&] { return plan.check(x, y); });  // it asks for no packed x
+      for_checks(x, y, {}, Activation::none, 0, [&](const char* name, const auto& check) {
+        check_any(what + ' ' + name, check);  // it asks for no packed x
+      });
+      for_checks(x, kY, {}, Activation::none, huge,
+                 [&](const char* name, const auto& check) { check_any(what + ' ' + name, check); });
       check_refused(what, [&] { return matmul(y, kX, kW); });
       check_refused(what, [&] { return matmul(kY, x, kW); });
       check_refused(what, [&] { return quantize(x, kY); });
     }
+    for_checks(kX, kY, {}, Activation::none, huge,
+               [&](const char* name, const auto& check) { check_any(what + ' ' + name, check); });
     MatView wide = kW;
     wide.row_stride = huge;
     if (huge > kMax / 2 / 16) {
@@ -297,6 +325,18 @@ TEST_CASE("abuse: null with a size, and none where some is needed", "[abuse]") {
   const std::span<const RowPair> pairs{static_cast<const RowPair*>(nullptr), 5};
   const ExpertRows rows[] = {{0, pairs, nullptr}};
   check_refused("pairs", [&] { return groups.run(bytes, 4, rows, kY, bytes); });
+  const GatedGroupedMatmul gated_groups = *GatedGroupedMatmul::plan(groups, groups);
+  const auto refused_by_checks = [&](const char* what, std::span<const ExpertRows> lists) {
+    check_refused(what, [&] { return groups.check(kX, lists, kY); });
+    check_refused(what, [&] { return gated_groups.check(kX, lists, kY); });
+    check_refused(what, [&] { return gated_groups.run(bytes, 4, lists, kY, bytes); });
+  };
+  refused_by_checks("pairs", rows);
+  for (const size_t count : {size_t{5}, kMax / 8, kMax}) {
+    const std::span<const ExpertRows> none{static_cast<const ExpertRows*>(nullptr), count};
+    check_refused("groups", [&] { return groups.run(bytes, 4, none, kY, bytes); });
+    refused_by_checks("groups", none);
+  }
   for (const size_t huge : kHuge) {
     const RowPair pair[] = {{huge, 0}}, other[] = {{0, huge}};
     const ExpertRows from[] = {{0, pair, nullptr}}, to[] = {{0, other, nullptr}},
@@ -304,6 +344,9 @@ TEST_CASE("abuse: null with a size, and none where some is needed", "[abuse]") {
     check_refused("pair.x", [&] { return groups.run(bytes, 4, from, kY, bytes); });
     check_refused("pair.y", [&] { return groups.run(bytes, 4, to, kY, bytes); });
     check_refused("expert", [&] { return groups.run(bytes, 4, expert, kY, bytes); });
+    refused_by_checks("pair.x", from);
+    refused_by_checks("pair.y", to);
+    refused_by_checks("expert", expert);
     check_refused("tokens", [&] { return groups.run(bytes, huge, {}, kY, bytes); });
     check_refused("count", [&] { return GroupedMatmul::plan({kW, huge, huge}, 1, DType::f32); });
     // Experts without bytes.
@@ -312,6 +355,9 @@ TEST_CASE("abuse: null with a size, and none where some is needed", "[abuse]") {
     if (!none.ok()) continue;
     check_any("experts", [&] { return none->pack_weights({}); });
     check_any("experts", [&] { return none->pack({nullptr, huge, 0, 0, DType::f32}, {}); });
+    check_any("experts", [&] {
+      return none->check({nullptr, huge, 0, 0, DType::f32}, {}, {nullptr, huge, 0, 0, DType::f32});
+    });
     abuse_sizes("experts", *none);
   }
 }
@@ -332,6 +378,9 @@ TEST_CASE("abuse: values that no enumerator names", "[abuse]") {
     }
     if (t != DType::f32) {
       check_refused(what, [&] { return plan.pack({floats, 4, 32, 128, t}, bytes); });
+      for_checks(
+          {floats, 4, 32, 128, t}, kY, {}, Activation::none, 64,
+          [&](const char* name, const auto& check) { check_refused(what + ' ' + name, check); });
       check_refused(what, [&] { return plan.over({floats, 16, 32, 128, t}); });
     }
     if (!can_encode(t)) {
@@ -360,7 +409,9 @@ TEST_CASE("abuse: values that no enumerator names", "[abuse]") {
       e.activation = static_cast<Activation>(value);
       check_refused(what, [&] { return plan.run(bytes, kY, bytes, e); });
       check_refused(what, [&] { return matmul(kY, kX, kW, e); });
-      check_refused(what, [&] { return plan.check(kX, kY, e); });
+      for_checks(kX, kY, {}, e.activation, 64, [&](const char* name, const auto& check) {
+        check_refused(what + ' ' + name, check);
+      });
       GatedEpilogue gated;
       gated.gating.activation = e.activation;
       check_refused(what,

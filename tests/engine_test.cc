@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What engines ask of a plan beside products: whether a format goes, views that will be refused, x
-// that is lent or was quantized, and scratch in one call.
+// What engines ask of a plan beside products: whether a format goes, x that is lent or was
+// quantized, and scratch in one call. check_test.cc has what will be refused.
 #include <algorithm>
 #include <cmath>
 #include <string>
@@ -20,51 +20,6 @@ TEST_CASE("supports: what plan() says", "[engine]") {
     }
   }
   static_assert(supports(DType::f32, DType::f32) && !supports(DType::f32, DType::q8_0));
-}
-
-// ---- check
-// ----------------------------------------------------------------------------------------
-
-TEST_CASE("check: refuses what pack and run refuse, in their words", "[engine]") {
-  std::vector<float> w(40 * 32), x(3 * 32), y(3 * 40);
-  const Matmul plan = *Matmul::plan(rows_of(w, 40, 32), DType::f32);
-  std::vector<std::byte> packed_x(plan.packed_x_bytes(3)), worker(plan.worker_bytes(3));
-  const MatView good_x = rows_of(x, 3, 32);
-  const MutMatView good_y = rows_of(y, 3, 40);
-  CHECK(plan.check(good_x, good_y).ok());
-  CHECK(plan.check({nullptr, 0, 32, 128, DType::f32}, {nullptr, 0, 40, 160, DType::f32}).ok());
-  const auto same = [](const Status& a, const Status& b) {
-    CHECK_FALSE(a.ok());
-    CHECK(a.message().c_str() == std::string(b.message().c_str()));
-  };
-  for (const auto& change :
-       {+[](MatView& v) { v.cols = 31; }, +[](MatView& v) { v.data = nullptr; },
-        +[](MatView& v) { v.row_stride = 1; }, +[](MatView& v) { v.dtype = DType::f16; },
-        +[](MatView& v) { v.dtype = DType(255); },
-        +[](MatView& v) { v.rows = ~size_t{0} / 128; }}) {
-    MatView bad = good_x;
-    change(bad);
-    same(plan.check(bad, good_y), plan.pack(bad, packed_x));
-    MatView as_y = good_y;
-    change(as_y);
-    if (as_y.dtype == DType::f16) continue;  // y may be that
-    as_y.rows = good_y.rows;                 // of other rows there is a case below
-    if (as_y.cols == good_y.cols && as_y.data == good_y.data && as_y.dtype == good_y.dtype &&
-        as_y.row_stride == good_y.row_stride) {
-      continue;
-    }
-    const MutMatView bad_y{as_y.data == nullptr ? nullptr : y.data(), as_y.rows, as_y.cols,
-                           as_y.row_stride, as_y.dtype};
-    same(plan.check(good_x, bad_y), plan.run(packed_x, bad_y, worker));
-  }
-  Epilogue epilogue;
-  epilogue.activation = Activation(9);
-  same(plan.check(good_x, good_y, epilogue), plan.run(packed_x, good_y, worker, epilogue));
-  same(plan.check(good_x, {y.data(), 2, 40, 160, DType::f32}),
-       matmul({y.data(), 2, 40, 160, DType::f32}, good_x, rows_of(w, 40, 32)));
-  const Matmul shape = *Matmul::plan(MatShape{40, 32, DType::f32}, DType::f32);
-  same(shape.check(good_x, good_y), shape.run(packed_x, good_y, worker));
-  same(Matmul().check(good_x, good_y), Matmul().pack(good_x, packed_x));
 }
 
 // ---- x that is lent

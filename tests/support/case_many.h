@@ -138,10 +138,10 @@ inline const float* or_null(const std::vector<float>& list) {
   return list.empty() ? nullptr : list.data();
 }
 
-/// Runs a plan of groups: run(packed_x, groups, y, worker, part) is its run().
-template <class Plan, class Run>
+/// Runs a plan of groups.
+template <class Plan, class E>
 Output run_groups(const RandomCase& c, const Plan& plan, const Matrix& x,
-                  const std::vector<float>* old, Status s, const Run& run) {
+                  const std::vector<float>* old, Status s, const E& epilogue) {
   const Layout& l = c.layout;
   const GuardedBuffer packed_x(plan.packed_x_bytes(c.m), l.scratch());
   const GuardedBuffer worker(plan.worker_bytes(c.m), l.scratch());
@@ -153,10 +153,11 @@ Output run_groups(const RandomCase& c, const Plan& plan, const Matrix& x,
   x_rows.make_unreadable();
   Rng cut(c.seed + c.work.parts + c.work.pack_parts);
   const RandomGroups groups(w_shifts(c), expert_shape(c).count, cut);
+  keep(s, plan.check(x_rows.view(), groups.groups(), y.view(), epilogue));
   for (size_t call = 0; call < c.work.parts; ++call) {
     const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
-    keep(s,
-         run(packed_x.bytes(), groups.groups(), y.view(), worker.bytes(), Part{i, c.work.parts}));
+    keep(s, plan.run(packed_x.bytes(), c.m, groups.groups(), y.view(), worker.bytes(), epilogue,
+                     {i, c.work.parts}));
   }
   Output out = finish(s, y, to_string(c.door));
   if (!packed_x.slack_untouched() || !worker.slack_untouched()) {
@@ -181,10 +182,7 @@ inline Output run_grouped(const RandomCase& c, const Matrix& x, const Matrix& w,
   epilogue.bias = or_null(bias);
   epilogue.column_scale = or_null(scale);
   epilogue.bias_stride = epilogue.column_scale_stride = c.n;
-  return run_groups(c, experts.plan, x, data.old(), experts.status,
-                    [&](auto packed_x, auto groups, const MutMatView& y, auto worker, Part part) {
-                      return experts.plan.run(packed_x, c.m, groups, y, worker, epilogue, part);
-                    });
+  return run_groups(c, experts.plan, x, data.old(), experts.status, epilogue);
 }
 
 inline Output run_gated_grouped(const RandomCase& c, const Matrix& x, const Matrix& w,
@@ -200,10 +198,7 @@ inline Output run_gated_grouped(const RandomCase& c, const Matrix& x, const Matr
   const std::vector<float> gate_bias = for_experts(c, data.epilogue.bias, 0);
   const std::vector<float> up_bias = for_experts(c, data.epilogue.bias, 1);
   const GatedGroupEpilogue epilogue{{or_null(gate_bias), or_null(up_bias), gating_of(c)}, c.n};
-  return run_groups(c, *plan, x, nullptr, s,
-                    [&](auto packed_x, auto groups, const MutMatView& y, auto worker, Part part) {
-                      return plan->run(packed_x, c.m, groups, y, worker, epilogue, part);
-                    });
+  return run_groups(c, *plan, x, nullptr, s, epilogue);
 }
 
 /// Where row r of all x or y of a batch lies: products and the rows at the two strides follow each
@@ -285,6 +280,7 @@ inline Output run_batched(const RandomCase& c, const Matrix& x, const Matrix& w,
     keep(s, planned->pack(x_at.view(x_rows.view()), packed_x.bytes(), {i, c.work.pack_parts}));
   }
   if (!c.setup.borrow_x) x_rows.make_unreadable();
+  keep(s, planned->check(x_at.view(x_rows.view()), y_at.view(y.view()), data.epilogue));
   for (size_t call = 0; call < c.work.parts; ++call) {
     const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
     keep(s, planned->run(packed_x.bytes(), y_at.view(y.view()), worker.bytes(), data.epilogue,
@@ -315,7 +311,7 @@ inline Output run_gated(const RandomCase& c, const Matrix& x, const Matrix& w, c
   std::vector<float> up_bias;
   for (size_t i = 0; bias != nullptr && i < c.n; ++i) up_bias.push_back(bias[(i + 1) % c.n]);
   const GatedEpilogue epilogue{bias, or_null(up_bias), gating_of(c)};
-  Status s;
+  Status s = planned->check(packed_x.view(), y.view(), epilogue);
   for (size_t call = 0; call < c.work.parts; ++call) {
     const size_t i = c.work.last_first ? c.work.parts - 1 - call : call;
     keep(s, planned->run(packed_x.bytes(), y.view(), worker.bytes(), epilogue, {i, c.work.parts}));

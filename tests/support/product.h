@@ -193,6 +193,8 @@ class PackedInput {
     buffer_.make_read_only();
   }
   std::span<const std::byte> bytes() const { return buffer_.bytes(); }
+  /// x as it was packed, which may no longer be read.
+  const MatView& view() const { return rows_.view(); }
 
  private:
   GuardedBuffer buffer_;

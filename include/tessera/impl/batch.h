@@ -56,13 +56,11 @@ struct BatchCall {
 // Checks what both are given, x or y, whose inner view is good, and fills in what follows.
 template <class View>
 Status check_batch(const Plan& p, size_t count, const BatchOf<View>& v, const char* subject,
-                   const Part& part, std::span<const std::byte> packed_x,
                    BatchCall& call) noexcept {
   const MatView inner{v.inner.data, v.inner.rows, v.inner.cols, v.inner.row_stride, v.inner.dtype};
   if (Status s = check_strides(inner, v.outer, v.outer_stride, count, v.stride, subject); !s.ok()) {
     return s;
   }
-  if (Status s = check_part(part); !s.ok()) return s;
   call.m = v.outer * v.inner.rows;
   if (Status s = check_rows(p, call.m); !s.ok()) return s;
   call.geometry = geometry_of(p, call.m);
@@ -71,7 +69,29 @@ Status check_batch(const Plan& p, size_t count, const BatchOf<View>& v, const ch
   if (count > kMaxBytes / std::max<size_t>(1, most)) {
     return error(StatusCode::size_overflow, "packed x", count, most);
   }
-  return check_buffer(packed_x, count * call.x_bytes, "packed_x");
+  return {};
+}
+
+// What pack() refuses, its buffer and part aside.
+inline Status check_batch_x(const Plan& p, size_t count, const BatchView& x,
+                            BatchCall& call) noexcept {
+  if (Status s = check_plan(p); !s.ok()) return s;
+  if (Status s = check_x(p, x.inner); !s.ok()) return s;
+  return check_batch(p, count, x, "x", call);
+}
+
+// What run() refuses, its buffers and part aside.
+inline Status check_batch_run(const Plan& p, size_t count, const MutBatchView& y,
+                              const Epilogue& epilogue, BatchCall& call) noexcept {
+  if (Status s = check_plan(p); !s.ok()) return s;
+  if (Status s = check_epilogue(epilogue); !s.ok()) return s;
+  if (Status s = check_y(p, y.inner); !s.ok()) return s;
+  if (Status s = check_batch(p, count, y, "y", call); !s.ok()) return s;
+  if (count > 1 && y.stride == 0 && call.m != 0 && p.n != 0) {
+    return error(StatusCode::stride_too_small, "y", 0, *row_bytes(y.inner.dtype, p.n),
+                 dtype_name(y.inner.dtype));
+  }
+  return {};
 }
 
 // W of the i-th product.
@@ -105,14 +125,25 @@ TESSERA_IMPL PartCounts BatchedMatmul::parts(size_t m, size_t workers) const noe
   return detail::part_counts(first_.value(), m, workers, count_);
 }
 
+TESSERA_IMPL Status BatchedMatmul::check(const BatchView& x, const MutBatchView& y,
+                                         const Epilogue& epilogue) const noexcept {
+  detail::BatchCall of_x, of_y;
+  if (Status s = detail::check_batch_x(first_.value(), count_, x, of_x); !s.ok()) return s;
+  if (Status s = detail::check_batch_run(first_.value(), count_, y, epilogue, of_y); !s.ok()) {
+    return s;
+  }
+  if (of_x.m == of_y.m) return {};
+  return detail::error(StatusCode::shape_mismatch, "rows of y", of_y.m, of_x.m, "rows of x");
+}
+
 TESSERA_IMPL Status BatchedMatmul::pack(const BatchView& x, std::span<std::byte> packed_x,
                                         Part part) const noexcept {
   const Plan& p = first_.value();
-  if (Status s = detail::check_plan(p); !s.ok()) return s;
-  if (Status s = detail::check_x(p, x.inner); !s.ok()) return s;
   detail::BatchCall call;
-  if (Status s = detail::check_batch(p, count_, x, "x", part, packed_x, call); !s.ok()) return s;
+  if (Status s = detail::check_batch_x(p, count_, x, call); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
   const auto& [m, g, each] = call;
+  if (Status s = detail::check_buffer(packed_x, count_ * each, "packed_x"); !s.ok()) return s;
   // A part is a piece of the panels of all products, one product after the other.
   if (each == 0) return {};  // of products without bytes there can be any number
   const size_t panels = Panels(m, g.mr).count;
@@ -131,13 +162,12 @@ TESSERA_IMPL Status BatchedMatmul::run(std::span<const std::byte> packed_x, cons
                                        std::span<std::byte> worker, const Epilogue& epilogue,
                                        Part part) const noexcept {
   const Plan& p = first_.value();
-  if (Status s = detail::check_plan(p); !s.ok()) return s;
-  if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
-  if (Status s = detail::check_y(p, y.inner); !s.ok()) return s;
   detail::BatchCall call;
-  if (Status s = detail::check_batch(p, count_, y, "y", part, packed_x, call); !s.ok()) return s;
-  const size_t m = call.m;
+  if (Status s = detail::check_batch_run(p, count_, y, epilogue, call); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
+  const size_t m = call.m, x_bytes = count_ * call.x_bytes;
   const Geometry& g = call.geometry;
+  if (Status s = detail::check_buffer(packed_x, x_bytes, "packed_x"); !s.ok()) return s;
   if (Status s = detail::check_buffer(worker, g.worker.bytes, "worker"); !s.ok()) return s;
 
   const auto run = [&](size_t i, const Rect& rect) {
@@ -148,10 +178,6 @@ TESSERA_IMPL Status BatchedMatmul::run(std::span<const std::byte> packed_x, cons
   };
   const size_t nr = p.kernel->nr, steps = detail::steps_of(p.n, nr);
   if (steps == 0 || count_ == 0 || m == 0) return {};
-  if (count_ > 1 && y.stride == 0) {
-    return detail::error(StatusCode::stride_too_small, "y", 0, *row_bytes(y.inner.dtype, p.n),
-                         dtype_name(y.inner.dtype));
-  }
   if (count_ > part.count / steps) {  // columns enough: a part is a piece of those of all products
     const Range mine = split(count_ * steps, 1, part.index, part.count);
     for (size_t at = mine.begin; at < mine.end;) {

@@ -72,6 +72,22 @@ inline Status check_gated(const GatedMatmul& p, size_t m) noexcept {
   return check_rows(p.up().value(), m);
 }
 
+// What pack() refuses, its buffer and part aside.
+inline Status check_gated_x(const GatedMatmul& p, const MatView& x) noexcept {
+  if (Status s = check_plan(p.gate().value()); !s.ok()) return s;
+  if (Status s = check_x(p.gate().value(), x); !s.ok()) return s;
+  return p.gate().shares_packed_x(p.up()) ? Status{} : check_x(p.up().value(), x);
+}
+
+// What run() refuses, its buffers and part aside.
+inline Status check_gated_run(const GatedMatmul& p, const MutMatView& y,
+                              const GatedEpilogue& epilogue) noexcept {
+  if (Status s = check_plan(p.gate().value()); !s.ok()) return s;
+  if (Status s = check_activation(epilogue.gating.activation); !s.ok()) return s;
+  if (Status s = check_y(p.gate().value(), y); !s.ok()) return s;
+  return check_rows(p.up().value(), y.rows);
+}
+
 }  // namespace detail
 
 TESSERA_IMPL Result<GatedMatmul> GatedMatmul::plan(const Matmul& gate, const Matmul& up) noexcept {
@@ -103,26 +119,37 @@ TESSERA_IMPL PartCounts GatedMatmul::parts(size_t m, size_t workers) const noexc
   return counts;
 }
 
+TESSERA_IMPL Status GatedMatmul::check(const MatView& x, const MutMatView& y,
+                                       const GatedEpilogue& epilogue) const noexcept {
+  if (Status s = detail::check_gated_x(*this, x); !s.ok()) return s;
+  if (Status s = detail::check_gated_run(*this, y, epilogue); !s.ok()) return s;
+  if (x.rows == y.rows) return {};
+  return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
+}
+
 TESSERA_IMPL Status GatedMatmul::pack(const MatView& x, std::span<std::byte> packed_x,
                                       Part part) const noexcept {
   if (gate_.shares_packed_x(up_)) return gate_.pack(x, packed_x, part);
-  if (Status s = detail::check_gated(*this, x.rows); !s.ok()) return s;
+  if (Status s = detail::check_gated_x(*this, x); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GatedGeometry g(gate_, up_, x.rows);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
-  if (Status s = gate_.pack(x, packed_x.first(g.up_x), part); !s.ok()) return s;
-  return up_.pack(x, packed_x.subspan(g.up_x), part);
+  const auto pack = [&](const Plan& plan, const Geometry& geometry, std::byte* to) {
+    detail::pack(plan, geometry, detail::rows_of_view(x), to,
+                 detail::panels_of(geometry, x.rows, part));
+  };
+  pack(gate_.value(), g.gate, packed_x.data());
+  pack(up_.value(), g.up, packed_x.data() + g.up_x);
+  return {};
 }
 
 TESSERA_IMPL Status GatedMatmul::run(std::span<const std::byte> packed_x, const MutMatView& y,
                                      std::span<std::byte> worker, const GatedEpilogue& epilogue,
                                      Part part) const noexcept {
-  const Plan &gate = gate_.value(), &up = up_.value();
-  if (Status s = detail::check_plan(gate); !s.ok()) return s;
-  if (Status s = detail::check_activation(epilogue.gating.activation); !s.ok()) return s;
-  if (Status s = detail::check_y(gate, y); !s.ok()) return s;
-  const size_t m = y.rows;
-  if (Status s = detail::check_rows(up, m); !s.ok()) return s;
+  if (Status s = detail::check_gated_run(*this, y, epilogue); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
+  const Plan &gate = gate_.value(), &up = up_.value();
+  const size_t m = y.rows;
   const detail::GatedGeometry g(gate_, up_, m);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
   if (Status s = detail::check_buffer(worker, g.worker_bytes(), "worker"); !s.ok()) return s;

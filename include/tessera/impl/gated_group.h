@@ -49,6 +49,24 @@ inline Status check_gated_group(const GatedGroupedMatmul& p, size_t tokens) noex
   return check_tokens(p.up().value(), tokens);
 }
 
+// What pack() refuses, its buffer and part aside.
+inline Status check_gated_group_x(const GatedGroupedMatmul& p, const MatView& x) noexcept {
+  if (Status s = check_gated_group(p, x.rows); !s.ok()) return s;
+  if (Status s = check_x(p.gate().value().plan, x); !s.ok()) return s;
+  return p.gate().shares_packed_x(p.up()) ? Status{} : check_x(p.up().value().plan, x);
+}
+
+// What run() refuses, its buffers and part aside; else what all groups cost together.
+inline Status check_gated_group_run(const GatedGroupedMatmul& p, size_t tokens,
+                                    std::span<const ExpertRows> groups, const MutMatView& y,
+                                    const GatedGroupEpilogue& epilogue, size_t& total) noexcept {
+  if (Status s = check_gated_group(p, tokens); !s.ok()) return s;
+  if (Status s = check_activation(epilogue.gating.activation); !s.ok()) return s;
+  const GroupPlan& gate = p.gate().value();
+  if (Status s = check_y(gate.plan, y); !s.ok()) return s;
+  return check_groups(gate, tokens, groups, y.rows, total);
+}
+
 // Rows `rows`, counted as its pairs are, and columns `cols` of what one group computes.
 inline void run_gated_group(const GatedGroupedMatmul& p, const GatedGroupGeometry& g,
                             const ExpertRows& group, const std::byte* packed_x, const MutMatView& y,
@@ -118,14 +136,23 @@ TESSERA_IMPL size_t GatedGroupedMatmul::worker_bytes(size_t tokens) const noexce
   return detail::GatedGroupGeometry(gate_, up_, tokens).worker_bytes();
 }
 
+TESSERA_IMPL Status GatedGroupedMatmul::check(const MatView& x, std::span<const ExpertRows> groups,
+                                              const MutMatView& y,
+                                              const GatedGroupEpilogue& epilogue) const noexcept {
+  if (Status s = detail::check_gated_group_x(*this, x); !s.ok()) return s;
+  size_t total = 0;
+  return detail::check_gated_group_run(*this, x.rows, groups, y, epilogue, total);
+}
+
 TESSERA_IMPL Status GatedGroupedMatmul::pack(const MatView& x, std::span<std::byte> packed_x,
                                              Part part) const noexcept {
-  if (Status s = detail::check_gated_group(*this, x.rows); !s.ok()) return s;
+  if (Status s = detail::check_gated_group_x(*this, x); !s.ok()) return s;
+  if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GatedGroupGeometry g(gate_, up_, x.rows);
-  if (g.up_x == 0) return gate_.pack(x, packed_x, part);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
-  if (Status s = gate_.pack(x, packed_x.first(g.up_x), part); !s.ok()) return s;
-  return up_.pack(x, packed_x.subspan(g.up_x), part);
+  detail::pack_tokens(g.gate, x, packed_x.data(), part);
+  if (g.up_x != 0) detail::pack_tokens(g.up, x, packed_x.data() + g.up_x, part);
+  return {};
 }
 
 TESSERA_IMPL Status GatedGroupedMatmul::run(std::span<const std::byte> packed_x, size_t tokens,
@@ -133,20 +160,21 @@ TESSERA_IMPL Status GatedGroupedMatmul::run(std::span<const std::byte> packed_x,
                                             std::span<std::byte> worker,
                                             const GatedGroupEpilogue& epilogue,
                                             Part part) const noexcept {
-  if (Status s = detail::check_gated_group(*this, tokens); !s.ok()) return s;
-  if (Status s = detail::check_activation(epilogue.gating.activation); !s.ok()) return s;
-  const GroupPlan& p = gate_.value();
-  if (Status s = detail::check_y(p.plan, y); !s.ok()) return s;
+  size_t total = 0;
+  if (Status s = detail::check_gated_group_run(*this, tokens, groups, y, epilogue, total);
+      !s.ok()) {
+    return s;
+  }
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GatedGroupGeometry g(gate_, up_, tokens);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes, "packed_x"); !s.ok()) return s;
   if (Status s = detail::check_buffer(worker, g.worker_bytes(), "worker"); !s.ok()) return s;
-  if (Status s = detail::check_groups(p, tokens, groups, y.rows); !s.ok()) return s;
-  return detail::for_part(p.plan, groups, part,
-                          [&](const ExpertRows& group, Range rows, Range cols) {
-                            detail::run_gated_group(*this, g, group, packed_x.data(), y,
-                                                    worker.data(), epilogue, rows, cols);
-                          });
+  detail::for_part(gate_.value().plan, groups, total, part,
+                   [&](const ExpertRows& group, Range rows, Range cols) {
+                     detail::run_gated_group(*this, g, group, packed_x.data(), y, worker.data(),
+                                             epilogue, rows, cols);
+                   });
+  return {};
 }
 
 }  // namespace tessera::inline v0_1

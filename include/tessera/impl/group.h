@@ -70,6 +70,26 @@ inline GroupPlan group_plan(const Plan& first, size_t experts, size_t stride,
   return p;
 }
 
+// This part of x, packed row by row.
+inline void pack_tokens(const GroupGeometry& g, const MatView& x, std::byte* packed_x,
+                        const Part& part) noexcept {
+  const Range rows = split(x.rows, 1, part.index, part.count);
+  if (rows.begin == rows.end || g.row_bytes == 0) return;
+  const XLayout& layout = g.single ? g.plan.kernel->x_single : g.plan.kernel->x;
+  layout.pack({static_cast<const std::byte*>(x.data),
+               {x.row_stride},
+               x.dtype,
+               false,
+               x.rows,
+               g.plan.k,
+               1,
+               1,
+               g.row_bytes,
+               rows,
+               packed_x,
+               layout.aux});
+}
+
 // Rows of x that one expert multiplies, as its tiles or dots read them: where they were packed, or
 // side by side in the worker's memory.
 inline const std::byte* gathered_x(const GroupGeometry& g, size_t mr, const std::byte* packed_x,
@@ -165,23 +185,16 @@ inline size_t group_cost(const ExpertRows& group) noexcept {
   return group.pairs.empty() ? 0 : std::max<size_t>(group.pairs.size(), 8);
 }
 
-// Calls each(group, rows, cols) for what a part of a run of these groups computes. Columns of all
-// groups lie in a row, each as long as what it costs, and a part is a piece of that. Where one step
-// of columns, of all rows of an expert, is much beside a part, its rows are cut first: so a part
-// ends within a quarter of where it should, as long as that leaves kLeastCutRows rows together.
+// Calls each(group, rows, cols) for what a part of a run of these groups computes, which cost
+// `total` together. Columns of all groups lie in a row, each as long as what it costs, and a part
+// is a piece of that. Where one step of columns, of all rows of an expert, is much beside a part,
+// its rows are cut first: so a part ends within a quarter of where it should, as long as that
+// leaves kLeastCutRows rows together.
 template <class Each>
-Status for_part(const Plan& p, std::span<const ExpertRows> groups, const Part& part,
-                const Each& each) noexcept {
+void for_part(const Plan& p, std::span<const ExpertRows> groups, size_t total, const Part& part,
+              const Each& each) noexcept {
   constexpr size_t kLeastCutRows = 32;
   const size_t nr = p.kernel->nr, steps = steps_of(p.n, nr);
-  size_t total = 0;
-  for (const ExpertRows& group : groups) {
-    const size_t cost = group_cost(group);
-    if (steps != 0 && cost > (kMaxBytes - total) / steps) {
-      return error(StatusCode::size_overflow, "groups", cost, steps);
-    }
-    total += cost * steps;
-  }
   const Range mine = split(total, 1, part.index, part.count);
   const size_t most_rows = std::max(kLeastCutRows, total / part.count / 4);
   size_t begin = 0;  // of a piece
@@ -199,11 +212,24 @@ Status for_part(const Plan& p, std::span<const ExpertRows> groups, const Part& p
       begin += cost * steps;
     }
   }
-  return {};
 }
 
+// ---- What is refused, buffers and parts aside --------------------------------------------------
+
+inline Status check_group_x(const GroupPlan& p, const MatView& x) noexcept {
+  if (Status s = check_group_plan(p); !s.ok()) return s;
+  if (Status s = check_x(p.plan, x); !s.ok()) return s;
+  return check_tokens(p, x.rows);
+}
+
+// The lists of a run of so many tokens; else `total`, what all groups cost together.
 inline Status check_groups(const GroupPlan& p, size_t tokens, std::span<const ExpertRows> groups,
-                           size_t y_rows) noexcept {
+                           size_t y_rows, size_t& total) noexcept {
+  if (groups.data() == nullptr && !groups.empty()) {
+    return error(StatusCode::null_data, "groups", groups.size() * sizeof(ExpertRows));
+  }
+  const size_t steps = steps_of(p.plan.n, p.plan.kernel->nr);
+  total = 0;
   for (const ExpertRows& group : groups) {
     if (group.expert >= p.experts) {
       return error(StatusCode::group_out_of_range, "expert", group.expert, p.experts);
@@ -217,8 +243,23 @@ inline Status check_groups(const GroupPlan& p, size_t tokens, std::span<const Ex
       if (pair.y >= y_rows)
         return error(StatusCode::group_out_of_range, "row of y", pair.y, y_rows);
     }
+    const size_t cost = group_cost(group);
+    if (steps != 0 && cost > (kMaxBytes - total) / steps) {
+      return error(StatusCode::size_overflow, "groups", cost, steps);
+    }
+    total += cost * steps;
   }
   return {};
+}
+
+inline Status check_group_run(const GroupPlan& p, size_t tokens, std::span<const ExpertRows> groups,
+                              const MutMatView& y, const GroupEpilogue& epilogue,
+                              size_t& total) noexcept {
+  if (Status s = check_group_plan(p); !s.ok()) return s;
+  if (Status s = check_epilogue(epilogue); !s.ok()) return s;
+  if (Status s = check_tokens(p, tokens); !s.ok()) return s;
+  if (Status s = check_y(p.plan, y); !s.ok()) return s;
+  return check_groups(p, tokens, groups, y.rows, total);
 }
 
 }  // namespace detail
@@ -303,30 +344,21 @@ TESSERA_IMPL bool GroupedMatmul::shares_packed_x(const GroupedMatmul& other) con
           plan_.experts == other.plan_.experts && plan_.chosen == other.plan_.chosen);
 }
 
+TESSERA_IMPL Status GroupedMatmul::check(const MatView& x, std::span<const ExpertRows> groups,
+                                         const MutMatView& y,
+                                         const GroupEpilogue& epilogue) const noexcept {
+  if (Status s = detail::check_group_x(plan_, x); !s.ok()) return s;
+  size_t total = 0;
+  return detail::check_group_run(plan_, x.rows, groups, y, epilogue, total);
+}
+
 TESSERA_IMPL Status GroupedMatmul::pack(const MatView& x, std::span<std::byte> packed_x,
                                         Part part) const noexcept {
-  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
-  const Plan& plan = plan_.plan;
-  if (Status s = detail::check_x(plan, x); !s.ok()) return s;
-  if (Status s = detail::check_tokens(plan_, x.rows); !s.ok()) return s;
+  if (Status s = detail::check_group_x(plan_, x); !s.ok()) return s;
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GroupGeometry g = detail::group_geometry(plan_, x.rows);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes(x.rows), "packed_x"); !s.ok()) return s;
-  const Range rows = split(x.rows, 1, part.index, part.count);
-  if (rows.begin == rows.end || g.row_bytes == 0) return {};
-  const XLayout& layout = g.single ? plan.kernel->x_single : plan.kernel->x;
-  layout.pack({static_cast<const std::byte*>(x.data),
-               {x.row_stride},
-               x.dtype,
-               false,
-               x.rows,
-               plan.k,
-               1,
-               1,
-               g.row_bytes,
-               rows,
-               packed_x.data(),
-               layout.aux});
+  detail::pack_tokens(g, x, packed_x.data(), part);
   return {};
 }
 
@@ -334,20 +366,19 @@ TESSERA_IMPL Status GroupedMatmul::run(std::span<const std::byte> packed_x, size
                                        std::span<const ExpertRows> groups, const MutMatView& y,
                                        std::span<std::byte> worker, const GroupEpilogue& epilogue,
                                        Part part) const noexcept {
-  if (Status s = detail::check_group_plan(plan_); !s.ok()) return s;
-  if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
-  if (Status s = detail::check_tokens(plan_, tokens); !s.ok()) return s;
-  if (Status s = detail::check_y(plan_.plan, y); !s.ok()) return s;
+  size_t total = 0;
+  if (Status s = detail::check_group_run(plan_, tokens, groups, y, epilogue, total); !s.ok()) {
+    return s;
+  }
   if (Status s = detail::check_part(part); !s.ok()) return s;
   const detail::GroupGeometry g = detail::group_geometry(plan_, tokens);
   if (Status s = detail::check_buffer(packed_x, g.x_bytes(tokens), "packed_x"); !s.ok()) return s;
   if (Status s = detail::check_buffer(worker, g.worker_bytes(), "worker"); !s.ok()) return s;
-  if (Status s = detail::check_groups(plan_, tokens, groups, y.rows); !s.ok()) return s;
-
-  return detail::for_part(
-      plan_.plan, groups, part, [&](const ExpertRows& group, Range rows, Range cols) {
+  detail::for_part(
+      plan_.plan, groups, total, part, [&](const ExpertRows& group, Range rows, Range cols) {
         detail::run_group(plan_, g, group, packed_x.data(), y, worker.data(), epilogue, rows, cols);
       });
+  return {};
 }
 
 }  // namespace tessera::inline v0_1

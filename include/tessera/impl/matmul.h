@@ -211,10 +211,9 @@ TESSERA_IMPL Status Matmul::check(const MatView& x, const MutMatView& y,
   if (Status s = detail::check_bound(plan_); !s.ok()) return s;
   if (Status s = detail::check_epilogue(epilogue); !s.ok()) return s;
   if (Status s = detail::check_x(plan_, x); !s.ok()) return s;
-  if (x.rows != y.rows) {
-    return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
-  }
-  return detail::check_y(plan_, y);
+  if (Status s = detail::check_y(plan_, y); !s.ok()) return s;
+  if (x.rows == y.rows) return {};
+  return detail::error(StatusCode::shape_mismatch, "y.rows", y.rows, x.rows, "x.rows");
 }
 
 TESSERA_IMPL Status Matmul::pack(const MatView& x, std::span<std::byte> packed_x,

@@ -43,6 +43,7 @@ class GatedMatmul {
   size_t packed_x_bytes(size_t m) const noexcept;
   size_t worker_bytes(size_t m) const noexcept;
   PartCounts parts(size_t m, size_t workers) const noexcept;
+  Status check(const MatView& x, const MutMatView& y, const GatedEpilogue& = {}) const noexcept;
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
   /// Computes this part of y[m, n]. Errors: those of Matmul::run.

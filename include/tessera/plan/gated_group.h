@@ -46,6 +46,10 @@ class GatedGroupedMatmul {
   size_t worker_bytes(size_t tokens) const noexcept;
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
+  /// As GroupedMatmul::check, also in what it reads and costs.
+  Status check(const MatView& x, std::span<const ExpertRows> groups, const MutMatView& y,
+               const GatedGroupEpilogue& = {}) const noexcept;
+
   /// Computes this part of all groups. Errors: those of GroupedMatmul::run.
   Status run(std::span<const std::byte> packed_x, size_t tokens, std::span<const ExpertRows> groups,
              const MutMatView& y, std::span<std::byte> worker, const GatedGroupEpilogue& = {},

@@ -83,13 +83,20 @@ class GroupedMatmul {
   /// True if x packed by one plan can be run by the other (gate and up: pack once, run both).
   bool shares_packed_x(const GroupedMatmul& other) const noexcept;
 
+  /// As Matmul::check: what pack() of this x and run() of these groups into this y would refuse,
+  /// buffers and parts aside. Reads the lists of groups and their pairs, all of them, and no data;
+  /// whoever has no groups yet passes none, and of all errors only those of the lists are left to
+  /// run(). Cost: a few comparisons, and one pass over all pairs, as run() makes.
+  Status check(const MatView& x, std::span<const ExpertRows> groups, const MutMatView& y,
+               const GroupEpilogue& = {}) const noexcept;
+
   /// As Matmul::pack: x[tokens, k], each row once.
   Status pack(const MatView& x, std::span<std::byte> packed_x, Part = {}) const noexcept;
 
   /// Computes this part of all groups. `tokens` is x.rows as it was packed. No two pairs may name
   /// the same row of y; rows that no pair names are left as they are. Cost: a pass over all pairs,
   /// and the products. Errors: those of Matmul::run; group_out_of_range (an expert, a row of x or
-  /// of y that there is none of), null_data (pairs).
+  /// of y that there is none of), null_data (groups, pairs), size_overflow (groups).
   Status run(std::span<const std::byte> packed_x, size_t tokens, std::span<const ExpertRows> groups,
              const MutMatView& y, std::span<std::byte> worker, const GroupEpilogue& = {},
              Part = {}) const noexcept;
