@@ -430,6 +430,12 @@ TEST_CASE("abuse: C", "[abuse]") {
   check_ok("plan", [&] { return tessera_make_plan(&plan, &w, TESSERA_F32, nullptr); });
   check_ok("pack", [&] { return tessera_pack(&plan, &x, bytes, sizeof(bytes), nullptr); });
   tessera_sizes sizes;
+  tessera_scratch_sizes scratch;
+  tessera_group_plan of_groups;
+  const tessera_experts one_expert{w, 1, 0};
+  check_ok("plan", [&] {
+    return tessera_make_group_plan(&of_groups, &one_expert, 1, TESSERA_F32, nullptr);
+  });
   const auto run = [&](void* packed, size_t size, const tessera_epilogue* e,
                        const tessera_part* part) {
     return tessera_run(&plan, packed, size, &y, bytes, sizeof(bytes), e, part);
@@ -476,9 +482,24 @@ TEST_CASE("abuse: C", "[abuse]") {
     });
     const tessera_batch batch{&plan, huge, huge};
     check_any(what, [&] { return tessera_batch_sizes(&batch, huge, &sizes); });
+    check_any(what, [&] { return tessera_scratch(&plan, huge, huge, &scratch); });
+    check_any(what, [&] { return tessera_scratch(&plan, 1, huge, &scratch); });
     const tessera_batch_view xs{x, huge, huge, huge};
     check_refused(what,
                   [&] { return tessera_batch_pack(&batch, &xs, bytes, sizeof(bytes), nullptr); });
+    const tessera_mut_batch_view ys{y, huge, huge, huge};
+    check_refused(what, [&] { return tessera_batch_check(&batch, &xs, &ys, nullptr); });
+    const tessera_batch one{&plan, 1, 0};
+    check_refused(what, [&] { return tessera_batch_check(&one, &xs, &ys, nullptr); });
+    check_refused(what,
+                  [&] { return tessera_group_check(&of_groups, &x, nullptr, huge, &y, nullptr); });
+    check_refused(what, [&] {
+      return tessera_gated_group_check(&of_groups, &of_groups, &x, nullptr, huge, &y, nullptr);
+    });
+    bad = x;
+    bad.rows = huge;
+    check_refused(what, [&] { return tessera_gated_check(&plan, &plan, &bad, &y, nullptr); });
+    check_any(what, [&] { return tessera_group_check(&of_groups, &bad, nullptr, 0, &y, nullptr); });
     at_once(what, [&] { return tessera_targets(nullptr, huge); });
 
     check_ok(what, [&] { return tessera_small_parts(&plan, huge, huge, &a); });
@@ -533,10 +554,23 @@ TEST_CASE("abuse: C", "[abuse]") {
       return tessera_gated_run(&plan, &plan, bytes, sizeof(bytes), &y, bytes, sizeof(bytes),
                                &gating, nullptr);
     });
+    check_refused(what, [&] { return tessera_gated_check(&plan, &plan, &x, &y, &gating); });
+    check_refused(what, [&] {
+      return tessera_gated_group_check(&of_groups, &of_groups, &x, nullptr, 0, &y, &gating);
+    });
+    const tessera_group_epilogue group_epilogue{e, 0, 0};
+    check_refused(
+        what, [&] { return tessera_group_check(&of_groups, &x, nullptr, 0, &y, &group_epilogue); });
+    const tessera_batch batch{&plan, 1, 0};
+    const tessera_batch_view xs{bad, 0, 1, 0};
+    const tessera_mut_batch_view ys{y, 0, 1, 0};
+    check_refused(what, [&] { return tessera_batch_check(&batch, &xs, &ys, nullptr); });
     size_t row;
     check_refused(what, [&] { return tessera_row_bytes(value, 1, &row); });
     CHECK(tessera_multiplies(value) == 0);
     CHECK(tessera_can_encode(value) == 0);
+    CHECK(tessera_supports(value, TESSERA_F32) == 0);
+    CHECK(tessera_supports(TESSERA_F32, value) == 0);
     CHECK(tessera_dtype_name(value) == std::string("unknown"));
     tessera_status status{};
     status.code = value;

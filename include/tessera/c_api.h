@@ -114,6 +114,8 @@ enum tessera_dtype {
 TESSERA_C const char* tessera_dtype_name(int32_t dtype);
 /// 1 if W may have this format, else 0.
 TESSERA_C int tessera_multiplies(int32_t dtype);
+/// 1 if there are products of W in one format with x in another, else 0.
+TESSERA_C int tessera_supports(int32_t w_dtype, int32_t x_dtype);
 /// 1 if tessera_quantize() writes this format, else 0.
 TESSERA_C int tessera_can_encode(int32_t dtype);
 /// Bytes of a row of k values. Errors: unsupported_dtype, partial_block, size_overflow.

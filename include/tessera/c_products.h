@@ -68,6 +68,14 @@ TESSERA_C int tessera_group_shares_packed_x(const tessera_group_plan* plan,
 TESSERA_C tessera_status tessera_group_pack(const tessera_group_plan* plan, const tessera_view* x,
                                             void* packed_x, size_t packed_x_bytes,
                                             const tessera_part* part);
+/// As tessera_check(): what tessera_group_pack() of this x and tessera_group_run() of these groups
+/// into this y would refuse, buffers and parts aside. Reads the lists of groups and their pairs,
+/// all of them, and no data; without groups yet (null and 0), of all errors only those of the lists
+/// are left to tessera_group_run().
+TESSERA_C tessera_status tessera_group_check(const tessera_group_plan* plan, const tessera_view* x,
+                                             const tessera_expert_rows* groups, size_t group_count,
+                                             const tessera_mut_view* y,
+                                             const tessera_group_epilogue* epilogue);
 /// Computes this part of all groups. `tokens` is x->rows as it was packed. No two pairs may name
 /// the same row of y; rows that no pair names are left as they are. Errors: those of tessera_run();
 /// group_out_of_range (an expert, a row of x or of y that there is none of).
@@ -98,6 +106,11 @@ typedef struct tessera_gating {
 /// shape_mismatch, size_overflow.
 TESSERA_C tessera_status tessera_gated_sizes(const tessera_plan* gate, const tessera_plan* up,
                                              size_t m, tessera_sizes* sizes);
+/// As tessera_check(), of x that tessera_pack() packs by `gate`. Errors: also those of
+/// tessera_gated_sizes().
+TESSERA_C tessera_status tessera_gated_check(const tessera_plan* gate, const tessera_plan* up,
+                                             const tessera_view* x, const tessera_mut_view* y,
+                                             const tessera_gating* gating);
 /// Computes this part of y, from x that tessera_pack() packed by either plan. Errors: those of
 /// tessera_run(), and of tessera_gated_sizes().
 TESSERA_C tessera_status tessera_gated_run(const tessera_plan* gate, const tessera_plan* up,
@@ -116,6 +129,13 @@ TESSERA_C tessera_status tessera_gated_group_run(
     size_t packed_x_bytes, size_t tokens, const tessera_expert_rows* groups, size_t group_count,
     const tessera_mut_view* y, void* worker, size_t worker_bytes, const tessera_gating* gating,
     size_t bias_stride, const tessera_part* part);
+/// As tessera_group_check(), of x that tessera_group_pack() packs by `gate`.
+TESSERA_C tessera_status tessera_gated_group_check(const tessera_group_plan* gate,
+                                                   const tessera_group_plan* up,
+                                                   const tessera_view* x,
+                                                   const tessera_expert_rows* groups,
+                                                   size_t group_count, const tessera_mut_view* y,
+                                                   const tessera_gating* gating);
 
 // ---- Batches ------------------------------------------------------------------------------------
 //
@@ -149,6 +169,11 @@ typedef struct tessera_mut_batch_view {
 /// size_overflow.
 TESSERA_C tessera_status tessera_batch_sizes(const tessera_batch* batch, size_t m,
                                              tessera_sizes* sizes);
+/// As tessera_check(); also x and y of different outer * inner.rows.
+TESSERA_C tessera_status tessera_batch_check(const tessera_batch* batch,
+                                             const tessera_batch_view* x,
+                                             const tessera_mut_batch_view* y,
+                                             const tessera_epilogue* epilogue);
 /// Packs this part of all x; parts may run at once. Errors: those of tessera_pack().
 TESSERA_C tessera_status tessera_batch_pack(const tessera_batch* batch, const tessera_batch_view* x,
                                             void* packed_x, size_t packed_x_bytes,

@@ -21,6 +21,18 @@ extern "C" {
 TESSERA_C tessera_status tessera_check(const tessera_plan* plan, const tessera_view* x,
                                        const tessera_mut_view* y, const tessera_epilogue* epilogue);
 
+/// Scratch memory of products of up to some number of rows, each piece a multiple of 64.
+typedef struct tessera_scratch_sizes {
+  size_t packed_x_bytes;
+  size_t worker_bytes;  // of each worker
+  size_t bytes;         // of packed x, and behind it all workers
+} tessera_scratch_sizes;
+
+/// The most of tessera_plan_sizes() for all m up to most_rows, and all that so many workers need.
+/// Errors: wrong_plan, size_overflow (also for more than 2^20 rows). Cost: some 30 ns for each row.
+TESSERA_C tessera_status tessera_scratch(const tessera_plan* plan, size_t most_rows, size_t workers,
+                                         tessera_scratch_sizes* sizes);
+
 /// Into how many parts to cut a run of m rows for `workers` threads that take them from a shared
 /// counter or steal them, as cores of different speed should: up to eight for each. A hint, as
 /// tessera_plan_parts(). Error: wrong_plan.

@@ -190,14 +190,17 @@ static void compare_names(void) {
   tessera_target list[64];
   size_t i, bytes = 7;
   const size_t count = tessera_targets(NULL, 64);
-  int id;
+  int id, x;
   for (id = 0; id < 256; ++id) {
     CHECK(strcmp(tessera_dtype_name(id), dtype_name_in_cpp(id)) == 0);
     CHECK(tessera_multiplies(id) == multiplies_in_cpp(id));
+    for (x = 0; x < 256; ++x) CHECK(tessera_supports(id, x) == supports_in_cpp(id, x));
   }
   CHECK(strcmp(tessera_dtype_name(-1), "unknown") == 0);
   CHECK(strcmp(tessera_dtype_name(256 + TESSERA_Q4_0), "unknown") == 0);
   CHECK(tessera_multiplies(256) == 0 && tessera_multiplies(INT_MIN) == 0);
+  CHECK(tessera_supports(TESSERA_F32, TESSERA_F16) == 1);
+  CHECK(tessera_supports(256, TESSERA_F32) == 0 && tessera_supports(TESSERA_F32, INT_MIN) == 0);
   CHECK(tessera_can_encode(256) == 0 && tessera_can_encode(TESSERA_F32) == 1);
   CHECK(strcmp(tessera_version(), "0.1.0") == 0);
 

@@ -9,6 +9,18 @@
 #include "c_api/in_cpp.h"
 #include "tessera/c_api.h"
 
+// Two statuses with this code and one text.
+static void check_same(tessera_status a, tessera_status b, int32_t code, const char* call,
+                       int line) {
+  char text[2][320];
+  tessera_status_text(&a, text[0], sizeof text[0]);
+  tessera_status_text(&b, text[1], sizeof text[1]);
+  if (a.code == code && b.code == code && strcmp(text[0], text[1]) == 0) return;
+  printf("line %d: %s\n  gave %d: %s\n  and %d: %s\n  not %d\n", line, call, (int)a.code, text[0],
+         (int)b.code, text[1], (int)code);
+  ++failures;
+}
+
 // More groups than are turned into those of C++ at once.
 static void compare_groups(void) {
   enum { kExperts = 5, kTokens = 150, kChosen = 2, kGroups = kTokens * kChosen, kN = 48, kK = 64 };
@@ -66,10 +78,16 @@ static void compare_groups(void) {
     // A wrong last group: nothing is written.
     groups[kGroups - 1].expert = kExperts;
     REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
+            tessera_group_check(&plan, &x_view, groups, kGroups, &y_view, &epilogue));
+    REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
+            tessera_gated_group_check(&plan, &plan, &x_view, groups, kGroups, &y_view, &gating));
+    REFUSED(TESSERA_GROUP_OUT_OF_RANGE,
             tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups,
                               &y_view, worker, sizes.worker_bytes, &epilogue, NULL));
     CHECK(memcmp(y, wanted, bytes) == 0);
     groups[kGroups - 1].expert = (kGroups - 1) * 3 % kExperts;
+    OK(tessera_group_check(&plan, &x_view, groups, kGroups, &y_view, &epilogue));
+    OK(tessera_group_check(&plan, &x_view, NULL, 0, &y_view, NULL));
     for (part.index = 0; part.index < part.count; ++part.index) {
       OK(tessera_group_run(&plan, packed_x, sizes.packed_x_bytes, kTokens, groups, kGroups, &y_view,
                            worker, sizes.worker_bytes, &epilogue, &part));
@@ -88,6 +106,8 @@ static void compare_groups(void) {
     y_view.data = y;
     gating.gate_bias = bias;
     gating.up_bias = column_scale;
+    OK(tessera_gated_group_check(&plan, &plan, &x_view, groups, kGroups, &y_view, &gating));
+    OK(tessera_gated_group_check(&plan, &plan, &x_view, NULL, 0, &y_view, NULL));
     for (part.index = 0; part.index < part.count; ++part.index) {
       OK(tessera_gated_group_run(&plan, &plan, packed_x, sizes.packed_x_bytes, kTokens, groups,
                                  kGroups, &y_view, worker, sizes.worker_bytes, &gating, kN, &part));
@@ -176,6 +196,7 @@ static void compare_gated(void) {
     worker = memory(sizes.worker_bytes);
     OK(tessera_pack(&u, &xv, packed_x, sizes.packed_x_bytes, NULL));
     yv.data = y;
+    OK(tessera_gated_check(&g, &u, &xv, &yv, mode == 0 ? NULL : &gating));
     for (part.index = 0; part.index < part.count; ++part.index) {
       OK(tessera_gated_run(&g, &u, packed_x, sizes.packed_x_bytes, &yv, worker, sizes.worker_bytes,
                            mode == 0 ? NULL : &gating, &part));
@@ -232,6 +253,7 @@ static void compare_batches(void) {
       OK(tessera_batch_pack(&batch, &xv, packed_x, sizes.packed_x_bytes, &part));
     }
     yv.inner.data = y;
+    OK(tessera_batch_check(&batch, &xv, &yv, mode ? &epilogue : NULL));
     for (part.index = 0; part.index < part.count; ++part.index) {
       OK(tessera_batch_run(&batch, packed_x, sizes.packed_x_bytes, &yv, worker, sizes.worker_bytes,
                            mode ? &epilogue : NULL, &part));
@@ -270,6 +292,7 @@ static void refuse_groups(void) {
   tessera_experts experts;
   tessera_row_pair pair = {0, 0};
   tessera_group_epilogue group_epilogue = {TESSERA_EPILOGUE, 0, 0};
+  tessera_gating gating = TESSERA_GATING;
   tessera_expert_rows rows;
   wv.data = w;
   xv.data = x;
@@ -358,9 +381,68 @@ static void refuse_groups(void) {
   REFUSED(TESSERA_WRONG_PLAN, tessera_group_with_packed(&no_group, buffer, big, &group_out));
   REFUSED(TESSERA_WRONG_PLAN, tessera_group_pack(&no_group, &xv, buffer, big, NULL));
   GROUP_RUN(TESSERA_WRONG_PLAN, &no_group, buffer, big, kM, &rows, 1, &mv, buffer, big, NULL, NULL);
+  rows.expert = 0;
+  pair.x = 0;
+  group_epilogue.common.activation = TESSERA_NONE;
+#define SAME_AS_PACK(code, plan, x)                             \
+  check_same(tessera_group_check(plan, x, &rows, 1, &mv, NULL), \
+             tessera_group_pack(plan, x, buffer, big, NULL), code, #plan " " #x, __LINE__)
+#define SAME_AS_RUN(code, groups, count, y, epilogue)                                           \
+  check_same(tessera_group_check(&group, &xv, groups, count, y, epilogue),                      \
+             tessera_group_run(&group, buffer, big / 2, kM, groups, count, y, buffer + big / 2, \
+                               big / 2, epilogue, NULL),                                        \
+             code, #groups " " #count " " #y " " #epilogue, __LINE__)
+  SAME_AS_PACK(TESSERA_OK, &group, &xv);
+  SAME_AS_PACK(TESSERA_NULL_DATA, NULL, &xv);
+  SAME_AS_PACK(TESSERA_NULL_DATA, &group, NULL);
+  SAME_AS_PACK(TESSERA_WRONG_PLAN, &no_group, &xv);
+  xv.row_stride = 0;
+  SAME_AS_PACK(TESSERA_STRIDE_TOO_SMALL, &group, &xv);
+  xv.row_stride = kK * 4;
+  xv.dtype = INT_MIN;
+  SAME_AS_PACK(TESSERA_UNSUPPORTED_DTYPE, &group, &xv);
+  xv.dtype = TESSERA_F32;
+  SAME_AS_RUN(TESSERA_OK, &rows, 1, &mv, NULL);
+  SAME_AS_RUN(TESSERA_OK, NULL, 0, &mv, &group_epilogue);
+  SAME_AS_RUN(TESSERA_NULL_DATA, NULL, huge, &mv, NULL);
+  SAME_AS_RUN(TESSERA_NULL_DATA, &rows, 1, NULL, NULL);
+  SAME_AS_RUN(TESSERA_SHAPE_MISMATCH, &rows, 1, &yv, NULL);
+  rows.expert = huge;
+  SAME_AS_RUN(TESSERA_GROUP_OUT_OF_RANGE, &rows, 1, &mv, NULL);
+  rows.expert = 0;
+  pair.x = kM;
+  SAME_AS_RUN(TESSERA_GROUP_OUT_OF_RANGE, &rows, 1, &mv, NULL);
+  rows.pairs = NULL;
+  SAME_AS_RUN(TESSERA_NULL_DATA, &rows, 1, &mv, NULL);
+  group_epilogue.common.activation = INT_MIN;
+  SAME_AS_RUN(TESSERA_UNKNOWN_CHOICE, NULL, 0, &mv, &group_epilogue);
+#undef SAME_AS_PACK
+#undef SAME_AS_RUN
   // The plan of one sort in the memory of the other.
   memcpy(&group_out, &plan, sizeof plan);
   REFUSED(TESSERA_WRONG_PLAN, tessera_group_sizes(&group_out, kM, &sizes));
+  REFUSED(TESSERA_WRONG_PLAN, tessera_group_check(&group_out, &xv, NULL, 0, &mv, NULL));
+  // Two as one.
+#define GATED_GROUPS(code, gate, up, x, groups, count, y, gating) \
+  REFUSED(code, tessera_gated_group_check(gate, up, x, groups, count, y, gating))
+  rows.pairs = &pair;
+  pair.x = 0;
+  GATED_GROUPS(TESSERA_OK, &group, &group, &xv, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_NULL_DATA, NULL, &group, &xv, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_NULL_DATA, &group, NULL, &xv, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_NULL_DATA, &group, &group, NULL, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_NULL_DATA, &group, &group, &xv, NULL, huge, &mv, NULL);
+  GATED_GROUPS(TESSERA_NULL_DATA, &group, &group, &xv, &rows, 1, NULL, NULL);
+  GATED_GROUPS(TESSERA_WRONG_PLAN, &group, &no_group, &xv, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_WRONG_PLAN, &no_group, &group, &xv, &rows, 1, &mv, NULL);
+  GATED_GROUPS(TESSERA_SHAPE_MISMATCH, &group, &group, &xv, &rows, 1, &yv, NULL);
+  pair.y = kM;
+  GATED_GROUPS(TESSERA_GROUP_OUT_OF_RANGE, &group, &group, &xv, &rows, 1, &mv, NULL);
+  xv.row_stride = 0;
+  GATED_GROUPS(TESSERA_STRIDE_TOO_SMALL, &group, &group, &xv, NULL, 0, &mv, NULL);
+  xv.row_stride = kK * 4;
+  gating.activation = 256;
+  GATED_GROUPS(TESSERA_UNKNOWN_CHOICE, &group, &group, &xv, NULL, 0, &mv, &gating);
   free(w);
   free(x);
   free(buffer);
@@ -421,10 +503,34 @@ static void refuse_gated(void) {
   mv = yv;
   mv.dtype = 256;
   GATED(TESSERA_UNSUPPORTED_DTYPE, &plan, &plan, buffer, big, &mv, buffer, big, NULL, NULL);
+#define SAME_AS_RUN(code, gate, up, y, gating)                                                  \
+  check_same(                                                                                   \
+      tessera_gated_check(gate, up, &xv, y, gating),                                            \
+      tessera_gated_run(gate, up, buffer, big / 2, y, buffer + big / 2, big / 2, gating, NULL), \
+      code, #gate " " #up " " #y " " #gating, __LINE__)
+  SAME_AS_RUN(TESSERA_UNSUPPORTED_DTYPE, &plan, &plan, &mv, NULL);
   for (i = 0; i < sizeof no_choice / sizeof *no_choice; ++i) {
     gating.activation = no_choice[i];
     GATED(TESSERA_UNKNOWN_CHOICE, &plan, &plan, buffer, big, &yv, buffer, big, &gating, NULL);
+    SAME_AS_RUN(TESSERA_UNKNOWN_CHOICE, &plan, &plan, &yv, &gating);
   }
+  SAME_AS_RUN(TESSERA_OK, &plan, &plan, &yv, NULL);
+  SAME_AS_RUN(TESSERA_NULL_DATA, NULL, &plan, &yv, NULL);
+  SAME_AS_RUN(TESSERA_NULL_DATA, &plan, NULL, &yv, NULL);
+  SAME_AS_RUN(TESSERA_NULL_DATA, &plan, &plan, NULL, NULL);
+  SAME_AS_RUN(TESSERA_WRONG_PLAN, &zeros, &plan, &yv, NULL);
+  SAME_AS_RUN(TESSERA_WRONG_PLAN, &plan, &other, &yv, NULL);
+  SAME_AS_RUN(TESSERA_SHAPE_MISMATCH, &plan, &less, &yv, NULL);
+  mv = yv;
+  mv.rows = huge;
+  SAME_AS_RUN(TESSERA_SIZE_OVERFLOW, &plan, &plan, &mv, NULL);
+#undef SAME_AS_RUN
+  mv.rows = kM - 1;
+  REFUSED(TESSERA_SHAPE_MISMATCH, tessera_gated_check(&plan, &plan, &xv, &mv, NULL));
+  REFUSED(TESSERA_NULL_DATA, tessera_gated_check(&plan, &plan, NULL, &yv, NULL));
+  xv.row_stride = 0;
+  check_same(tessera_gated_check(&plan, &plan, &xv, &yv, NULL),
+             tessera_pack(&plan, &xv, buffer, big, NULL), TESSERA_STRIDE_TOO_SMALL, "xv", __LINE__);
   free(w);
   free(buffer);
 }
@@ -508,7 +614,37 @@ static void refuse_batches(void) {
   mv = yv;
   mv.inner.dtype = -1;
   BATCH(TESSERA_UNSUPPORTED_DTYPE, &batch, buffer, big, &mv, buffer, big, NULL, NULL);
+#define SAME_AS_PACK(code, batch, x)                   \
+  check_same(tessera_batch_check(batch, x, &yv, NULL), \
+             tessera_batch_pack(batch, x, buffer, big / 2, NULL), code, #batch " " #x, __LINE__)
+#define SAME_AS_RUN(code, batch, y, epilogue)                                                  \
+  check_same(                                                                                  \
+      tessera_batch_check(batch, &xv, y, epilogue),                                            \
+      tessera_batch_run(batch, buffer, big / 2, y, buffer + big / 2, big / 2, epilogue, NULL), \
+      code, #batch " " #y " " #epilogue, __LINE__)
+  SAME_AS_PACK(TESSERA_OK, &batch, &xv);
+  SAME_AS_PACK(TESSERA_NULL_DATA, NULL, &xv);
+  SAME_AS_PACK(TESSERA_NULL_DATA, &batch, NULL);
+  v = xv;
+  v.outer = huge;
+  SAME_AS_PACK(TESSERA_SIZE_OVERFLOW, &batch, &v);
+  v = xv;
+  v.inner.row_stride = 0;
+  SAME_AS_PACK(TESSERA_STRIDE_TOO_SMALL, &batch, &v);
+  SAME_AS_RUN(TESSERA_OK, &batch, &yv, NULL);
+  SAME_AS_RUN(TESSERA_NULL_DATA, &batch, NULL, NULL);
+  SAME_AS_RUN(TESSERA_UNSUPPORTED_DTYPE, &batch, &mv, NULL);
+  SAME_AS_RUN(TESSERA_UNKNOWN_CHOICE, &batch, &yv, &epilogue);
+  bad.count = 2;
+  bad.w_stride = 0;
+  SAME_AS_RUN(TESSERA_STRIDE_TOO_SMALL, &bad, &yv, NULL);  // both y in one place
+  mv = yv;
+  mv.outer = 2;
+  REFUSED(TESSERA_SHAPE_MISMATCH, tessera_batch_check(&batch, &xv, &mv, NULL));
   batch.first = NULL;
+  SAME_AS_PACK(TESSERA_NULL_DATA, &batch, &xv);
+#undef SAME_AS_PACK
+#undef SAME_AS_RUN
   BATCH(TESSERA_NULL_DATA, &batch, buffer, big, &yv, buffer, big, NULL, NULL);
   free(w);
   free(buffer);

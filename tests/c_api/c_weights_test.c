@@ -180,6 +180,7 @@ static void compare_answers(void) {
   tessera_mut_view y = {NULL, kM, kN, kN * 4, TESSERA_F32};
   tessera_epilogue epilogue = TESSERA_EPILOGUE;
   tessera_plan plan;
+  tessera_scratch_sizes sizes, wanted;
   uint64_t hash = 0;
   size_t parts = 0;
   char text[320];
@@ -201,6 +202,11 @@ static void compare_answers(void) {
   CHECK(parts == small_parts_in_cpp(4096, 4096, 3, 300));
   OK(tessera_small_parts(&plan, SIZE_MAX, SIZE_MAX, &parts));
   CHECK(parts == small_parts_in_cpp(4096, 4096, SIZE_MAX, SIZE_MAX));
+
+  OK(tessera_scratch(&plan, 300, 3, &sizes));
+  scratch_in_cpp(4096, 4096, 300, 3, &wanted);
+  CHECK(memcmp(&sizes, &wanted, sizeof sizes) == 0);
+  CHECK(sizes.packed_x_bytes > 0 && sizes.bytes == sizes.packed_x_bytes + 3 * sizes.worker_bytes);
 
   CHECK(tessera_advise_huge_pages(large, kMemory) == advise_huge_pages_in_cpp(large, kMemory));
   CHECK(tessera_advise_huge_pages(large, 4096) == 0);  // no whole one in it
@@ -228,6 +234,7 @@ static void refuse_check(void) {
   tessera_mut_view y = {NULL, kM, kN, kN * 4, TESSERA_F32}, mv;
   tessera_epilogue epilogue = TESSERA_EPILOGUE;
   tessera_plan plan, shape, zeros;
+  tessera_scratch_sizes sizes;
   size_t parts = 7, i;
   w.data = x.data = values;
   y.data = values;
@@ -282,6 +289,16 @@ static void refuse_check(void) {
   REFUSED(TESSERA_NULL_DATA, tessera_small_parts(&plan, kM, 2, NULL));
   REFUSED(TESSERA_WRONG_PLAN, tessera_small_parts(&zeros, kM, 2, &parts));
   CHECK(parts == 7);
+
+  sizes.bytes = 7;
+  SAYS(kEmpty, tessera_scratch(&zeros, kM, 2, &sizes));
+  SAYS("sizes is a null pointer", tessera_scratch(&plan, kM, 2, NULL));
+  REFUSED(TESSERA_NULL_DATA, tessera_scratch(NULL, kM, 2, &sizes));
+  REFUSED(TESSERA_NULL_DATA, tessera_scratch(&plan, kM, 2, NULL));
+  REFUSED(TESSERA_WRONG_PLAN, tessera_scratch(&zeros, kM, 2, &sizes));
+  REFUSED(TESSERA_SIZE_OVERFLOW, tessera_scratch(&plan, (1 << 20) + 1, 2, &sizes));
+  REFUSED(TESSERA_SIZE_OVERFLOW, tessera_scratch(&plan, huge, 0, &sizes));
+  CHECK(sizes.bytes == 7);
   CHECK(tessera_advise_huge_pages(NULL, huge) == 0);
   CHECK(tessera_advise_huge_pages(NULL, 0) == 0);
   free(values);

@@ -249,6 +249,13 @@ size_t small_parts_in_cpp(size_t n, size_t k, size_t m, size_t workers) {
       ->small_parts(m, workers);
 }
 
+void scratch_in_cpp(size_t n, size_t k, size_t most_rows, size_t workers,
+                    tessera_scratch_sizes* sizes) {
+  const auto plan = tessera::Matmul::plan(tessera::MatShape{n, k, DType::f32}, DType::f32);
+  const tessera::ScratchSizes all = *plan->scratch(most_rows, workers);
+  *sizes = {all.packed_x_bytes, all.worker_bytes, all.bytes};
+}
+
 int advise_huge_pages_in_cpp(void* memory, size_t bytes) {
   return tessera::advise_huge_pages({static_cast<std::byte*>(memory), bytes}) ? 1 : 0;
 }
@@ -265,6 +272,9 @@ void partial_block_in_cpp(size_t k, char text[320]) {
 
 const char* dtype_name_in_cpp(int id) { return tessera::dtype_name(static_cast<DType>(id)); }
 int multiplies_in_cpp(int id) { return tessera::multiplies(static_cast<DType>(id)) ? 1 : 0; }
+int supports_in_cpp(int w, int x) {
+  return tessera::supports(static_cast<DType>(w), static_cast<DType>(x)) ? 1 : 0;
+}
 
 const char* target_in_cpp(size_t index, int* available) {
   if (index >= tessera::targets().size()) return nullptr;

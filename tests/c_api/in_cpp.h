@@ -55,6 +55,8 @@ void check_panel_file_in_cpp(const void* file, size_t bytes, const tessera_view*
 uint64_t hash_in_cpp(const void* data, size_t bytes, uint64_t before);
 // Of W[n, k] in f32.
 size_t small_parts_in_cpp(size_t n, size_t k, size_t m, size_t workers);
+void scratch_in_cpp(size_t n, size_t k, size_t most_rows, size_t workers,
+                    tessera_scratch_sizes* sizes);
 int advise_huge_pages_in_cpp(void* memory, size_t bytes);
 // The sentence of what check() says.
 void check_in_cpp(const tessera_view* w, const tessera_view* x, const tessera_mut_view* y,
@@ -64,6 +66,7 @@ void check_in_cpp(const tessera_view* w, const tessera_view* x, const tessera_mu
 void partial_block_in_cpp(size_t k, char text[320]);
 const char* dtype_name_in_cpp(int id);
 int multiplies_in_cpp(int id);
+int supports_in_cpp(int w, int x);
 const char* target_in_cpp(size_t index, int* available);
 
 #ifdef __cplusplus

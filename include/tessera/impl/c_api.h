@@ -104,6 +104,11 @@ TESSERA_C_IMPL int tessera_multiplies(int32_t dtype) {
   return enum_from_c(dtype, t) && multiplies(t) ? 1 : 0;
 }
 
+TESSERA_C_IMPL int tessera_supports(int32_t w_dtype, int32_t x_dtype) {
+  DType w, x;
+  return enum_from_c(w_dtype, w) && enum_from_c(x_dtype, x) && supports(w, x) ? 1 : 0;
+}
+
 TESSERA_C_IMPL int tessera_can_encode(int32_t dtype) {
   DType t;
   return enum_from_c(dtype, t) && can_encode(t) ? 1 : 0;

@@ -12,10 +12,11 @@ namespace tessera::inline v0_1::detail {
 // Groups are turned into those of C++ so many at a time, on the stack.
 inline constexpr size_t kGroupsAtOnce = 256;
 
-// Calls run(groups, part), a plan's run(), for those of C.
-template <class Run>
-Status run_some(std::span<const tessera_expert_rows> groups, const Part& part,
-                const Run& run) noexcept {
+// Calls each(some) for those of C, until it is not ok; once where there are none.
+template <class Each>
+Status for_groups(const tessera_expert_rows* list, size_t count, const Each& each) noexcept {
+  if (list == nullptr && count != 0) return null_pointer("groups");
+  const std::span<const tessera_expert_rows> groups(list, count);
   ExpertRows some[kGroupsAtOnce];
   size_t done = 0;
   do {
@@ -26,23 +27,24 @@ Status run_some(std::span<const tessera_expert_rows> groups, const Part& part,
                  {reinterpret_cast<const RowPair*>(group.pairs), group.count},
                  group.factors};
     }
-    if (Status s = run(std::span<const ExpertRows>(some, next.size()), part); !s.ok()) return s;
+    if (Status s = each(std::span<const ExpertRows>(some, next.size())); !s.ok()) return s;
     done += next.size();
   } while (done < groups.size());
   return {};
 }
 
+// Calls run(groups, part), a plan's run(), for those of C.
 template <class Run>
 Status run_groups(const tessera_expert_rows* groups, size_t count, const tessera_part* part,
                   const Run& run) noexcept {
-  if (groups == nullptr && count != 0) return null_pointer("groups");
-  const std::span<const tessera_expert_rows> all(groups, count);
   if (count > kGroupsAtOnce) {
     // Nothing is written unless all is right: a part of so many only checks.
     constexpr size_t kMany = (std::numeric_limits<size_t>::max)();
-    if (Status s = run_some(all, {kMany - 1, kMany}, run); !s.ok()) return s;
+    const Part none{kMany - 1, kMany};
+    const Status s = for_groups(groups, count, [&](auto some) { return run(some, none); });
+    if (!s.ok()) return s;
   }
-  return run_some(all, part_from_c(part), run);
+  return for_groups(groups, count, [&](auto some) { return run(some, part_from_c(part)); });
 }
 
 inline Status gating_from_c(const tessera_gating* gating, GatedEpilogue& to) noexcept {
@@ -148,6 +150,18 @@ TESSERA_C_IMPL tessera_status tessera_group_pack(const tessera_group_plan* plan,
   return c_pack<GroupedMatmul>(plan, x, packed_x, packed_x_bytes, part);
 }
 
+TESSERA_C_IMPL tessera_status tessera_group_check(const tessera_group_plan* plan,
+                                                  const tessera_view* x,
+                                                  const tessera_expert_rows* groups,
+                                                  size_t group_count, const tessera_mut_view* y,
+                                                  const tessera_group_epilogue* epilogue) {
+  return c_run<GroupedMatmul, GroupEpilogue>(plan, y, epilogue, [&](auto& p, auto& to, auto& e) {
+    MatView from;
+    if (Status s = view_from_c(x, "x", from); !s.ok()) return s;
+    return for_groups(groups, group_count, [&](auto some) { return p.check(from, some, to, e); });
+  });
+}
+
 TESSERA_C_IMPL tessera_status tessera_group_run(
     const tessera_group_plan* plan, const void* packed_x, size_t packed_x_bytes, size_t tokens,
     const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y, void* worker,
@@ -172,6 +186,21 @@ TESSERA_C_IMPL tessera_status tessera_gated_sizes(const tessera_plan* gate, cons
     *sizes = {p.gate().packed_w_bytes() + p.up().packed_w_bytes(), p.packed_x_bytes(m),
               p.worker_bytes(m), p.gate().tile_rows(m), p.gate().tile_cols()};
   }
+  return to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_gated_check(const tessera_plan* gate, const tessera_plan* up,
+                                                  const tessera_view* x, const tessera_mut_view* y,
+                                                  const tessera_gating* gating) {
+  GatedMatmul p;
+  MatView from;
+  MutMatView to;
+  GatedEpilogue e;
+  Status s = gated_from_c<GatedMatmul, Matmul>(gate, up, p);
+  if (s.ok()) s = view_from_c(y, "y", to);
+  if (s.ok()) s = gating_from_c(gating, e);
+  if (s.ok()) s = view_from_c(x, "x", from);
+  if (s.ok()) s = p.check(from, to, e);
   return to_c(s);
 }
 
@@ -207,6 +236,24 @@ TESSERA_C_IMPL tessera_status tessera_gated_group_sizes(const tessera_group_plan
   return to_c(s);
 }
 
+TESSERA_C_IMPL tessera_status tessera_gated_group_check(
+    const tessera_group_plan* gate, const tessera_group_plan* up, const tessera_view* x,
+    const tessera_expert_rows* groups, size_t group_count, const tessera_mut_view* y,
+    const tessera_gating* gating) {
+  GatedGroupedMatmul p;
+  MatView from;
+  MutMatView to;
+  GatedGroupEpilogue e;
+  Status s = gated_from_c<GatedGroupedMatmul, GroupedMatmul>(gate, up, p);
+  if (s.ok()) s = view_from_c(y, "y", to);
+  if (s.ok()) s = gating_from_c(gating, e);
+  if (s.ok()) s = view_from_c(x, "x", from);
+  if (s.ok()) {
+    s = for_groups(groups, group_count, [&](auto some) { return p.check(from, some, to, e); });
+  }
+  return to_c(s);
+}
+
 TESSERA_C_IMPL tessera_status tessera_gated_group_run(
     const tessera_group_plan* gate, const tessera_group_plan* up, const void* packed_x,
     size_t packed_x_bytes, size_t tokens, const tessera_expert_rows* groups, size_t group_count,
@@ -238,6 +285,22 @@ TESSERA_C_IMPL tessera_status tessera_batch_sizes(const tessera_batch* batch, si
     *sizes = {p.first().packed_w_bytes(), p.packed_x_bytes(m), p.worker_bytes(m),
               p.first().tile_rows(m), p.first().tile_cols()};
   }
+  return to_c(s);
+}
+
+TESSERA_C_IMPL tessera_status tessera_batch_check(const tessera_batch* batch,
+                                                  const tessera_batch_view* x,
+                                                  const tessera_mut_batch_view* y,
+                                                  const tessera_epilogue* epilogue) {
+  BatchedMatmul p;
+  BatchView from;
+  MutBatchView to;
+  Epilogue e;
+  Status s = batch_from_c(batch, p);
+  if (s.ok()) s = view_from_c(y, "y", to);
+  if (s.ok()) s = epilogue_from_c(epilogue, e);
+  if (s.ok()) s = view_from_c(x, "x", from);
+  if (s.ok()) s = p.check(from, to, e);
   return to_c(s);
 }
 

@@ -74,6 +74,17 @@ TESSERA_C_IMPL tessera_status tessera_check(const tessera_plan* plan, const tess
   });
 }
 
+TESSERA_C_IMPL tessera_status tessera_scratch(const tessera_plan* plan, size_t most_rows,
+                                              size_t workers, tessera_scratch_sizes* sizes) {
+  Matmul p;
+  Status s = plan_from_c(plan, "plan", p);
+  if (s.ok() && sizes == nullptr) s = null_pointer("sizes");
+  if (!s.ok()) return to_c(s);
+  const Result<ScratchSizes> of_all = p.scratch(most_rows, workers);
+  if (of_all.ok()) *sizes = {of_all->packed_x_bytes, of_all->worker_bytes, of_all->bytes};
+  return to_c(of_all.status());
+}
+
 TESSERA_C_IMPL tessera_status tessera_small_parts(const tessera_plan* plan, size_t m,
                                                   size_t workers, size_t* parts) {
   Matmul p;
