@@ -411,10 +411,12 @@ class Products final : public ggml::cpu::tensor_traits {
     if (op->op == GGML_OP_MUL_MAT) {
       const auto p = product_of(op);
       if (!p.ok() || p->work_bytes(params->nth) > work.bytes) return false;
+      if (!p->batch.check(x_of(op, *p, 0), y_of(op, *p, 0)).ok()) return false;
       mul_mat(params, op, *p, work);
     } else {
       const auto r = routed_of(op);
       if (!r.ok() || r->work_bytes(params->nth) > work.bytes) return false;
+      if (!r->plan.check(routed_x(op), {}, routed_y(op)).ok()) return false;
       mul_mat_id(params, op, *r, work);
     }
     return true;
