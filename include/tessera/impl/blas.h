@@ -32,23 +32,25 @@ inline void multiply_part(const Kernel& kernel, const Product& p, Way way, bool 
   const bool turned = way == Way::c_in_pieces || way == Way::a_c_in_pieces;  // C^T
   const bool x_along_k = turned ? p.op_b == Op::transpose : p.op_a == Op::none;
   const size_t x_stride = turned ? p.ldb : p.lda;
-  StridedArgs args;
-  args.x = reinterpret_cast<const std::byte*>(turned ? p.b : p.a);
-  args.x_row = (x_along_k ? x_stride : 1) * sizeof(float);
-  args.x_step = (x_along_k ? 1 : x_stride) * sizeof(float);
-  args.w = reinterpret_cast<const std::byte*>(turned ? p.a : p.b);
-  args.w_step = (turned ? p.lda : p.ldb) * sizeof(float);
-  args.w_turned = way == Way::b_in_pieces || way == Way::a_c_in_pieces ||
-                  (way == Way::dots && p.op_b == Op::transpose);
-  args.y = reinterpret_cast<std::byte*>(p.c);
-  args.y_row = p.ldc * sizeof(float);
-  args.y_turned = turned;
-  args.m = turned ? p.n : p.m;
-  args.n = turned ? p.m : p.n;
-  args.k = p.k;
-  args.alpha = p.alpha;
-  args.beta = p.beta;
-  args.few_sums = few;
+  // All members at once: GCC clears memory first where some are left out, which takes 12 ns.
+  const StridedArgs args{.x = reinterpret_cast<const std::byte*>(turned ? p.b : p.a),
+                         .x_row = (x_along_k ? x_stride : 1) * sizeof(float),
+                         .x_step = (x_along_k ? 1 : x_stride) * sizeof(float),
+                         .w = reinterpret_cast<const std::byte*>(turned ? p.a : p.b),
+                         .w_step = (turned ? p.lda : p.ldb) * sizeof(float),
+                         .y = reinterpret_cast<std::byte*>(p.c),
+                         .y_row = p.ldc * sizeof(float),
+                         .m = turned ? p.n : p.m,
+                         .n = turned ? p.m : p.n,
+                         .k = p.k,
+                         .alpha = p.alpha,
+                         .beta = p.beta,
+                         .sums = nullptr,
+                         .sums_stride = 0,
+                         .w_turned = way == Way::b_in_pieces || way == Way::a_c_in_pieces ||
+                                     (way == Way::dots && p.op_b == Op::transpose),
+                         .y_turned = turned,
+                         .few_sums = few};
   way == Way::dots ? kernel.dots_product(args) : kernel.strided_product(args);
 }
 

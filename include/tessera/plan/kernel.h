@@ -132,16 +132,16 @@ struct StridedArgs {
   const std::byte* x = nullptr;
   size_t x_row = 0, x_step = 0;  // bytes between rows, between values of k
   const std::byte* w = nullptr;
-  size_t w_step = 0;      // bytes between values of k; those of n are side by side
-  bool w_turned = false;  // the other way: bytes between values of n; those of k are side by side
+  size_t w_step = 0;  // bytes between values of k; those of n are side by side
   std::byte* y = nullptr;
-  size_t y_row = 0;       // bytes
-  bool y_turned = false;  // y is stored as [n, m], rows y_row apart
+  size_t y_row = 0;  // bytes
   size_t m = 0, n = 0, k = 0;
   float alpha = 1.0f, beta = 0.0f;
   float* sums = nullptr;   // [m, sums_stride]; null: k is done in one range
   size_t sums_stride = 0;  // floats, at least kStridedCols or n
-  bool few_sums = false;   // has_few_sums of all y, of which this may be a part
+  bool w_turned = false;  // W is the other way: w_step between values of n, those of k side by side
+  bool y_turned = false;  // y is stored as [n, m], rows y_row apart
+  bool few_sums = false;  // has_few_sums of all y, of which this may be a part
 };
 /// to[c, r] = from[r, c] of f32.
 struct TurnArgs {
