@@ -313,6 +313,5 @@ TESSERA_C tessera_status tessera_matmul(const tessera_mut_view* y, const tessera
 // NOLINTEND(modernize-use-using,performance-enum-size)
 
 #include "tessera/c_products.h"
-#include "tessera/c_weights.h"
 
 #endif  // TESSERA_C_API_H_

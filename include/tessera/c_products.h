@@ -190,4 +190,6 @@ TESSERA_C tessera_status tessera_batch_run(const tessera_batch* batch, const voi
 #endif
 // NOLINTEND(modernize-use-using)
 
+#include "tessera/c_weights.h"  // which has groups, too
+
 #endif  // TESSERA_C_PRODUCTS_H_
