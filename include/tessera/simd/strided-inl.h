@@ -148,6 +148,10 @@ void strided_tile(const StridedTile& a) {
         } else {
           row[r] = part.load(w + r * kLanes * 4);
         }
+#if HWY_COMPILER_GCC_ACTUAL
+        // Where registers hold it beside the sums: GCC would load it again for each row of x.
+        if constexpr (C > 1 && C * R + R + 2 <= kRegisters) row[r] = in_order(row[r]);
+#endif
       }
       if (early != 0) {
         prefetch_to_l2<R * kLanes * 4>(reinterpret_cast<uintptr_t>(w) + early);
