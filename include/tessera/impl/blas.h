@@ -97,7 +97,7 @@ inline void multiply_unplanned(const Kernel& kernel, const Product& p, Way way,
   multiply_part(kernel, p, way, few);
 }
 
-// ---- Ways that copy and call gemm_by again ------------------------------------------------------
+// ---- Ways that copy -----------------------------------------------------------------------------
 
 // So many floats on the stack if they are few, else in memory; null if there is none. At a multiple
 // of 64 bytes, so that no vector lies in two lines of a cache.
